@@ -1,0 +1,74 @@
+/* What a repository holds, in XO's layout (xo-vm-backups/…), which lives here and only here.
+ *
+ * Our own files go under .cadenza/ of the remote: manifests, index, merge journals; never into a
+ * VM's folder, where XO deletes what it does not know. */
+#pragma once
+
+#include "disk/disk.h"
+#include "remote/remote.h"
+
+typedef struct Catalog Catalog;
+
+/* The remote is not taken over and must outlive it. */
+Catalog *catalog_open(Remote *remote, GError **error);
+void catalog_close(Catalog *catalog);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Catalog, catalog_close)
+
+/* VM uuids that have a folder. */
+GPtrArray *catalog_vms(Catalog *catalog, GError **error);
+
+/* Restore points of a VM, oldest first: an array of metadata objects as stored in <date>.json plus
+ * "_filename" ("/xo-vm-backups/<vm>/<date>.json"). Unreadable ones are named in *problems (array of
+ * strings, may be NULL), never hidden and never deleted. Uses cache.json.gz only when it agrees with
+ * the folder. */
+json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error);
+/* One point by its "/xo-vm-backups/…json" path. */
+json_t *catalog_point(Catalog *catalog, const char *path, GError **error);
+/* A point as backupNg.listVmBackups shows it. */
+json_t *catalog_view(json_t *point, const char *remote_id);
+
+/* Opens a disk of a point with its whole chain. `path` relative to the VM folder, as in "vhds". */
+Disk *catalog_disk_open(Catalog *catalog, const char *vm, const char *path, GError **error);
+
+/* --- Writing a point; the caller holds the VM's lock --- */
+
+RemoteLock *catalog_lock(Catalog *catalog, const char *vm, unsigned wait_ms, GError **error);
+
+/* The tip of a readable chain in vdis/<job>/<vdi>/ whose footer id is `base`: its file name
+ * ("20260117T020000Z.vhd" or ".alias.vhd"), or NULL with NO_BASE saying why not. */
+char *catalog_base(Catalog *catalog, const char *vm, const char *job, const char *vdi,
+                   const DiskUid *base, GError **error);
+
+/* One disk of the point to be. info->parent_name is set from `parent` (a name from catalog_base, or
+ * NULL for a full). The codec follows the chain, else the remote. */
+typedef struct {
+    DiskWriter *writer;  /* owned by this */
+    char *path;          /* relative to the VM folder: goes into "vhds" */
+} CatalogDisk;
+CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
+                                gint64 time_ms, const DiskInfo *info, const char *parent, GError **error);
+/* Finishes the writer, fsyncs, re-opens and checks, and gives it its name; not yet a point. */
+bool catalog_disk_finish(CatalogDisk *disk, guint64 *size_bytes, GError **error);
+/* Frees; unfinished data is deleted. */
+void catalog_disk_free(CatalogDisk *disk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CatalogDisk, catalog_disk_free)
+
+/* Writes <date>.json: the point exists from here on. Updates the cache. Returns its path. */
+char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *metadata, GError **error);
+
+/* Deletes points (their "_filename"), newest first. Refuses (STATE) when it would delete the last
+ * readable point of a VM unless `all` is set. */
+bool catalog_delete(Catalog *catalog, const char *vm, const char *const *paths, bool all, GError **error);
+
+typedef struct {
+    bool merged;         /* a merge was needed */
+    guint64 size_bytes;  /* of the merged results */
+    unsigned n_merges, n_dropped;
+    json_t *warnings;    /* array of {message, data}; owned by the caller */
+} CatalogCleaned;
+/* Merges and deletes what no point uses, crash-safe; resumes interrupted merges (ours and XO's).
+ * Never deletes on a listing or read error. Holds no lock itself: the caller does. */
+bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove, CatalogCleaned *cleaned, GError **error);
+
+/* XO's "YYYYMMDDTHHmmssZ". */
+char *catalog_date(gint64 time_ms);

@@ -1,0 +1,110 @@
+/* A virtual disk to read: blocks of 2 MiB, each present or not. */
+#pragma once
+
+#include "disk/bytes.h"
+#include "disk/chunks.h"
+
+#define DISK_BLOCK_BYTES (2u << 20)
+
+typedef struct {
+    guint8 bytes[16]; /* raw, in textual order */
+} DiskUid;
+
+bool disk_uid_parse(const char *uuid, DiskUid *uid);
+char *disk_uid_format(const DiskUid *uid);
+
+typedef struct {
+    guint64 size_bytes; /* virtual size */
+    guint32 n_blocks;   /* ceil(size / block) */
+    DiskUid uid;        /* footer's unique id: the uuid of the snapshot VDI */
+    bool differencing;  /* has a parent */
+    DiskUid parent_uid;
+    char parent_name[256]; /* UTF-8, relative path to the parent ("20260117T020000Z.vhd"), "" if none */
+    gint64 timestamp_s;    /* footer's, Unix seconds */
+} DiskInfo;
+
+typedef struct Disk Disk;
+
+struct disk_ops {
+    /* Whether this member itself holds the block. Never blocks. */
+    bool (*has)(Disk *disk, guint32 block);
+    /* Reads one whole block (DISK_BLOCK_BYTES; the last one is zero padded). Only for blocks it has. */
+    bool (*read_block)(Disk *disk, guint32 block, void *buffer, GError **error);
+    void (*close)(Disk *disk);
+};
+
+struct Disk {
+    const struct disk_ops *ops;
+    DiskInfo info;
+};
+
+bool disk_has(Disk *disk, guint32 block);
+bool disk_read_block(Disk *disk, guint32 block, void *buffer, GError **error);
+/* Any range; blocks it does not have read as zeros. */
+bool disk_read(Disk *disk, guint64 offset, void *buffer, gsize n, GError **error);
+guint32 disk_n_present(Disk *disk);
+void disk_close(Disk *disk);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Disk, disk_close)
+
+/* A flat VHD in `bytes`, which is taken over (also on failure). CORRUPT, TRUNCATED, UNSUPPORTED. */
+Disk *vhd_open(Bytes *bytes, GError **error);
+/* A block directory, taken over (also on failure). */
+Disk *vhd_directory_open(Chunks *chunks, GError **error);
+/* Several members as one disk, oldest (root) first; all taken over. The newest that has a block wins,
+ * so that the open cost is one flat map and not one call per member. Checks each parent_uid. */
+Disk *chain_open(Disk **members, unsigned n_members, GError **error);
+
+/* --- Writing --- */
+
+typedef struct DiskWriter DiskWriter;
+
+struct disk_writer_ops {
+    /* One block, each at most once, in any order. Thread-safe where the maker says so. */
+    bool (*put_block)(DiskWriter *writer, guint32 block, const void *data, GError **error);
+    /* Index, header, footer, all durable. *stored_bytes as XO counts them (a dynamic VHD's length). */
+    bool (*finish)(DiskWriter *writer, guint64 *stored_bytes, GError **error);
+    /* Frees; an unfinished disk is left to the caller to delete. */
+    void (*close)(DiskWriter *writer);
+};
+
+struct DiskWriter {
+    const struct disk_writer_ops *ops;
+    DiskInfo info;
+};
+
+bool disk_put_block(DiskWriter *writer, guint32 block, const void *data, GError **error);
+bool disk_finish(DiskWriter *writer, guint64 *stored_bytes, GError **error);
+void disk_writer_close(DiskWriter *writer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(DiskWriter, disk_writer_close)
+
+/* A flat VHD into empty `bytes` (taken over); blocks are laid out in the order they come. */
+DiskWriter *vhd_create(Bytes *bytes, const DiskInfo *info, GError **error);
+/* A block directory; codec "none", "gzip" or "brotli" (chunk-filters.json). put_block is
+ * thread-safe. Taken over. */
+DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const char *codec, GError **error);
+
+/* --- VHD as a stream (XAPI export and import) --- */
+
+/* Feed it what arrives; it calls block() for every block, in file order. finish() fails unless the
+ * footer came after every block of the BAT. */
+typedef struct VhdStream VhdStream;
+typedef struct {
+    bool (*head)(const DiskInfo *info, guint32 n_present, void *user, GError **error);
+    bool (*block)(guint32 block, const void *data, void *user, GError **error);
+    void *user;
+} VhdStreamOps;
+VhdStream *vhd_stream_new(const VhdStreamOps *ops);
+bool vhd_stream_feed(VhdStream *stream, const void *data, gsize n, GError **error);
+bool vhd_stream_finish(VhdStream *stream, GError **error);
+void vhd_stream_free(VhdStream *stream);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VhdStream, vhd_stream_free)
+
+/* The other way: a disk (usually a chain) as a VHD byte stream of a length known beforehand. A
+ * differencing type is written when info says so. */
+typedef struct VhdEmit VhdEmit;
+VhdEmit *vhd_emit_new(Disk *disk, const DiskInfo *info); /* disk not taken over */
+guint64 vhd_emit_bytes(const VhdEmit *emit);
+/* Up to n bytes; 0 at the end; -1 with an error. */
+gssize vhd_emit_read(VhdEmit *emit, void *buffer, gsize n, GError **error);
+void vhd_emit_free(VhdEmit *emit);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VhdEmit, vhd_emit_free)

@@ -1,0 +1,50 @@
+/* HTTP(S) requests by libcurl, blocking. One easy handle per thread inside; DNS and TLS sessions are
+ * shared. */
+#pragma once
+
+#include "base/cancel.h"
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+typedef enum {
+    HTTP_TRUST_SYSTEM,      /* chain and name verified */
+    HTTP_TRUST_ANY,         /* encrypted, unverified */
+    HTTP_TRUST_FINGERPRINT, /* only a certificate with this SHA-256 */
+} HttpTrust;
+
+/* The body as it arrives; false stops the transfer and sets an error. */
+typedef bool (*HttpSink)(const void *data, size_t n, void *user, GError **error);
+/* The next bytes to send: up to n; 0 at the end; -1 with an error. */
+typedef ssize_t (*HttpSource)(void *data, size_t n, void *user, GError **error);
+/* Each answer header line, name lower-cased. */
+typedef void (*HttpHeaderSeen)(const char *name, const char *value, void *user);
+
+typedef struct {
+    const char *method; /* NULL: GET */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
+    HttpTrust trust;
+    const char *fingerprint; /* lower-case hex, colons allowed */
+    const void *body;        /* a body in memory … */
+    size_t body_bytes;
+    HttpSource source; /* … or streamed */
+    gint64 source_bytes; /* -1: unknown, sent chunked */
+    HttpSink sink;
+    HttpHeaderSeen header_seen;
+    void *user; /* of the three callbacks */
+    unsigned connect_timeout_ms, stall_timeout_ms, total_timeout_ms; /* 0: 20 s, 300 s, none */
+    Cancel *cancel; /* ends the transfer within a second */
+} HttpCall;
+
+/* The status (any HTTP status is a success here), or 0 with an error: NETWORK, TLS, TIMEOUT,
+ * CANCELLED, TRUNCATED, or the sink's. */
+int http_call(const HttpCall *call, GError **error);
+/* http_call with the body collected, at most max bytes. */
+int http_fetch(const HttpCall *call, size_t max, GBytes **body, GError **error);
+
+/* SHA-256 of the certificate that the server at "host:port" presents, lower-case hex with colons;
+ * for the person who is asked to confirm it. */
+char *http_fingerprint(const char *host_port, GError **error);

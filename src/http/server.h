@@ -1,0 +1,98 @@
+/* An HTTP/1.1 server for hostile clients: requests are blocking code in a pool of threads.
+ *
+ * One epoll loop owns idle connections and WebSockets; a request, with its body, is handed to a
+ * pool thread that calls the handler, which reads the body and writes the answer by blocking calls,
+ * so that back-pressure is natural. The parser is strict (RFC 9112): duplicate Host or
+ * Content-Length, both lengths, bare LF, folding, NUL, unknown codings are refused with 400.
+ * Requests 1.0 and 1.1; keep-alive unless either side says otherwise. */
+#pragma once
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+typedef struct HttpServer HttpServer;
+typedef struct HttpRequest HttpRequest;
+
+/* Called in a pool thread. Must answer by http_reply, http_reply_begin..end, http_take_over or
+ * ws_accept (websocket.h); a handler that returns without an answer gives 500. */
+typedef void (*HttpHandler)(HttpRequest *request, void *user);
+
+typedef struct {
+    HttpHandler handler; /* every request */
+    void *user;
+    const char *cert_file, *key_file; /* PEM; both NULL: plain HTTP only */
+    unsigned n_threads;               /* 0: 32 */
+    unsigned max_connections;         /* 0: 4096 */
+    size_t max_header_bytes;          /* 0: 32 KiB */
+    guint64 max_body_bytes;           /* 0: unlimited (bodies are streamed, never buffered) */
+    unsigned header_timeout_ms, idle_timeout_ms, send_timeout_ms; /* 0: 10 s, 120 s, 60 s */
+} HttpServerConfig;
+
+/* The config is copied. Fails on unreadable certificates. */
+HttpServer *http_server_new(const HttpServerConfig *config, GError **error);
+/* Adds a listener "127.0.0.1:8080", "[::1]:0" (0: any free port); `tls` needs certificates. Several
+ * are allowed. The bound port, or 0 with an error. */
+guint16 http_server_listen(HttpServer *server, const char *address, bool tls, GError **error);
+/* A listening socket made by someone else (LISTEN_FDS); taken over. */
+bool http_server_listen_fd(HttpServer *server, int fd, bool tls, GError **error);
+/* Starts the loop and pool threads; returns at once. */
+bool http_server_start(HttpServer *server, GError **error);
+/* Stops accepting, closes WebSockets with 1012, waits up to `drain_ms` for requests, cuts the rest. */
+void http_server_stop(HttpServer *server, unsigned drain_ms);
+/* Stops when still running, then frees. */
+void http_server_free(HttpServer *server);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(HttpServer, http_server_free)
+
+/* --- The request; strings live as long as it does. --- */
+
+const char *http_method(const HttpRequest *request);
+/* Percent-decoded path without the query; always starts with '/'; never contains NUL. */
+const char *http_path(const HttpRequest *request);
+/* The raw query text after '?', "" if none. */
+const char *http_query_text(const HttpRequest *request);
+/* A decoded query parameter, NULL if absent. */
+const char *http_query(const HttpRequest *request, const char *name);
+/* A header, name case-insensitive, NULL if absent; repeated ones joined by ", ". */
+const char *http_header(const HttpRequest *request, const char *name);
+/* A cookie of the Cookie header ("a=b; c=d" and the older "a=b&c=d"), NULL if absent. */
+const char *http_cookie(const HttpRequest *request, const char *name);
+/* "127.0.0.1" */
+const char *http_peer(const HttpRequest *request);
+/* The local port of the listener that took it. */
+guint16 http_local_port(const HttpRequest *request);
+bool http_is_tls(const HttpRequest *request);
+bool http_is_version_10(const HttpRequest *request);
+/* Content-Length, or -1 when chunked, 0 when there is no body. */
+gint64 http_body_bytes(const HttpRequest *request);
+
+/* Reads body bytes; 0 at the end, -1 with an error (TRUNCATED when the client left). Sends
+ * "100 Continue" first when asked for. Blocks up to the idle deadline. */
+ssize_t http_read(HttpRequest *request, void *buffer, size_t n, GError **error);
+/* The whole body, at most `max` bytes (LIMIT beyond), with a NUL after it. */
+GBytes *http_read_all(HttpRequest *request, size_t max, GError **error);
+
+/* --- The answer --- */
+
+/* A header of the answer, before http_reply or http_reply_begin; refuses CR and LF. */
+void http_reply_header(HttpRequest *request, const char *name, const char *value);
+/* The connection closes after this answer. */
+void http_reply_close(HttpRequest *request);
+/* The whole answer. `type` NULL: no Content-Type. */
+void http_reply(HttpRequest *request, int status, const char *type, const void *body, size_t n);
+void http_reply_text(HttpRequest *request, int status, const char *type, const char *text);
+
+enum { HTTP_LENGTH_CHUNKED = -1, HTTP_LENGTH_UNTIL_CLOSE = -2 };
+/* A streamed answer of `length` bytes, or one of the above. */
+bool http_reply_begin(HttpRequest *request, int status, const char *type, gint64 length, GError **error);
+/* Blocks until the bytes are with the kernel, or the send deadline (TIMEOUT), or the client has left. */
+bool http_reply_write(HttpRequest *request, const void *data, size_t n, GError **error);
+bool http_reply_end(HttpRequest *request, GError **error);
+
+/* Takes the connection out of HTTP (CONNECT, faults): raw reads and writes, TLS included. The
+ * connection closes when the handler returns. */
+ssize_t http_raw_read(HttpRequest *request, void *buffer, size_t n, GError **error);
+bool http_raw_write(HttpRequest *request, const void *data, size_t n, GError **error);
+/* Cuts the connection with a reset, as a dying host would. */
+void http_abort(HttpRequest *request);

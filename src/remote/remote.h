@@ -1,0 +1,78 @@
+/* Named files in a place. This file is the one gate in front of every place's table: paths are
+ * checked, calls are timed and traced, results checked.
+ *
+ * Paths are relative to the root, with '/', no empty, "." or ".." parts; "" is the root. Thread-safe.
+ * All calls block. Errors name the remote and the path. URLs are XO's ("file:///backups?useVhdDirectory=true",
+ * each option JSON, percent-encoded). */
+#pragma once
+
+#include "disk/bytes.h"
+#include "disk/chunks.h"
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+typedef struct Remote Remote;
+
+/* Opens the place; the folder is made when missing, and must be readable and writable. */
+Remote *remote_open(const char *url, GError **error);
+void remote_close(Remote *remote);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Remote, remote_close)
+
+/* Checks a URL without I/O; INVALID says what is wrong. */
+bool remote_check_url(const char *url, GError **error);
+/* The URL with secrets obfuscated as XO does; copy. */
+char *remote_redact_url(const char *url);
+/* An option of the URL ("useVhdDirectory"), new reference, or NULL. */
+json_t *remote_option(const Remote *remote, const char *name);
+/* "file:/backups", for messages. */
+const char *remote_name(const Remote *remote);
+
+typedef struct {
+    guint64 size_bytes;
+    gint64 mtime_ns;
+    guint64 inode; /* 0 where there is none */
+    bool is_folder;
+} RemoteStat;
+
+typedef struct {
+    guint64 size_bytes, used_bytes, available_bytes; /* 0: unknown */
+} RemoteSpace;
+
+/* NOT_FOUND, IO, LIMIT (larger than max). */
+GBytes *remote_get(Remote *remote, const char *path, gsize max, GError **error);
+/* The whole file appears at once, durably (temporary name, fsync, rename, fsync of the folder), with
+ * its folders. `exclusive`: EXISTS when there is one. */
+bool remote_put(Remote *remote, const char *path, const void *data, gsize n, bool exclusive, GError **error);
+/* Names in a folder, sorted, no "." and ".."; an absent folder is NOT_FOUND. */
+GPtrArray *remote_list(Remote *remote, const char *path, GError **error);
+bool remote_stat(Remote *remote, const char *path, RemoteStat *stat, GError **error);
+/* Over an existing file; durable. */
+bool remote_rename(Remote *remote, const char *from, const char *to, GError **error);
+/* A file; absent is success. Durable. */
+bool remote_drop(Remote *remote, const char *path, GError **error);
+/* A folder with all in it; absent is success. */
+bool remote_drop_tree(Remote *remote, const char *path, GError **error);
+bool remote_make_folder(Remote *remote, const char *path, GError **error);
+bool remote_space(Remote *remote, RemoteSpace *space, GError **error);
+
+typedef enum { REMOTE_READ, REMOTE_CREATE, REMOTE_UPDATE } RemoteMode;
+/* A file for disk/ (REMOTE_CREATE truncates). */
+Bytes *remote_bytes(Remote *remote, const char *path, RemoteMode mode, GError **error);
+/* A folder for disk/. */
+Chunks *remote_chunks(Remote *remote, const char *path, GError **error);
+/* Durable: the folder's entries. */
+bool remote_sync_folder(Remote *remote, const char *path, GError **error);
+
+/* A lock as XO's (proper-lockfile: folder <path>.lock, refreshed every 5 s, stale after 10 s).
+ * Waits up to wait_ms; BUSY names who holds it, as far as known. */
+typedef struct RemoteLock RemoteLock;
+RemoteLock *remote_lock(Remote *remote, const char *path, unsigned wait_ms, GError **error);
+/* False once another took it over (it was not refreshed in time). */
+bool remote_lock_held(RemoteLock *lock);
+void remote_unlock(RemoteLock *lock);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(RemoteLock, remote_unlock)
+
+/* XO's test: 10 MiB written and read back; rates in bytes/s. */
+bool remote_test(Remote *remote, double *read_rate, double *write_rate, const char **step, GError **error);

@@ -1,0 +1,78 @@
+/* A login to one XAPI pool, and calls on it. Source: XenAPI as of XCP-ng 8.3.
+ *
+ * Thread-safe: calls from several threads share the session. SESSION_INVALID logs in again once;
+ * HOST_IS_SLAVE moves to the master it names; every host address ever seen stays a candidate. All
+ * calls block, on a connection per thread. References are "OpaqueRef:…" strings. */
+#pragma once
+
+#include "base/cancel.h"
+#include "http/client.h"
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+typedef struct Xapi Xapi;
+
+typedef struct {
+    const char *host; /* "10.1.1.1", "10.1.1.1:443", "https://…", "http://…" (no TLS) */
+    const char *username, *password;
+    HttpTrust trust;
+    const char *fingerprint;
+    const char *originator; /* NULL: "cadenza" */
+} XapiConfig;
+
+/* No I/O; the config is copied. */
+Xapi *xapi_new(const XapiConfig *config);
+/* Logs out when logged in; blocks at most 2 s. */
+void xapi_free(Xapi *xapi);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Xapi, xapi_free)
+
+/* Logs in, following redirections. BAD_LOGIN, NETWORK, TLS (the presented fingerprint is detail[0]). */
+bool xapi_login(Xapi *xapi, GError **error);
+/* "https://10.1.1.1" of the present master; copy. */
+char *xapi_base_url(Xapi *xapi);
+char *xapi_session(Xapi *xapi);
+/* Adds addresses to fall back to (host.address of all members). */
+void xapi_add_hosts(Xapi *xapi, const char *const *addresses);
+
+/* Calls "VM.start" with the parameters after the session, an array whose reference is taken (NULL:
+ * none). A new reference, or NULL: ERR_XAPI with the pool's code and parameters as detail. */
+json_t *xapi_call(Xapi *xapi, const char *method, json_t *params, GError **error);
+/* The same, for a void result or one that does not matter. */
+bool xapi_do(Xapi *xapi, const char *method, json_t *params, GError **error);
+/* A string result; copy. */
+char *xapi_call_string(Xapi *xapi, const char *method, json_t *params, GError **error);
+/* Calls Async.<method>, waits for its task, destroys it; result decoded ("OpaqueRef:…", text, "" for
+ * void). Cancelling cancels the task. progress may be NULL. */
+char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
+                     void (*progress)(double done, void *user), void *user, GError **error);
+
+/* X.get_all_records and event.from, each record handed over as it is parsed, never as one text:
+ * `record` is a new reference owned by the callee. */
+typedef void (*XapiRecordSeen)(const char *cls, const char *ref, json_t *record, void *user);
+bool xapi_all_records(Xapi *xapi, const char *cls, XapiRecordSeen seen, void *user, GError **error);
+
+typedef struct {
+    /* operation: "add", "mod", "del"; cls as on the wire (lower case); record NULL for del. */
+    void (*event)(const char *cls, const char *operation, const char *ref, json_t *record, void *user);
+    void (*ref_count)(const char *cls, gint64 n, void *user); /* may be NULL */
+    void *user;
+} XapiEventOps;
+/* Waits up to timeout_s for changes since *token; *token is replaced. */
+bool xapi_events(Xapi *xapi, const char *const *classes, double timeout_s, char **token,
+                 const XapiEventOps *ops, Cancel *cancel, GError **error);
+
+/* --- HTTP handlers of the pool --- */
+
+/* GET /export_raw_vdi; `format` "vhd" or "raw"; base NULL for a full. Detects an error answer inside
+ * the body, follows redirections to other hosts. The format decides whether it was complete. */
+bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *format,
+                     HttpSink sink, void *user, Cancel *cancel, GError **error);
+/* PUT /import_raw_vdi, its task watched: success only when the task says so. */
+bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource source,
+                     gint64 n_bytes, void *user, Cancel *cancel, GError **error);
+
+/* "20261122T02:16:50Z" (also without colons, with dashes) → Unix seconds, or 0. */
+gint64 xapi_parse_date(const char *text);
+char *xapi_format_date(gint64 unix_s);
