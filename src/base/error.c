@@ -60,7 +60,8 @@ void err_set(GError **error, ErrCode code, const char *format, ...)
     va_end(args);
 }
 
-void err_set_detail(GError **error, ErrCode code, const char *const *detail, const char *format, ...)
+void err_set_detail(GError **error, ErrCode code, const char *const *detail, const char *format,
+                    ...)
 {
     va_list args;
     va_start(args, format);

@@ -5,7 +5,12 @@
 #include <glib.h>
 #include <stdbool.h>
 
-typedef enum { LOG_LEVEL_ERROR = 3, LOG_LEVEL_WARNING = 4, LOG_LEVEL_INFO = 6, LOG_LEVEL_DEBUG = 7 } LogLevel;
+typedef enum {
+    LOG_LEVEL_ERROR = 3,
+    LOG_LEVEL_WARNING = 4,
+    LOG_LEVEL_INFO = 6,
+    LOG_LEVEL_DEBUG = 7
+} LogLevel;
 
 /* Lines above this level are dropped; the default is INFO. Call once at start. */
 void log_set_level(LogLevel level);

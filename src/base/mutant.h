@@ -3,8 +3,8 @@
  * MUTANT(name) is false, and costs nothing, except in a build with -Dmutants=true whose environment
  * has CADENZA_MUTANT=name. Write it where a plausible mistake would be:
  *     if (n_points >= keep + MUTANT(retention_off_by_one)) ...
- * with its test on the same line in a comment: "mutant: <unit or system test>". `./run test mutants`
- * fails when that test still passes.
+ * with its test on the same line in a comment: "mutant: <unit or system test>". `./run test
+ * mutants` fails when that test still passes.
  *
  * CRASH_POINT(name) ends the process at once, as a power cut would, when CADENZA_CRASH=name, or
  * name:N for the Nth visit. Compiled into every build but release (NDEBUG not set and sanitizers or

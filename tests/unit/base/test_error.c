@@ -31,6 +31,7 @@ static void test_errno(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_detail), cmocka_unit_test(test_errno) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_detail),
+                                        cmocka_unit_test(test_errno) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

