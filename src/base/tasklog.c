@@ -1,0 +1,303 @@
+/* The live tree: nodes are jansson objects already in XO's shape, found by id in a table. Every
+ * change, ours or from the other side, is first an event and then applied by the same code, so the
+ * two trees cannot differ. */
+#include "base/tasklog.h"
+
+#include "base/mutant.h"
+
+#include <pthread.h>
+#include <string.h>
+
+enum { PROGRESS_MS = 5000 };
+
+struct Task {
+    TaskLog *log;
+    char *id;
+    double progress; /* last said; -1: never */
+    gint64 progress_ms;
+    bool is_root;
+};
+
+struct TaskLog {
+    pthread_mutex_t lock;
+    GHashTable *nodes; /* id → json_t, borrowed from the tree; only tasks that have not ended */
+    json_t *root;
+    unsigned n_tasks;
+    Task root_task;
+    TaskEventSeen seen;
+    void *user;
+};
+
+json_t *tasklog_arrange(json_t *node, bool running); /* taskview.c */
+
+static gint64 now_ms(void)
+{
+    return g_get_real_time() / 1000;
+}
+
+char *tasklog_id(gint64 ms)
+{
+    static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    char id[21];
+    for (int i = 8; i >= 0; i--, ms /= 36)
+        id[i] = digits[ms % 36];
+    id[9] = '-';
+    for (int i = 10; i < 20; i++)
+        id[i] = digits[g_random_int_range(0, 36)];
+    id[20] = '\0';
+    return g_strdup(id);
+}
+
+/* --- Applying events --- */
+
+static json_t *node_new(const char *id, const char *name, json_t *data, gint64 start_ms)
+{
+    json_t *node = json_pack("{s:s, s:s, s:I, s:s}", "id", id, "message", name ? name : "", "start",
+                             (json_int_t) start_ms, "status", "pending");
+    if (json_object_size(data) > 0)
+        json_object_set_new(node, "data", json_deep_copy(data));
+    return node;
+}
+
+static json_t *member(json_t *node, const char *name, json_t *(*make)(void) )
+{
+    json_t *value = json_object_get(node, name);
+    if (!value) {
+        value = make();
+        json_object_set_new(node, name, value);
+    }
+    return value;
+}
+
+static bool apply_start(TaskLog *log, json_t *event, const char *id, gint64 time_ms)
+{
+    const char *parent_id = json_string_value(json_object_get(event, "parentId"));
+    json_t *parent = parent_id ? g_hash_table_lookup(log->nodes, parent_id) : NULL;
+    if (!parent || g_hash_table_contains(log->nodes, id))
+        return false;
+    if (log->n_tasks >= TASKLOG_MAX_TASKS)
+        return true;
+    const char *name = json_string_value(json_object_get(event, "name"));
+    json_t *node = node_new(id, name, json_object_get(event, "properties"), time_ms);
+    json_array_append_new(member(parent, "tasks", json_array), node);
+    g_hash_table_insert(log->nodes, g_strdup(id), node);
+    log->n_tasks++;
+    return true;
+}
+
+static bool apply_note(json_t *node, json_t *event, const char *list)
+{
+    json_t *notes = member(node, list, json_array);
+    if (json_array_size(notes) >= TASKLOG_MAX_NOTES)
+        return true;
+    json_t *note = json_object();
+    static const char *const kept[] = { "message", "data" };
+    for (gsize i = 0; i < G_N_ELEMENTS(kept); i++) {
+        json_t *value = json_object_get(event, kept[i]);
+        if (value)
+            json_object_set_new(note, kept[i], json_deep_copy(value));
+    }
+    json_array_append_new(notes, note);
+    return true;
+}
+
+static bool apply_property(json_t *node, json_t *event)
+{
+    const char *name = json_string_value(json_object_get(event, "name"));
+    json_t *value = json_object_get(event, "value");
+    if (!name || !value)
+        return false;
+    return json_object_set_new(member(node, "data", json_object), name, json_deep_copy(value)) == 0;
+}
+
+static bool apply_end(TaskLog *log, json_t *node, json_t *event, const char *id, gint64 time_ms)
+{
+    json_t *status = json_object_get(event, "status");
+    json_t *result = json_object_get(event, "result");
+    if (!json_is_string(status))
+        return false;
+    json_object_set(node, "status", status);
+    json_object_set_new(node, "end", json_integer(time_ms));
+    if (result)
+        json_object_set_new(node, "result", json_deep_copy(result));
+    g_hash_table_remove(log->nodes, id);
+    return true;
+}
+
+static bool apply(TaskLog *log, json_t *event)
+{
+    const char *id = json_string_value(json_object_get(event, "id"));
+    const char *type = json_string_value(json_object_get(event, "type"));
+    gint64 time_ms = json_integer_value(json_object_get(event, "timestamp"));
+    if (!id || !type || time_ms <= 0)
+        return false;
+    if (strcmp(type, "start") == 0)
+        return apply_start(log, event, id, time_ms);
+    json_t *node = g_hash_table_lookup(log->nodes, id);
+    if (!node)
+        return false;
+    if (strcmp(type, "info") == 0)
+        return apply_note(node, event, "infos");
+    if (strcmp(type, "warning") == 0)
+        return apply_note(node, event, "warnings");
+    if (strcmp(type, "property") == 0)
+        return apply_property(node, event);
+    return strcmp(type, "end") == 0 && apply_end(log, node, event, id, time_ms);
+}
+
+bool tasklog_apply(TaskLog *log, json_t *event)
+{
+    pthread_mutex_lock(&log->lock);
+    bool ok = apply(log, event);
+    pthread_mutex_unlock(&log->lock);
+    return ok;
+}
+
+/* --- The log --- */
+
+TaskLog *tasklog_new(const char *id, const char *name, json_t *data, gint64 start_ms,
+                     TaskEventSeen seen, void *user)
+{
+    TaskLog *log = g_new0(TaskLog, 1);
+    pthread_mutex_init(&log->lock, NULL);
+    log->nodes = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    log->root = node_new(id, name, data, start_ms);
+    json_decref(data);
+    g_hash_table_insert(log->nodes, g_strdup(id), log->root);
+    log->root_task = (Task){ .log = log, .id = g_strdup(id), .progress = -1, .is_root = true };
+    log->seen = seen;
+    log->user = user;
+    return log;
+}
+
+void tasklog_free(TaskLog *log)
+{
+    if (!log)
+        return;
+    g_hash_table_destroy(log->nodes);
+    json_decref(log->root);
+    g_free(log->root_task.id);
+    pthread_mutex_destroy(&log->lock);
+    g_free(log);
+}
+
+Task *tasklog_root(TaskLog *log)
+{
+    return &log->root_task;
+}
+
+json_t *tasklog_view(TaskLog *log, bool running)
+{
+    pthread_mutex_lock(&log->lock);
+    json_t *copy = json_deep_copy(log->root);
+    pthread_mutex_unlock(&log->lock);
+    return tasklog_arrange(copy, running);
+}
+
+/* --- One task --- */
+
+/* Takes `fields`. */
+static void emit(TaskLog *log, const char *id, const char *type, json_t *fields)
+{
+    json_object_set_new(fields, "id", json_string(id));
+    json_object_set_new(fields, "type", json_string(type));
+    json_object_set_new(fields, "timestamp", json_integer(now_ms()));
+    pthread_mutex_lock(&log->lock);
+    if (apply(log, fields) && log->seen)
+        log->seen(fields, log->user);
+    pthread_mutex_unlock(&log->lock);
+    json_decref(fields);
+}
+
+/* Takes `value`, which may be NULL. */
+static json_t *with(json_t *fields, const char *name, json_t *value)
+{
+    if (value)
+        json_object_set_new(fields, name, value);
+    return fields;
+}
+
+Task *task_begin(Task *parent, const char *name, json_t *properties)
+{
+    if (!parent) {
+        json_decref(properties);
+        return NULL;
+    }
+    Task *task = g_new0(Task, 1);
+    task->log = parent->log;
+    task->id = tasklog_id(now_ms());
+    task->progress = -1;
+    json_t *fields = json_pack("{s:s, s:s}", "parentId", parent->id, "name", name);
+    emit(task->log, task->id, "start", with(fields, "properties", properties));
+    return task;
+}
+
+static void finish(Task *task, const char *status, json_t *result)
+{
+    json_t *fields = json_pack("{s:s}", "status", status);
+    emit(task->log, task->id, "end", with(fields, "result", result));
+    if (task->is_root)
+        return;
+    g_free(task->id);
+    g_free(task);
+}
+
+void task_end(Task *task, json_t *result)
+{
+    if (task)
+        finish(task, "success", result);
+    else
+        json_decref(result);
+}
+
+void task_fail(Task *task, const GError *error)
+{
+    if (task)
+        finish(task, "failure", tasklog_error(error));
+}
+
+static void note(Task *task, const char *type, const char *message, json_t *data)
+{
+    if (task)
+        emit(task->log, task->id, type, with(json_pack("{s:s}", "message", message), "data", data));
+    else
+        json_decref(data);
+}
+
+void task_info(Task *task, const char *message, json_t *data)
+{
+    note(task, "info", message, data);
+}
+
+void task_warning(Task *task, const char *message, json_t *data)
+{
+    note(task, "warning", message, data);
+}
+
+void task_property(Task *task, const char *name, json_t *value)
+{
+    if (task)
+        emit(task->log, task->id, "property",
+             with(json_pack("{s:s}", "name", name), "value", value));
+    else
+        json_decref(value);
+}
+
+void task_progress(Task *task, double percent)
+{
+    if (!task)
+        return;
+    gint64 now = g_get_monotonic_time() / 1000;
+    bool step = task->progress < 0 || percent - task->progress >= 1 || percent >= 100;
+    bool late = now - task->progress_ms >= PROGRESS_MS;
+    if (percent == task->progress || !(step || late))
+        return;
+    task->progress = percent;
+    task->progress_ms = now;
+    task_property(task, "progress", json_integer((json_int_t) CLAMP(percent, 0, 100)));
+}
+
+const char *task_id(const Task *task)
+{
+    return task ? task->id : "";
+}

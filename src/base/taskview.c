@@ -1,0 +1,194 @@
+/* How a tree of tasks is shown and closed: the status rules of XO's reader, the order of children,
+ * errors as JSON, and the closing of what an interrupted run left open. */
+#include "base/tasklog.h"
+
+#include "base/error.h"
+#include "base/mutant.h"
+
+#include <string.h>
+
+json_t *tasklog_arrange(json_t *node, bool running);
+
+static const char *text(json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
+/* --- Status --- */
+
+/* A failure with one of these messages is a skip. */
+static const char *const skip_words[] = { "no disks found", "no VMs match this pattern",
+                                          "unhealthy VDI chain", NULL };
+
+static bool is_skip(json_t *node)
+{
+    return g_strv_contains(skip_words, text(json_object_get(node, "result"), "message"));
+}
+
+static bool has_retry_warning(json_t *node)
+{
+    gsize i;
+    json_t *warning;
+    json_array_foreach (json_object_get(node, "warnings"), i, warning)
+        if (strcmp(text(warning, "message"), TASKLOG_RETRY_WARNING) == 0)
+            return true;
+    return false;
+}
+
+static bool same_work(json_t *a, json_t *b)
+{
+    return strcmp(text(a, "message"), text(b, "message")) == 0 &&
+           strcmp(text(json_object_get(a, "data"), "id"), text(json_object_get(b, "data"), "id")) ==
+               0;
+}
+
+static bool was_retried(json_t *failed, json_t *siblings)
+{
+    gsize i;
+    json_t *sibling;
+    if (!has_retry_warning(failed))
+        return false;
+    json_array_foreach (siblings, i, sibling)
+        if (same_work(failed, sibling) && strcmp(text(sibling, "status"), "success") == 0)
+            return true;
+    return false;
+}
+
+static const char *status_of_children(json_t *children, const char *own)
+{
+    const char *status = own;
+    gsize i;
+    json_t *child;
+    json_array_foreach (children, i, child) {
+        const char *each = text(child, "status");
+        bool failed = strcmp(each, "failure") == 0 || strcmp(each, "interrupted") == 0;
+        if (MUTANT(tasklog_failed_child_ignored)) /* mutant: base_tasklog */
+            continue;
+        if (failed && !was_retried(child, children))
+            return "failure";
+        if (strcmp(each, "skipped") == 0 && strcmp(own, "success") == 0)
+            status = "skipped";
+    }
+    return status;
+}
+
+static const char *status_of(json_t *node, bool running)
+{
+    const char *own = text(node, "status");
+    if (strcmp(own, "pending") == 0)
+        return running ? "pending" : "interrupted";
+    if (strcmp(own, "interrupted") == 0)
+        return own;
+    if (strcmp(own, "failure") == 0)
+        return is_skip(node) ? "skipped" : "failure";
+    return status_of_children(json_object_get(node, "tasks"), own);
+}
+
+/* --- Order --- */
+
+static int compare_children(gconstpointer a, gconstpointer b)
+{
+    json_t *const *left = a, *const *right = b;
+    json_t *left_end = json_object_get(*left, "end"), *right_end = json_object_get(*right, "end");
+    if (!left_end != !right_end)
+        return left_end ? -1 : 1;
+    const char *key = left_end ? "end" : "start";
+    gint64 x = json_integer_value(json_object_get(*left, key));
+    gint64 y = json_integer_value(json_object_get(*right, key));
+    return (x > y) - (x < y);
+}
+
+static void sort_children(json_t *children)
+{
+    gsize n = json_array_size(children);
+    g_autoptr(GPtrArray) order = g_ptr_array_new_full((guint) n, (GDestroyNotify) json_decref);
+    for (gsize i = 0; i < n; i++)
+        g_ptr_array_add(order, json_incref(json_array_get(children, i)));
+    g_ptr_array_sort(order, compare_children);
+    for (gsize i = 0; i < n; i++)
+        json_array_set(children, i, order->pdata[i]);
+}
+
+json_t *tasklog_arrange(json_t *node, bool running)
+{
+    json_t *children = json_object_get(node, "tasks");
+    gsize i;
+    json_t *child;
+    json_array_foreach (children, i, child)
+        tasklog_arrange(child, running);
+    if (children)
+        sort_children(children);
+    json_object_set_new(node, "status", json_string(status_of(node, running)));
+    return node;
+}
+
+/* --- Errors --- */
+
+static const char *fixed_words(const GError *error)
+{
+    static const struct {
+        ErrCode code;
+        const char *words;
+    } rows[] = { { ERR_NO_MATCH, "no VMs match this pattern" },
+                 { ERR_UNHEALTHY_CHAIN, "unhealthy VDI chain" },
+                 { ERR_NO_DISKS, "no disks found" } };
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++)
+        if (err_is(error, rows[i].code))
+            return rows[i].words;
+    return NULL;
+}
+
+static json_t *xapi_error(const GError *error)
+{
+    json_t *params = json_array();
+    const char *const *detail = err_detail(error);
+    for (unsigned i = 1; detail && detail[0] && detail[i]; i++)
+        json_array_append_new(params, json_string(detail[i]));
+    return json_pack("{s:s, s:s, s:s, s:o}", "message", error->message, "name", "XapiError", "code",
+                     err_xapi_code(error), "params", params);
+}
+
+json_t *tasklog_error(const GError *error)
+{
+    if (!error)
+        return json_pack("{s:s, s:s}", "message", "unknown error", "name", "Error");
+    if (err_is(error, ERR_XAPI))
+        return xapi_error(error);
+    const char *words = fixed_words(error);
+    g_autofree char *valid = g_utf8_make_valid(error->message, -1);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s}", "message", words ? words : valid, "name",
+                             "Error", "code", err_name(error), "remedy", err_remedy(error));
+    if (words && strcmp(words, valid) != 0)
+        json_object_set_new(json, "detail", json_string(valid));
+    return json;
+}
+
+/* --- Interrupted runs --- */
+
+static bool close_open(json_t *node, gint64 now_ms)
+{
+    bool open = !json_object_get(node, "end");
+    bool any = open;
+    gsize i;
+    json_t *child;
+    if (!MUTANT(tasklog_close_shallow)) /* mutant: base_tasklog */
+        json_array_foreach (json_object_get(node, "tasks"), i, child)
+            any |= close_open(child, now_ms);
+    if (open) {
+        json_object_set_new(node, "end", json_integer(now_ms));
+        json_object_set_new(node, "status", json_string("interrupted"));
+    }
+    return any;
+}
+
+bool tasklog_close_interrupted(json_t *root, gint64 now_ms, const char *reason)
+{
+    bool was_open = !json_object_get(root, "end");
+    bool any = close_open(root, now_ms);
+    if (was_open)
+        json_object_set_new(root, "result",
+                            json_pack("{s:s, s:s, s:s}", "message", reason, "name", "Error", "code",
+                                      "INTERRUPTED"));
+    return any;
+}
