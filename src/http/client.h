@@ -1,5 +1,5 @@
-/* HTTP(S) requests by libcurl, blocking. One easy handle per thread inside; DNS and TLS sessions are
- * shared. */
+/* HTTP(S) requests by libcurl, blocking. One easy handle per thread inside; DNS and TLS sessions
+ * are shared. */
 #pragma once
 
 #include "base/cancel.h"
@@ -27,20 +27,22 @@ typedef struct {
     const char *url;
     const char *const *headers; /* "Name: value", NULL-terminated, or NULL */
     HttpTrust trust;
-    const char *fingerprint; /* lower-case hex, colons allowed */
+    const char *fingerprint; /* hex, colons allowed */
+    const char *proxy;       /* "http://host:port", NULL: none; the environment is not consulted */
     const void *body;        /* a body in memory … */
     size_t body_bytes;
-    HttpSource source; /* … or streamed */
+    HttpSource source;   /* … or streamed */
     gint64 source_bytes; /* -1: unknown, sent chunked */
     HttpSink sink;
     HttpHeaderSeen header_seen;
-    void *user; /* of the three callbacks */
+    void *user;                                                      /* of the three callbacks */
     unsigned connect_timeout_ms, stall_timeout_ms, total_timeout_ms; /* 0: 20 s, 300 s, none */
     Cancel *cancel; /* ends the transfer within a second */
 } HttpCall;
 
 /* The status (any HTTP status is a success here), or 0 with an error: NETWORK, TLS, TIMEOUT,
- * CANCELLED, TRUNCATED, or the sink's. */
+ * CANCELLED, TRUNCATED (the answer broke off), or the sink's or source's. Redirections are not
+ * followed. Messages name the host and the cause, never the path or the query. */
 int http_call(const HttpCall *call, GError **error);
 /* http_call with the body collected, at most max bytes. */
 int http_fetch(const HttpCall *call, size_t max, GBytes **body, GError **error);

@@ -15,7 +15,8 @@
 typedef struct HttpServer HttpServer;
 typedef struct HttpRequest HttpRequest;
 
-/* Called in a pool thread. Must answer by http_reply, http_reply_begin..end, http_take_over or
+/* Called in a pool thread; may block for minutes (a long poll asks http_client_left now and then).
+ * Must answer by http_reply, http_reply_begin..end, http_take_over or
  * ws_accept (websocket.h); a handler that returns without an answer gives 500. */
 typedef void (*HttpHandler)(HttpRequest *request, void *user);
 
@@ -23,8 +24,9 @@ typedef struct {
     HttpHandler handler; /* every request */
     void *user;
     const char *cert_file, *key_file; /* PEM; both NULL: plain HTTP only */
-    unsigned n_threads;               /* 0: 32 */
+    unsigned max_threads;             /* 0: 256; started on demand, idle ones exit */
     unsigned max_connections;         /* 0: 4096 */
+    unsigned max_per_address;         /* 0: 1024; connections of one peer, loopback is exempt */
     size_t max_header_bytes;          /* 0: 32 KiB */
     guint64 max_body_bytes;           /* 0: unlimited (bodies are streamed, never buffered) */
     unsigned header_timeout_ms, idle_timeout_ms, send_timeout_ms; /* 0: 10 s, 120 s, 60 s */
@@ -39,7 +41,10 @@ guint16 http_server_listen(HttpServer *server, const char *address, bool tls, GE
 bool http_server_listen_fd(HttpServer *server, int fd, bool tls, GError **error);
 /* Starts the loop and pool threads; returns at once. */
 bool http_server_start(HttpServer *server, GError **error);
-/* Stops accepting, closes WebSockets with 1012, waits up to `drain_ms` for requests, cuts the rest. */
+/* Reads the certificate files again; connections made from now on see them. */
+bool http_server_reload_certificate(HttpServer *server, GError **error);
+/* Stops accepting, closes WebSockets with 1012, waits up to `drain_ms` for requests, cuts the rest
+ * and waits for their handlers. */
 void http_server_stop(HttpServer *server, unsigned drain_ms);
 /* Stops when still running, then frees. */
 void http_server_free(HttpServer *server);
@@ -48,8 +53,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(HttpServer, http_server_free)
 /* --- The request; strings live as long as it does. --- */
 
 const char *http_method(const HttpRequest *request);
-/* Percent-decoded path without the query; always starts with '/'; never contains NUL. */
+/* Percent-decoded path without the query; UTF-8; always starts with '/'; never contains NUL nor a
+ * ".." segment. */
 const char *http_path(const HttpRequest *request);
+/* The path as it was sent, for identifiers that contain an encoded '/'. */
+const char *http_raw_path(const HttpRequest *request);
 /* The raw query text after '?', "" if none. */
 const char *http_query_text(const HttpRequest *request);
 /* A decoded query parameter, NULL if absent. */
@@ -64,11 +72,15 @@ const char *http_peer(const HttpRequest *request);
 guint16 http_local_port(const HttpRequest *request);
 bool http_is_tls(const HttpRequest *request);
 bool http_is_version_10(const HttpRequest *request);
+/* The client has gone, or the server is stopping: a handler that waits for something should give
+ * up. Does not block. */
+bool http_client_left(HttpRequest *request);
 /* Content-Length, or -1 when chunked, 0 when there is no body. */
 gint64 http_body_bytes(const HttpRequest *request);
 
-/* Reads body bytes; 0 at the end, -1 with an error (TRUNCATED when the client left). Sends
- * "100 Continue" first when asked for. Blocks up to the idle deadline. */
+/* Reads body bytes, before or after the answer was begun; 0 at the end, -1 with an error (TRUNCATED
+ * when the client left). Sends "100 Continue" first when asked for. Blocks up to the idle deadline.
+ */
 ssize_t http_read(HttpRequest *request, void *buffer, size_t n, GError **error);
 /* The whole body, at most `max` bytes (LIMIT beyond), with a NUL after it. */
 GBytes *http_read_all(HttpRequest *request, size_t max, GError **error);
@@ -85,12 +97,15 @@ void http_reply_text(HttpRequest *request, int status, const char *type, const c
 
 enum { HTTP_LENGTH_CHUNKED = -1, HTTP_LENGTH_UNTIL_CLOSE = -2 };
 /* A streamed answer of `length` bytes, or one of the above. */
-bool http_reply_begin(HttpRequest *request, int status, const char *type, gint64 length, GError **error);
-/* Blocks until the bytes are with the kernel, or the send deadline (TIMEOUT), or the client has left. */
+bool http_reply_begin(HttpRequest *request, int status, const char *type, gint64 length,
+                      GError **error);
+/* Blocks until the bytes are with the kernel, or the send deadline (TIMEOUT), or the client has
+ * left. */
 bool http_reply_write(HttpRequest *request, const void *data, size_t n, GError **error);
 bool http_reply_end(HttpRequest *request, GError **error);
 
-/* Takes the connection out of HTTP (CONNECT, faults): raw reads and writes, TLS included. The
+/* Takes the connection out of HTTP (CONNECT, faults, bodies of HTTP/1.0 without a length): raw
+ * reads and writes, TLS included, one thread may read while another writes. 0 at the end. The
  * connection closes when the handler returns. */
 ssize_t http_raw_read(HttpRequest *request, void *buffer, size_t n, GError **error);
 bool http_raw_write(HttpRequest *request, const void *data, size_t n, GError **error);

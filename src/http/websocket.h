@@ -13,6 +13,8 @@ typedef struct {
     /* A whole text message, UTF-8, NUL after it. Called from a pool thread; may block (calls that
      * last should be answered from elsewhere). */
     void (*text)(WebSocket *socket, const char *text, size_t n, void *user);
+    /* A whole binary message; NULL: the socket is closed with 1003. */
+    void (*binary)(WebSocket *socket, const void *data, size_t n, void *user);
     /* The socket is closed; last call, `user` may be freed. */
     void (*closed)(WebSocket *socket, void *user);
 } WebSocketOps;
@@ -21,17 +23,23 @@ typedef struct {
     size_t max_message_bytes; /* 0: 16 MiB; 1009 beyond */
     size_t max_queued_bytes;  /* 0: 64 MiB; dropped beyond */
     unsigned ping_ms;         /* 0: 30 s; a socket silent for 3 pings is closed */
+    const char *protocol;     /* sub-protocol, agreed on when the client offers it; NULL: none */
 } WebSocketLimits;
 
 bool ws_is_upgrade(const HttpRequest *request);
-/* Answers the upgrade, from a handler; the request must not be used after it returns true. The
- * socket lives until closed(); `user` is set before the first text(). */
-bool ws_accept(HttpRequest *request, const WebSocketOps *ops, const WebSocketLimits *limits,
-               void *user, GError **error);
+/* Answers the upgrade, from a handler; after success the request must not be used. The socket lives
+ * until closed(), which can come once the handler has returned; what is sent before is queued. A
+ * handshake that cannot be accepted is answered with 400 or 426 and gives NULL. */
+WebSocket *ws_accept(HttpRequest *request, const WebSocketOps *ops, const WebSocketLimits *limits,
+                     void *user, GError **error);
 
-/* Thread-safe. The bytes are shared, not copied. False when the socket is closed or over its bound. */
+/* Thread-safe. The bytes are shared, not copied. False when the socket is closed or over its bound.
+ */
 bool ws_send_text(WebSocket *socket, GBytes *text);
 bool ws_send_string(WebSocket *socket, const char *text);
+bool ws_send_binary(WebSocket *socket, GBytes *data);
+/* Changes the limit of messages from the client (small before sign-in, larger after). */
+void ws_set_max_message(WebSocket *socket, size_t max_message_bytes);
 /* Bytes that wait to be sent. */
 size_t ws_queued_bytes(WebSocket *socket);
 void ws_close(WebSocket *socket, unsigned code, const char *reason);
