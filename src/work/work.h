@@ -1,0 +1,76 @@
+/* The steps of a backup run and of a restore, as straight blocking code: one call does one VM.
+ *
+ * run/ resolves what to do, opens pools and repositories, begins the root task, and calls these from
+ * as many threads as the job's concurrency allows, at most one per VM at a time. Everything made in
+ * a pool is journaled before and closed after, so that work_recover can sweep what a killed worker
+ * left. Setting names, task names and results are XO's. */
+#pragma once
+
+#include "base/cancel.h"
+#include "base/tasklog.h"
+#include "catalog/catalog.h"
+#include "journal/journal.h"
+#include "remote/remote.h"
+#include "xapi/xapi.h"
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+/* A connected pool. */
+typedef struct {
+    const char *id; /* its uuid: what the journal names */
+    Xapi *xapi;
+} WorkPool;
+
+/* A repository to write to. */
+typedef struct {
+    const char *id;   /* the remote record's id: "id" of the export task, key of its settings */
+    const char *name; /* the label given by the user; may be "" */
+    Remote *remote;
+    Catalog *catalog;
+} WorkTarget;
+
+/* What all VMs of a run share. Nothing is taken over; all of it outlives the calls, is not changed by
+ * them, and is used from several threads. */
+typedef struct {
+    json_t *job;             /* the job record: id, name, mode, settings */
+    const char *schedule_id; /* "" when none */
+    const char *run_id;      /* the owner mark's value, and the journal's */
+    json_t *settings; /* resolved for the run: built-in < server < job < schedule; the settings of a VM
+                         and of a target are looked up in job.settings by their id */
+    const WorkTarget *targets;
+    unsigned n_targets;
+    Journal *journal;
+    Cancel *cancel; /* the whole run's; may be NULL */
+    unsigned lock_wait_ms; /* for a VM's folder held by another; 0: fail at once */
+} WorkContext;
+
+/* Backs up one VM to all targets, then applies retention. `task` is the VM's "backup VM" task, begun
+ * by the caller with {type: "VM", id}; this sets name_label and makes the children (clean-vm,
+ * snapshot, export > transfer, clean-vm > merge) but does not end it, so that a retry can use it
+ * again. `cancel` is this VM's (may be NULL; the run's counts too). A target that fails is dropped
+ * with its error in its task; the VM fails (false) only when all are lost, and what it made in the
+ * pool is removed, or stays journaled when the pool does not answer. Blocks for hours. */
+bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid, Task *task,
+                    Cancel *cancel, GError **error);
+
+/* Restores a point ("/xo-vm-backups/<vm>/<date>.json") as a new VM on an SR. settings (may be NULL):
+ * newMacAddresses, mapVdisSrs {snapshot VDI uuid: SR uuid or null}. Uses of the context: run_id,
+ * journal, cancel. Makes a "transfer" child in `task`. Returns {id: uuid of the new VM, size: bytes
+ * transferred}, new reference; on failure all that it made is destroyed. */
+json_t *work_restore(const WorkContext *context, const WorkPool *pool, const WorkTarget *source,
+                     const char *point_path, const char *sr_uuid, json_t *settings, Task *task,
+                     GError **error);
+
+/* Bytes that a point's disks and record need on a target, from the VM's present VDIs: what
+ * work_backup_vm checks against the free space before it takes a snapshot. */
+bool work_check_space(const WorkTarget *target, guint64 need_bytes, GError **error);
+
+/* Ends what the journal of a dead worker left open: owner marks, blocked operations, snapshots,
+ * half-restored VMs and VDIs. Objects are touched only with both a journaled intent and the mark of
+ * its run. Pools that are not among `pools` stay open in the journal. *n_left counts what is still
+ * open: call again later while it is not 0, journal_end when it is. False: the journal could not be
+ * read or written, or a pool failed (the others were still tried). */
+bool work_recover(Journal *journal, const WorkPool *pools, unsigned n_pools, unsigned *n_left,
+                  GError **error);
