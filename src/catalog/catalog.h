@@ -47,6 +47,9 @@ typedef struct {
 } CatalogDisk;
 CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
                                 gint64 time_ms, const DiskInfo *info, const char *parent, GError **error);
+/* Called by the writer for every block, and to ask: the XXH3-128 (canonical, 16 bytes) of a block put
+ * so far; false when it was not put. */
+bool catalog_disk_hash(CatalogDisk *disk, guint32 block, guint8 hash[16]);
 /* Finishes the writer, fsyncs, re-opens and checks, and gives it its name; not yet a point. */
 bool catalog_disk_finish(CatalogDisk *disk, guint64 *size_bytes, GError **error);
 /* Frees; unfinished data is deleted. */
@@ -69,6 +72,10 @@ typedef struct {
 /* Merges and deletes what no point uses, crash-safe; resumes interrupted merges (ours and XO's).
  * Never deletes on a listing or read error. Holds no lock itself: the caller does. */
 bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove, CatalogCleaned *cleaned, GError **error);
+
+/* What count-based retention drops: the "_filename" of the points of this schedule but the newest
+ * `keep`, newest first, NULL-terminated, as catalog_delete takes it. `points` as from catalog_points. */
+char **catalog_retention(json_t *points, const char *schedule, unsigned keep);
 
 /* XO's "YYYYMMDDTHHmmssZ". */
 char *catalog_date(gint64 time_ms);

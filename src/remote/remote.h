@@ -54,7 +54,10 @@ bool remote_rename(Remote *remote, const char *from, const char *to, GError **er
 bool remote_drop(Remote *remote, const char *path, GError **error);
 /* A folder with all in it; absent is success. */
 bool remote_drop_tree(Remote *remote, const char *path, GError **error);
+/* With its parents; durable; 0755. There already is success. */
 bool remote_make_folder(Remote *remote, const char *path, GError **error);
+/* The same, for its owner alone (0700): XO's flat disks and metadata backups. */
+bool remote_make_private_folder(Remote *remote, const char *path, GError **error);
 bool remote_space(Remote *remote, RemoteSpace *space, GError **error);
 
 typedef enum { REMOTE_READ, REMOTE_CREATE, REMOTE_UPDATE } RemoteMode;
