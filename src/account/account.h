@@ -1,0 +1,94 @@
+/* Users, groups, tokens, ACLs, and the one permission check.
+ *
+ * Records live in the store's collections "users", "groups", "tokens", "acls", in XO's shape (user:
+ * id, email = login name, permission "admin" or "none", groups, preferences, authProviders; plus
+ * pw_hash, argon2id). All functions are thread-safe and block for the disk; password checks also
+ * for about 100 ms of processor, at most ACCOUNT_MAX_HASHES at a time. Returned JSON is a new
+ * reference, the caller's alone. */
+#pragma once
+
+#include "store/store.h"
+
+typedef struct Accounts Accounts;
+
+enum { ACCOUNT_MAX_HASHES = 2, ACCOUNT_THROTTLE_MS = 2000, ACCOUNT_MAX_PASSWORD_BYTES = 1024 };
+#define ACCOUNT_TOKEN_DEFAULT_MS ((gint64) 30 * 86400 * 1000)
+#define ACCOUNT_TOKEN_MAX_MS     ((gint64) 366 * 86400 * 1000)
+
+/* The store is not taken over and must outlive it. */
+Accounts *account_new(Store *store);
+void account_free(Accounts *accounts);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Accounts, account_free)
+
+/* When there is no user: creates the administrator "admin@admin.net" with `password`, or a
+ * generated one when NULL, returned in *made (else NULL; caller frees). */
+bool account_first_admin(Accounts *accounts, const char *password, char **made, GError **error);
+/* Sets the password of the first administrator (made when there is none); NULL: generated. */
+bool account_reset_admin(Accounts *accounts, const char *password, char **made, GError **error);
+
+/* --- Signing in: the user's public record, or NULL. `peer` is the client's address. --- */
+
+/* BAD_LOGIN; BUSY within ACCOUNT_THROTTLE_MS of a failed attempt with the same name. Takes the same
+ * time whether or not the user exists. */
+json_t *account_sign_in(Accounts *accounts, const char *name, const char *password,
+                        const char *peer, GError **error);
+/* BAD_LOGIN when unknown or expired. Records the use (at most once a minute per address). */
+json_t *account_sign_in_token(Accounts *accounts, const char *token, const char *peer,
+                              GError **error);
+
+/* --- Users --- */
+
+/* {id, email, groups, permission, preferences[, authProviders]}; NOT_FOUND "no such user <id>". */
+json_t *account_user(Accounts *accounts, const char *id, GError **error);
+json_t *account_users(Accounts *accounts, GError **error);
+/* {email, password[, permission]} → id. EXISTS "the user <email> already exists". */
+char *account_create_user(Accounts *accounts, json_t *params, GError **error);
+/* Any of email, password, permission, preferences (merged; null deletes a key). */
+bool account_set_user(Accounts *accounts, const char *id, json_t *changes, GError **error);
+/* Its tokens, ACLs and memberships go with it. STATE for the last administrator. */
+bool account_delete_user(Accounts *accounts, const char *id, GError **error);
+bool account_change_password(Accounts *accounts, const char *id, const char *old_password,
+                             const char *new_password, GError **error);
+
+/* --- Tokens --- */
+
+/* {client?: {id}, description?, expiresIn?: ms or "30 days"}: the token. A live token of the same
+ * user and client is extended and returned instead. INVALID for under a minute or over a year. */
+char *account_create_token(Accounts *accounts, const char *user_id, json_t *params, GError **error);
+/* {id, user_id, created_at, expiration, description?, client?, last_uses?} of one user, or of all
+ * with NULL; expired ones are left out. */
+json_t *account_tokens(Accounts *accounts, const char *user_id, GError **error);
+/* Only the user's own when user_id is given (NOT_FOUND otherwise). */
+bool account_delete_token(Accounts *accounts, const char *token, const char *user_id,
+                          GError **error);
+/* Deletes those that match an XO pattern. */
+bool account_delete_tokens(Accounts *accounts, json_t *pattern, const char *user_id,
+                           GError **error);
+bool account_set_token(Accounts *accounts, const char *token, const char *user_id, json_t *changes,
+                       GError **error);
+
+/* --- Groups: {id, name, users} --- */
+
+json_t *account_groups(Accounts *accounts, GError **error);
+char *account_create_group(Accounts *accounts, const char *name, GError **error);
+bool account_set_group(Accounts *accounts, const char *id, json_t *changes, GError **error);
+bool account_delete_group(Accounts *accounts, const char *id, GError **error);
+
+/* --- ACLs: {id, subject, object, action}; action viewer, operator, admin --- */
+
+json_t *account_acls(Accounts *accounts, GError **error);
+bool account_add_acl(Accounts *accounts, const char *subject, const char *object,
+                     const char *action, GError **error);
+bool account_remove_acl(Accounts *accounts, const char *subject, const char *object,
+                        const char *action, GError **error);
+
+/* --- The permission check --- */
+
+/* XO's view of an object by id, a new reference, or NULL: so that inheritance can be followed. */
+typedef json_t *(*AccountObject)(const char *id, void *user);
+
+/* Whether the user (public record) has `permission` ("view", "operate", "administrate") on the
+ * object. Administrators may everything. `find` may be NULL: no inheritance. */
+bool account_may(Accounts *accounts, json_t *user, const char *object_id, const char *permission,
+                 AccountObject find, void *find_user);
+bool account_is_admin(json_t *user);
