@@ -19,7 +19,8 @@ typedef enum {
 typedef bool (*HttpSink)(const void *data, size_t n, void *user, GError **error);
 /* The next bytes to send: up to n; 0 at the end; -1 with an error. */
 typedef ssize_t (*HttpSource)(void *data, size_t n, void *user, GError **error);
-/* Each answer header line, name lower-cased. */
+/* Each answer header line, name lower-cased; before them the status as ":status", "200", so that a
+ * sink knows what it is given. */
 typedef void (*HttpHeaderSeen)(const char *name, const char *value, void *user);
 
 typedef struct {
