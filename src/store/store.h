@@ -1,4 +1,5 @@
-/* Collections of JSON records over SQLite, and nothing more, so that another database fits behind it.
+/* Collections of JSON records over SQLite, and nothing more, so that another database fits behind
+ * it.
  *
  * State (`state.db`, synchronous=FULL) and logs (`logs.db`, NORMAL) live in one data folder, whose
  * lock this module holds: a second server on it is refused with BUSY naming the holder's pid. The
@@ -18,27 +19,35 @@ void store_close(Store *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
 
 /* Records of a collection ("servers", "users", …), each a JSON object with its own "id". */
-bool store_put(Store *store, const char *collection, const char *id, json_t *record, GError **error);
+bool store_put(Store *store, const char *collection, const char *id, json_t *record,
+               GError **error);
 /* As store_put, but EXISTS when the id is taken. */
-bool store_add(Store *store, const char *collection, const char *id, json_t *record, GError **error);
+bool store_add(Store *store, const char *collection, const char *id, json_t *record,
+               GError **error);
 /* A new reference, or NULL with NOT_FOUND naming the collection and the id. */
 json_t *store_get(Store *store, const char *collection, const char *id, GError **error);
 /* An array of all, in the order of ids; new reference. */
 json_t *store_list(Store *store, const char *collection, GError **error);
 /* Whether it existed is in *existed (may be NULL). */
-bool store_drop(Store *store, const char *collection, const char *id, bool *existed, GError **error);
+bool store_drop(Store *store, const char *collection, const char *id, bool *existed,
+                GError **error);
 
 /* Logs: append-only entries of a namespace ("jobs", "restore", …), key = decimal ms, made unique by
  * ":<n>" as XO does. Returns the key. */
-char *store_log_add(Store *store, const char *name_space, gint64 time_ms, json_t *entry, GError **error);
-bool store_log_set(Store *store, const char *name_space, const char *key, json_t *entry, GError **error);
+char *store_log_add(Store *store, const char *name_space, gint64 time_ms, json_t *entry,
+                    GError **error);
+bool store_log_set(Store *store, const char *name_space, const char *key, json_t *entry,
+                   GError **error);
 json_t *store_log_get(Store *store, const char *name_space, const char *key, GError **error);
-/* An object key → entry of those with after_ms <= time < before_ms (0: open), newest `limit` (0: all). */
+/* An object key → entry of those with after_ms <= time < before_ms (0: open), newest `limit` (0:
+ * all). */
 json_t *store_log_list(Store *store, const char *name_space, gint64 after_ms, gint64 before_ms,
                        unsigned limit, GError **error);
 bool store_log_drop(Store *store, const char *name_space, const char *key, GError **error);
+/* Drops all but the newest `keep`. */
+bool store_log_trim(Store *store, const char *name_space, unsigned keep, GError **error);
 
-/* Secrets: sealed with the folder's key file (0600, made at first use), base64. Opening text that is
- * not sealed returns it as it is (records of older versions). */
+/* Secrets: sealed with the folder's key file (0600, made at first use), base64. Opening text that
+ * is not sealed returns it as it is (records of older versions). */
 char *store_seal(Store *store, const char *secret, GError **error);
 char *store_unseal(Store *store, const char *sealed, GError **error);
