@@ -1,0 +1,35 @@
+#!/usr/bin/python3
+"""Runs every fuzzer of build-fuzz for the given seconds, on its corpus; a finding is kept beside the build
+and ends with status 1."""
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = ROOT / "build-fuzz/tests/fuzz"
+
+
+def fuzz(program, seconds):
+    name = program.name.removeprefix("fuzz_")
+    found = BUILD / "corpus" / name
+    found.mkdir(parents=True, exist_ok=True)
+    run = subprocess.run([program, f"-max_total_time={seconds}", "-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1",
+                          f"-artifact_prefix={BUILD}/{name}-", found, ROOT / "tests/fuzz/corpus" / name],
+                         capture_output=True, text=True)
+    lines = run.stderr.splitlines()
+    stats = " ".join(line.split(": ")[1].strip() for line in lines if line.startswith("stat::number_of_executed"))
+    print(f"{name:20} {stats or '?':>12} runs  {'FOUND' if run.returncode else 'nothing found'}", flush=True)
+    if run.returncode:
+        print("\n".join(lines[-40:]), flush=True)
+    return run.returncode
+
+
+def main():
+    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+    programs = sorted(path for path in BUILD.glob("fuzz_*") if path.is_file() and path.suffix == "")
+    results = [fuzz(program, seconds) for program in programs]
+    print(f"{sum(not r for r in results)} of {len(programs)} fuzzers found nothing")
+    return 1 if any(results) or not programs else 0
+
+
+sys.exit(main())
