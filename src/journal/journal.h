@@ -3,8 +3,8 @@
  * A record is one JSON object; on disk: u32 length, u32 CRC-32C, bytes (all little-endian), after a
  * header with magic and version. journal_add returns after fdatasync. A torn last record is dropped
  * at open; damage before it is CORRUPT. The file is locked (flock) by the process that writes it:
- * a journal whose lock is free belongs to a dead worker and may be replayed. Not thread-safe to open
- * or close; journal_add is thread-safe. */
+ * a journal whose lock is free belongs to a dead worker and may be replayed. Not thread-safe to
+ * open or close; journal_add is thread-safe. */
 #pragma once
 
 #include <glib.h>
