@@ -1,0 +1,57 @@
+/* Strings, integers and doubles as JSON text. */
+#include "base/json_write.h"
+
+#include <math.h>
+#include <string.h>
+
+static void write_escape(GString *out, guchar c)
+{
+    static const char plain[] = "\b\t\n\f\r\"\\", letters[] = "btnfr\"\\";
+    const char *found = c ? strchr(plain, c) : NULL;
+    if (found)
+        g_string_append_printf(out, "\\%c", letters[found - plain]);
+    else
+        g_string_append_printf(out, "\\u%04x", c);
+}
+
+void json_write_string(GString *out, const char *text, gsize n)
+{
+    g_string_append_c(out, '"');
+    const char *end = text + n;
+    while (text < end) {
+        const char *p = text;
+        while (p < end && (guchar) *p >= 0x20 && *p != '"' && *p != '\\')
+            p++;
+        g_string_append_len(out, text, p - text);
+        if (p < end)
+            write_escape(out, (guchar) *p++);
+        text = p;
+    }
+    g_string_append_c(out, '"');
+}
+
+void json_write_int(GString *out, gint64 value)
+{
+    g_string_append_printf(out, "%" G_GINT64_FORMAT, value);
+}
+
+void json_write_real(GString *out, double value)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+    if (!isfinite(value)) {
+        g_string_append(out, "null");
+        return;
+    }
+    if (value == floor(value) && fabs(value) < 1e15) {
+        json_write_int(out, (gint64) value);
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        char format[8];
+        g_snprintf(format, sizeof format, "%%.%dg", digits);
+        g_ascii_formatd(text, sizeof text, format, value);
+        if (g_ascii_strtod(text, NULL) == value)
+            break;
+    }
+    g_string_append(out, text);
+}
