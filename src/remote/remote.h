@@ -1,9 +1,9 @@
 /* Named files in a place. This file is the one gate in front of every place's table: paths are
  * checked, calls are timed and traced, results checked.
  *
- * Paths are relative to the root, with '/', no empty, "." or ".." parts; "" is the root. Thread-safe.
- * All calls block. Errors name the remote and the path. URLs are XO's ("file:///backups?useVhdDirectory=true",
- * each option JSON, percent-encoded). */
+ * Paths are relative to the root, with '/', no empty, "." or ".." parts; "" is the root.
+ * Thread-safe. All calls block. Errors name the remote and the path. URLs are XO's
+ * ("file:///backups?useVhdDirectory=true", each option JSON, percent-encoded). */
 #pragma once
 
 #include "disk/bytes.h"
@@ -42,9 +42,10 @@ typedef struct {
 
 /* NOT_FOUND, IO, LIMIT (larger than max). */
 GBytes *remote_get(Remote *remote, const char *path, gsize max, GError **error);
-/* The whole file appears at once, durably (temporary name, fsync, rename, fsync of the folder), with
- * its folders. `exclusive`: EXISTS when there is one. */
-bool remote_put(Remote *remote, const char *path, const void *data, gsize n, bool exclusive, GError **error);
+/* The whole file appears at once, durably (temporary name, fsync, rename, fsync of the folder),
+ * with its folders. `exclusive`: EXISTS when there is one. */
+bool remote_put(Remote *remote, const char *path, const void *data, gsize n, bool exclusive,
+                GError **error);
 /* Names in a folder, sorted, no "." and ".."; an absent folder is NOT_FOUND. */
 GPtrArray *remote_list(Remote *remote, const char *path, GError **error);
 bool remote_stat(Remote *remote, const char *path, RemoteStat *stat, GError **error);
@@ -78,4 +79,5 @@ void remote_unlock(RemoteLock *lock);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RemoteLock, remote_unlock)
 
 /* XO's test: 10 MiB written and read back; rates in bytes/s. */
-bool remote_test(Remote *remote, double *read_rate, double *write_rate, const char **step, GError **error);
+bool remote_test(Remote *remote, double *read_rate, double *write_rate, const char **step,
+                 GError **error);
