@@ -19,7 +19,8 @@ typedef struct {
     DiskUid uid;        /* footer's unique id: the uuid of the snapshot VDI */
     bool differencing;  /* has a parent */
     DiskUid parent_uid;
-    char parent_name[256]; /* UTF-8, relative path to the parent ("20260117T020000Z.vhd"), "" if none */
+    char parent_name[256]; /* UTF-8, relative path to the parent ("20260117T020000Z.vhd"), "" if
+                              none */
     gint64 timestamp_s;    /* footer's, Unix seconds */
 } DiskInfo;
 
@@ -28,7 +29,8 @@ typedef struct Disk Disk;
 struct disk_ops {
     /* Whether this member itself holds the block. Never blocks. */
     bool (*has)(Disk *disk, guint32 block);
-    /* Reads one whole block (DISK_BLOCK_BYTES; the last one is zero padded). Only for blocks it has. */
+    /* Reads one whole block (DISK_BLOCK_BYTES; the last one is zero padded). Only for blocks it
+     * has. */
     bool (*read_block)(Disk *disk, guint32 block, void *buffer, GError **error);
     void (*close)(Disk *disk);
 };
@@ -48,10 +50,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Disk, disk_close)
 
 /* A flat VHD in `bytes`, which is taken over (also on failure). CORRUPT, TRUNCATED, UNSUPPORTED. */
 Disk *vhd_open(Bytes *bytes, GError **error);
+/* The same of a file whose merge was interrupted: the footer at its end is not looked at. */
+Disk *vhd_open_merging(Bytes *bytes, GError **error);
 /* A block directory, taken over (also on failure). */
 Disk *vhd_directory_open(Chunks *chunks, GError **error);
-/* Several members as one disk, oldest (root) first; all taken over. The newest that has a block wins,
- * so that the open cost is one flat map and not one call per member. Checks each parent_uid. */
+/* Its codec ("none", "gzip", "brotli"); NULL for any other disk. */
+const char *vhd_directory_codec(Disk *disk);
+/* Several members as one disk, oldest (root) first; all taken over. The newest that has a block
+ * wins, so that the open cost is one flat map and not one call per member. Checks each parent_uid.
+ */
 Disk *chain_open(Disk **members, unsigned n_members, GError **error);
 
 /* --- Writing --- */
@@ -61,7 +68,8 @@ typedef struct DiskWriter DiskWriter;
 struct disk_writer_ops {
     /* One block, each at most once, in any order. Thread-safe where the maker says so. */
     bool (*put_block)(DiskWriter *writer, guint32 block, const void *data, GError **error);
-    /* Index, header, footer, all durable. *stored_bytes as XO counts them (a dynamic VHD's length). */
+    /* Index, header, footer, all durable. *stored_bytes as XO counts them (a dynamic VHD's length).
+     */
     bool (*finish)(DiskWriter *writer, guint64 *stored_bytes, GError **error);
     /* Frees; an unfinished disk is left to the caller to delete. */
     void (*close)(DiskWriter *writer);
@@ -81,7 +89,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DiskWriter, disk_writer_close)
 DiskWriter *vhd_create(Bytes *bytes, const DiskInfo *info, GError **error);
 /* A block directory; codec "none", "gzip" or "brotli" (chunk-filters.json). put_block is
  * thread-safe. Taken over. */
-DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const char *codec, GError **error);
+DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const char *codec,
+                                 GError **error);
 
 /* --- VHD as a stream (XAPI export and import) --- */
 

@@ -1,0 +1,91 @@
+/* Several members as one disk: a flat map says which member holds each block, so that a chain of a
+ * hundred costs no more to read than one of two. */
+#include "disk/disk.h"
+
+#include "base/error.h"
+#include "base/mutant.h"
+
+#include <string.h>
+
+typedef struct {
+    Disk base;
+    Disk **members; /* oldest first */
+    unsigned n_members;
+    guint32 *owner; /* member index + 1, 0: nobody */
+} Chain;
+
+static bool chain_has(Disk *base, guint32 block)
+{
+    return ((Chain *) base)->owner[block] != 0;
+}
+
+static bool chain_read_block(Disk *base, guint32 block, void *buffer, GError **error)
+{
+    Chain *chain = (Chain *) base;
+    return disk_read_block(chain->members[chain->owner[block] - 1], block, buffer, error);
+}
+
+static void chain_close(Disk *base)
+{
+    Chain *chain = (Chain *) base;
+    for (unsigned i = 0; i < chain->n_members; i++)
+        disk_close(chain->members[i]);
+    g_free(chain->members);
+    g_free(chain->owner);
+    g_free(chain);
+}
+
+static const struct disk_ops chain_ops = { chain_has, chain_read_block, chain_close };
+
+static bool check_links(const Chain *chain, GError **error)
+{
+    for (unsigned i = 1; i < chain->n_members; i++) {
+        const DiskInfo *parent = &chain->members[i - 1]->info, *child = &chain->members[i]->info;
+        g_autofree char *want = disk_uid_format(&child->parent_uid);
+        g_autofree char *have = disk_uid_format(&parent->uid);
+        if (!child->differencing) {
+            err_set(error, ERR_CORRUPT, "member %u of the chain is a root, not a delta", i);
+            return false;
+        }
+        if (memcmp(&child->parent_uid, &parent->uid, sizeof parent->uid) &&
+            !MUTANT(chain_parent)) { /* mutant: disk_chain */
+            err_set(error, ERR_CORRUPT, "member %u of the chain continues %s, but its parent is %s",
+                    i, want, have);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void map_blocks(Chain *chain)
+{
+    guint32 n_blocks = chain->base.info.n_blocks;
+    chain->owner = g_new0(guint32, MAX(n_blocks, 1));
+    for (unsigned i = 0; i < chain->n_members; i++) {
+        unsigned at = MUTANT(chain_oldest) ? chain->n_members - 1 - i : i; /* mutant: disk_chain */
+        for (guint32 block = 0; block < n_blocks; block++)
+            if (disk_has(chain->members[at], block))
+                chain->owner[block] = at + 1;
+    }
+}
+
+Disk *chain_open(Disk **members, unsigned n_members, GError **error)
+{
+    Chain *chain = g_new0(Chain, 1);
+    chain->base.ops = &chain_ops;
+    chain->members = g_memdup2(members, n_members * sizeof *members);
+    chain->n_members = n_members;
+    if (n_members == 0)
+        err_set(error, ERR_INVALID, "a chain needs a member");
+    if (n_members == 0 || !check_links(chain, error)) {
+        chain_close(&chain->base);
+        return NULL;
+    }
+    const DiskInfo *root = &members[0]->info;
+    chain->base.info = members[n_members - 1]->info;
+    chain->base.info.differencing = root->differencing;
+    chain->base.info.parent_uid = root->parent_uid;
+    memcpy(chain->base.info.parent_name, root->parent_name, sizeof root->parent_name);
+    map_blocks(chain);
+    return &chain->base;
+}
