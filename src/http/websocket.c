@@ -1,0 +1,607 @@
+/* WebSockets: wslay reads frames and writes control frames; data frames are written here, straight
+ * from the shared bytes. The loop alone touches wslay and the connection; other threads meet it in
+ * two queues under a lock: frames to send, and the inbox that one pool job at a time empties. */
+#include "http/connection.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mutant.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <wslay/wslay.h>
+
+enum {
+    CLOSE_MS = 5000,          /* for the peer's close frame after ours */
+    MAX_READ_BYTES = 1 << 20, /* per round, so that one socket does not hold the loop */
+    MAX_INBOX = 64,           /* messages; then the socket is not read */
+    JOB_MESSAGES = 16,        /* then other sockets get the thread */
+    WRITE_BYTES = 16384,      /* header and beginning of a frame in one write */
+    MAX_CONTROLS = 512,       /* pongs that wait: the client pings and does not read */
+    MAX_REASON_BYTES = 123,
+};
+
+typedef struct {
+    guint8 opcode; /* CLOSED in the inbox: the last call */
+    guint16 code;  /* of a close frame */
+    GBytes *bytes;
+} Frame;
+
+enum { CLOSED = 0xff };
+
+struct WebSocket {
+    atomic_int n_refs;
+    HttpServer *server;
+    WebSocketOps ops;
+    void *user;
+    char *peer;
+    size_t max_queued_bytes;
+    unsigned ping_ms;
+    atomic_size_t max_message_bytes;
+
+    pthread_mutex_t lock;
+    GQueue out, inbox;   /* Frame */
+    size_t queued_bytes; /* of out and the current frame */
+    size_t inbox_bytes;
+    bool closed;    /* the loop has let it go */
+    bool closing;   /* a close frame is queued: nothing after it */
+    bool overflown; /* the client does not read */
+    bool woken;     /* in server->woken */
+    bool running;   /* a job delivers */
+    bool paused;    /* the inbox is full */
+
+    /* of the loop */
+    HttpConnection *connection;
+    wslay_event_context_ptr wslay;
+    Frame *current;
+    guint8 header[10];
+    size_t n_header, n_sent;
+    bool gone, blocked, read_wants_write, refused;
+    size_t n_read;
+    gint64 seen_us, next_ping_us, blocked_us, close_us;
+};
+
+static Frame *frame_new(guint8 opcode, guint16 code, GBytes *bytes)
+{
+    Frame *frame = g_new(Frame, 1);
+    *frame = (Frame){ opcode, code, bytes };
+    return frame;
+}
+
+static void frame_free(void *user)
+{
+    Frame *frame = user;
+    if (!frame)
+        return;
+    if (frame->bytes)
+        g_bytes_unref(frame->bytes);
+    g_free(frame);
+}
+
+WebSocket *ws_ref(WebSocket *socket)
+{
+    atomic_fetch_add(&socket->n_refs, 1);
+    return socket;
+}
+
+void ws_unref(WebSocket *socket)
+{
+    if (!socket || atomic_fetch_sub(&socket->n_refs, 1) != 1)
+        return;
+    g_queue_clear_full(&socket->out, frame_free);
+    g_queue_clear_full(&socket->inbox, frame_free);
+    frame_free(socket->current);
+    if (socket->wslay)
+        wslay_event_context_free(socket->wslay);
+    pthread_mutex_destroy(&socket->lock);
+    g_free(socket->peer);
+    g_free(socket);
+}
+
+const char *ws_peer(WebSocket *socket)
+{
+    return socket->peer;
+}
+
+HttpConnection *ws_connection(WebSocket *socket)
+{
+    return socket->connection;
+}
+
+/* --- output, from any thread --- */
+
+/* Under the socket's lock. */
+static void wake(WebSocket *socket)
+{
+    if (socket->woken)
+        return;
+    socket->woken = true;
+    HttpServer *server = socket->server;
+    pthread_mutex_lock(&server->lock);
+    bool first = g_queue_is_empty(&server->woken);
+    g_queue_push_tail(&server->woken, ws_ref(socket));
+    pthread_mutex_unlock(&server->lock);
+    if (first)
+        http_loop_wake(server);
+}
+
+static bool queue_frame(WebSocket *socket, guint8 opcode, GBytes *bytes)
+{
+    size_t n = g_bytes_get_size(bytes);
+    pthread_mutex_lock(&socket->lock);
+    bool open = !socket->closed && !socket->closing && !socket->overflown;
+    if (open && n > socket->max_queued_bytes - socket->queued_bytes && !MUTANT(ws_no_bound)) {
+        /* mutant: http_websocket */
+        socket->overflown = true;
+        open = false;
+        wake(socket);
+    }
+    if (open) {
+        socket->queued_bytes += n;
+        g_queue_push_tail(&socket->out, frame_new(opcode, 0, g_bytes_ref(bytes)));
+        wake(socket);
+    }
+    pthread_mutex_unlock(&socket->lock);
+    return open;
+}
+
+bool ws_send_text(WebSocket *socket, GBytes *text)
+{
+    return queue_frame(socket, WSLAY_TEXT_FRAME, text);
+}
+
+bool ws_send_string(WebSocket *socket, const char *text)
+{
+    g_autoptr(GBytes) bytes = g_bytes_new(text, strlen(text));
+    return ws_send_text(socket, bytes);
+}
+
+bool ws_send_binary(WebSocket *socket, GBytes *data)
+{
+    return queue_frame(socket, WSLAY_BINARY_FRAME, data);
+}
+
+size_t ws_queued_bytes(WebSocket *socket)
+{
+    pthread_mutex_lock(&socket->lock);
+    size_t n = socket->queued_bytes;
+    pthread_mutex_unlock(&socket->lock);
+    return n;
+}
+
+void ws_close(WebSocket *socket, unsigned code, const char *reason)
+{
+    size_t n = reason ? strlen(reason) : 0;
+    if (n > MAX_REASON_BYTES)
+        n = (size_t) (g_utf8_find_prev_char(reason, reason + MAX_REASON_BYTES + 1) - reason);
+    pthread_mutex_lock(&socket->lock);
+    if (!socket->closed && !socket->closing) {
+        socket->closing = true;
+        g_queue_push_tail(&socket->out, frame_new(WSLAY_CONNECTION_CLOSE, (guint16) code,
+                                                  g_bytes_new(reason ? reason : "", n)));
+        wake(socket);
+    }
+    pthread_mutex_unlock(&socket->lock);
+}
+
+void ws_set_max_message(WebSocket *socket, size_t max_message_bytes)
+{
+    atomic_store(&socket->max_message_bytes, max_message_bytes);
+}
+
+/* --- delivery, in a pool thread --- */
+
+static Frame *next_message(WebSocket *socket)
+{
+    pthread_mutex_lock(&socket->lock);
+    Frame *frame = g_queue_pop_head(&socket->inbox);
+    if (!frame)
+        socket->running = false;
+    else if (frame->bytes)
+        socket->inbox_bytes -= g_bytes_get_size(frame->bytes);
+    if (frame && socket->paused && g_queue_get_length(&socket->inbox) <= MAX_INBOX / 2) {
+        socket->paused = false;
+        if (!socket->closed)
+            wake(socket);
+    }
+    pthread_mutex_unlock(&socket->lock);
+    return frame;
+}
+
+static void deliver(WebSocket *socket, const Frame *frame)
+{
+    if (frame->opcode == CLOSED) {
+        if (socket->ops.closed)
+            socket->ops.closed(socket, socket->user);
+        return;
+    }
+    gsize n;
+    const char *data = g_bytes_get_data(frame->bytes, &n);
+    if (frame->opcode == WSLAY_TEXT_FRAME)
+        socket->ops.text(socket, data, n - 1, socket->user); /* the last byte is our NUL */
+    else
+        socket->ops.binary(socket, data, n - 1, socket->user);
+}
+
+static void deliver_all(void *user)
+{
+    WebSocket *socket = user;
+    for (unsigned i = 0; i < JOB_MESSAGES; i++) {
+        Frame *frame = next_message(socket);
+        if (!frame) {
+            ws_unref(socket);
+            return;
+        }
+        deliver(socket, frame);
+        frame_free(frame);
+    }
+    http_threads_submit(socket->server->threads, deliver_all, socket);
+}
+
+static void post(WebSocket *socket, guint8 opcode, GBytes *bytes)
+{
+    pthread_mutex_lock(&socket->lock);
+    g_queue_push_tail(&socket->inbox, frame_new(opcode, 0, bytes));
+    socket->inbox_bytes += bytes ? g_bytes_get_size(bytes) : 0;
+    if (g_queue_get_length(&socket->inbox) >= MAX_INBOX ||
+        socket->inbox_bytes > atomic_load(&socket->max_message_bytes))
+        socket->paused = true;
+    bool start = !socket->running;
+    socket->running = true;
+    pthread_mutex_unlock(&socket->lock);
+    if (start)
+        http_threads_submit(socket->server->threads, deliver_all, ws_ref(socket));
+}
+
+/* --- wslay's callbacks, in the loop --- */
+
+static bool is_paused(WebSocket *socket)
+{
+    pthread_mutex_lock(&socket->lock);
+    bool paused = socket->paused;
+    pthread_mutex_unlock(&socket->lock);
+    return paused;
+}
+
+static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t n, int flags,
+                       void *user)
+{
+    WebSocket *socket = user;
+    HttpConnection *connection = socket->connection;
+    ssize_t got = STREAM_WANT_READ;
+    size_t waiting = connection_in(connection);
+    if (socket->n_read >= MAX_READ_BYTES || is_paused(socket)) {
+        got = STREAM_WANT_READ;
+    } else if (waiting) {
+        got = (ssize_t) MIN(n, waiting);
+        memcpy(buffer, connection_in_data(connection), (size_t) got);
+        connection_in_take(connection, (size_t) got);
+    } else {
+        got = stream_try_read(connection->stream, buffer, n);
+    }
+    if (got > 0) {
+        socket->n_read += (size_t) got;
+        socket->seen_us = g_get_monotonic_time();
+        return got;
+    }
+    socket->gone |= got == 0 || got == STREAM_BROKEN;
+    socket->read_wants_write = got == STREAM_WANT_WRITE;
+    wslay_event_set_error(context,
+                          socket->gone ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+    return -1;
+}
+
+static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, size_t n, int flags,
+                       void *user)
+{
+    WebSocket *socket = user;
+    ssize_t put = stream_try_write(socket->connection->stream, data, n, false);
+    if (put > 0)
+        return put;
+    socket->gone |= put == STREAM_BROKEN || put == 0;
+    wslay_event_set_error(context,
+                          socket->gone ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+    return -1;
+}
+
+static void on_message(wslay_event_context_ptr context,
+                       const struct wslay_event_on_msg_recv_arg *message, void *user)
+{
+    WebSocket *socket = user;
+    bool text = message->opcode == WSLAY_TEXT_FRAME;
+    if (wslay_is_ctrl_frame(message->opcode) || socket->refused)
+        return;
+    if (text ? !socket->ops.text : !socket->ops.binary) {
+        socket->refused = true;
+        static const char reason[] = "this kind of message is not understood";
+        wslay_event_queue_close(context, WSLAY_CODE_UNSUPPORTED_DATA, (const uint8_t *) reason,
+                                sizeof reason - 1);
+        return;
+    }
+    guint8 *copy = g_malloc(message->msg_length + 1);
+    if (message->msg_length)
+        memcpy(copy, message->msg, message->msg_length);
+    copy[message->msg_length] = '\0';
+    post(socket, message->opcode, g_bytes_new_take(copy, message->msg_length + 1));
+}
+
+/* --- the loop's side --- */
+
+void ws_attach(WebSocket *socket, HttpConnection *connection)
+{
+    socket->connection = connection;
+    socket->seen_us = g_get_monotonic_time();
+    socket->next_ping_us = socket->seen_us + (gint64) socket->ping_ms * 1000;
+}
+
+void ws_detach(WebSocket *socket)
+{
+    socket->connection = NULL;
+    pthread_mutex_lock(&socket->lock);
+    socket->closed = true;
+    g_queue_clear_full(&socket->out, frame_free);
+    socket->queued_bytes = 0;
+    pthread_mutex_unlock(&socket->lock);
+    post(socket, CLOSED, NULL);
+    ws_unref(socket);
+}
+
+/* The header of an unfragmented, unmasked frame (RFC 6455 §5.2). */
+static void make_header(WebSocket *socket)
+{
+    guint64 n = g_bytes_get_size(socket->current->bytes);
+    guint8 *header = socket->header;
+    header[0] = 0x80 | socket->current->opcode;
+    unsigned n_length = n < 126 ? 0 : n <= G_MAXUINT16 ? 2 : 8;
+    header[1] = n_length == 0 ? (guint8) n : n_length == 2 ? 126 : 127;
+    for (unsigned i = 0; i < n_length; i++)
+        header[2 + i] = (guint8) (n >> (8 * (n_length - 1 - i)));
+    socket->n_header = 2 + n_length;
+    socket->n_sent = 0;
+}
+
+/* One write of the current frame. The same call again after a refusal offers the same bytes, as
+ * OpenSSL demands. */
+static ssize_t write_current(WebSocket *socket)
+{
+    gsize n;
+    const char *data = g_bytes_get_data(socket->current->bytes, &n);
+    HttpStream *stream = socket->connection->stream;
+    if (socket->n_sent >= socket->n_header) {
+        size_t at = socket->n_sent - socket->n_header;
+        return stream_try_write(stream, data + at, n - at, false);
+    }
+    char buffer[WRITE_BYTES];
+    size_t n_left = socket->n_header - socket->n_sent, n_data = MIN(n, sizeof buffer - n_left);
+    memcpy(buffer, socket->header + socket->n_sent, n_left);
+    if (n_data)
+        memcpy(buffer + n_left, data, n_data);
+    return stream_try_write(stream, buffer, n_left + n_data, false);
+}
+
+static bool push_current(WebSocket *socket)
+{
+    size_t total = socket->n_header + g_bytes_get_size(socket->current->bytes);
+    while (socket->n_sent < total) {
+        ssize_t put = write_current(socket);
+        if (put <= 0) {
+            socket->gone |= put == STREAM_BROKEN || put == 0;
+            return false;
+        }
+        socket->n_sent += (size_t) put;
+        socket->blocked_us = 0;
+    }
+    pthread_mutex_lock(&socket->lock);
+    socket->queued_bytes -= g_bytes_get_size(socket->current->bytes);
+    pthread_mutex_unlock(&socket->lock);
+    g_clear_pointer(&socket->current, frame_free);
+    return true;
+}
+
+static Frame *next_frame(WebSocket *socket)
+{
+    pthread_mutex_lock(&socket->lock);
+    Frame *frame = g_queue_pop_head(&socket->out);
+    pthread_mutex_unlock(&socket->lock);
+    return frame;
+}
+
+/* The next frame becomes the current one, or goes to wslay. False when there is none. */
+static bool begin_frame(WebSocket *socket)
+{
+    Frame *frame = next_frame(socket);
+    if (!frame)
+        return false;
+    if (frame->opcode == WSLAY_CONNECTION_CLOSE) {
+        gsize n;
+        const uint8_t *reason = g_bytes_get_data(frame->bytes, &n);
+        wslay_event_queue_close(socket->wslay, frame->code, reason, n);
+        frame_free(frame);
+    } else {
+        socket->current = frame;
+        make_header(socket);
+    }
+    return true;
+}
+
+/* Writes until nothing is left or the kernel is full. Control frames go between data frames. */
+static void write_all(WebSocket *socket)
+{
+    socket->blocked = false;
+    while (!socket->gone && !socket->blocked) {
+        if (socket->current) {
+            socket->blocked = !push_current(socket);
+        } else if (wslay_event_want_write(socket->wslay)) {
+            if (wslay_event_send(socket->wslay) != 0)
+                socket->gone = true;
+            socket->blocked = wslay_event_want_write(socket->wslay);
+        } else if (wslay_event_get_close_sent(socket->wslay) || !begin_frame(socket)) {
+            break;
+        }
+    }
+    if (!socket->blocked)
+        socket->blocked_us = 0;
+    else if (!socket->blocked_us)
+        socket->blocked_us = g_get_monotonic_time();
+}
+
+static void read_all(WebSocket *socket)
+{
+    socket->n_read = 0;
+    socket->read_wants_write = false;
+    wslay_event_config_set_max_recv_msg_length(socket->wslay,
+                                               atomic_load(&socket->max_message_bytes));
+    if (wslay_event_want_read(socket->wslay) && wslay_event_recv(socket->wslay) != 0)
+        socket->gone = true;
+    if (wslay_event_get_queued_msg_count(socket->wslay) > MAX_CONTROLS)
+        socket->gone = true;
+}
+
+static SocketFate fate_of(WebSocket *socket)
+{
+    pthread_mutex_lock(&socket->lock);
+    bool overflown = socket->overflown;
+    pthread_mutex_unlock(&socket->lock);
+    if (overflown) {
+        log_warning("http", "WebSocket of %s dropped: it does not read", socket->peer);
+        stream_reset(socket->connection->stream);
+        return SOCKET_DROPS;
+    }
+    if (socket->gone)
+        return SOCKET_DROPS;
+    if (!wslay_event_want_read(socket->wslay) && !wslay_event_want_write(socket->wslay))
+        return SOCKET_ENDS;
+    if (wslay_event_get_close_sent(socket->wslay) && !socket->close_us)
+        socket->close_us = g_get_monotonic_time() + CLOSE_MS * 1000;
+    return SOCKET_STAYS;
+}
+
+SocketFate ws_pump(WebSocket *socket, uint32_t *events)
+{
+    pthread_mutex_lock(&socket->lock);
+    socket->woken = false;
+    pthread_mutex_unlock(&socket->lock);
+    read_all(socket);
+    write_all(socket);
+    SocketFate fate = fate_of(socket);
+    bool paused = is_paused(socket);
+    *events = (paused ? 0 : EPOLLIN) | (socket->blocked || socket->read_wants_write ? EPOLLOUT : 0);
+    if (fate == SOCKET_STAYS && !paused && socket->n_read >= MAX_READ_BYTES) {
+        pthread_mutex_lock(&socket->lock);
+        wake(socket); /* more may wait where epoll does not see it */
+        pthread_mutex_unlock(&socket->lock);
+    }
+    return fate;
+}
+
+SocketFate ws_tick(WebSocket *socket, gint64 now_us, uint32_t *events)
+{
+    gint64 ping_us = (gint64) socket->ping_ms * 1000;
+    gint64 send_us = (gint64) socket->server->config.send_timeout_ms * 1000;
+    if (socket->close_us && now_us >= socket->close_us)
+        return SOCKET_ENDS;
+    if ((socket->blocked_us && now_us - socket->blocked_us > send_us) ||
+        (now_us - socket->seen_us > 3 * ping_us && !is_paused(socket))) {
+        log_debug("http", "WebSocket of %s closed: silent", socket->peer);
+        stream_reset(socket->connection->stream);
+        return SOCKET_DROPS;
+    }
+    if (now_us < socket->next_ping_us)
+        return SOCKET_STAYS;
+    socket->next_ping_us = now_us + ping_us;
+    struct wslay_event_msg ping = { .opcode = WSLAY_PING };
+    if (!socket->close_us)
+        wslay_event_queue_msg(socket->wslay, &ping);
+    return ws_pump(socket, events);
+}
+
+/* --- the handshake --- */
+
+bool ws_is_upgrade(const HttpRequest *request)
+{
+    return strcmp(http_method(request), "GET") == 0 && !request->head.version_10 &&
+           http_list_has(http_header(request, "upgrade"), "websocket") &&
+           http_list_has(http_header(request, "connection"), "upgrade");
+}
+
+/* base64(SHA-1(key + GUID)), RFC 6455 §4.2.2. */
+static char *accept_key(const char *key)
+{
+    g_autoptr(GChecksum) checksum = g_checksum_new(G_CHECKSUM_SHA1);
+    g_checksum_update(checksum, (const guchar *) key, -1);
+    g_checksum_update(checksum, (const guchar *) "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", -1);
+    guint8 digest[20];
+    gsize n = sizeof digest;
+    g_checksum_get_digest(checksum, digest, &n);
+    return g_base64_encode(digest, n);
+}
+
+static bool is_key(const char *key)
+{
+    if (!key || strlen(key) != 24)
+        return false;
+    gsize n;
+    g_autofree guchar *raw = g_base64_decode(key, &n);
+    return n == 16;
+}
+
+static bool check_handshake(HttpRequest *request, GError **error)
+{
+    const char *version = http_header(request, "sec-websocket-version");
+    if (ws_is_upgrade(request) && is_key(http_header(request, "sec-websocket-key")) &&
+        http_body_bytes(request) == 0 && g_strcmp0(version, "13") == 0)
+        return true;
+    bool other = version && strcmp(version, "13") != 0;
+    if (other)
+        http_reply_header(request, "Sec-WebSocket-Version", "13");
+    http_reply_text(request, other ? 426 : 400, "text/plain", "Not a WebSocket handshake.\n");
+    err_set(error, ERR_INVALID, "the WebSocket handshake of %s is not acceptable",
+            http_peer(request));
+    return false;
+}
+
+static WebSocket *socket_new(HttpRequest *request, const WebSocketOps *ops,
+                             const WebSocketLimits *limits, void *user)
+{
+    static const WebSocketLimits none = { 0 };
+    if (!limits)
+        limits = &none;
+    WebSocket *socket = g_new0(WebSocket, 1);
+    atomic_init(&socket->n_refs, 1);
+    socket->server = request->connection->server;
+    socket->ops = *ops;
+    socket->user = user;
+    socket->peer = g_strdup(http_peer(request));
+    atomic_init(&socket->max_message_bytes,
+                limits->max_message_bytes ? limits->max_message_bytes : 16 << 20);
+    socket->max_queued_bytes = limits->max_queued_bytes ? limits->max_queued_bytes : 64 << 20;
+    socket->ping_ms = limits->ping_ms ? limits->ping_ms : 30000;
+    pthread_mutex_init(&socket->lock, NULL);
+    g_queue_init(&socket->out);
+    g_queue_init(&socket->inbox);
+    static const struct wslay_event_callbacks callbacks = { .recv_callback = on_recv,
+                                                            .send_callback = on_send,
+                                                            .on_msg_recv_callback = on_message };
+    wslay_event_context_server_init(&socket->wslay, &callbacks, socket);
+    return socket;
+}
+
+WebSocket *ws_accept(HttpRequest *request, const WebSocketOps *ops, const WebSocketLimits *limits,
+                     void *user, GError **error)
+{
+    if (!check_handshake(request, error))
+        return NULL;
+    g_autofree char *key = accept_key(http_header(request, "sec-websocket-key"));
+    GString *head = g_string_new("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+                                 "Connection: Upgrade\r\n");
+    g_string_append_printf(head, "Sec-WebSocket-Accept: %s\r\n", key);
+    if (limits && limits->protocol &&
+        http_list_has(http_header(request, "sec-websocket-protocol"), limits->protocol))
+        g_string_append_printf(head, "Sec-WebSocket-Protocol: %s\r\n", limits->protocol);
+    g_string_append_printf(head, "%s\r\n", request->headers->str);
+    bool sent = http_raw_write(request, head->str, head->len, error);
+    g_string_free(head, TRUE);
+    if (!sent)
+        return NULL;
+    return request->connection->socket = socket_new(request, ops, limits, user);
+}
