@@ -1,0 +1,166 @@
+/* Groups and ACL records, and how a person vanishes from all of them. */
+#include "account/private.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+static bool has_text(json_t *list, const char *text, gsize *at)
+{
+    json_t *item;
+    for (*at = 0; (item = json_array_get(list, *at)); (*at)++)
+        if (g_strcmp0(json_string_value(item), text) == 0)
+            return true;
+    return false;
+}
+
+json_t *account_groups_of(json_t *groups, const char *user_id)
+{
+    json_t *ids = json_array(), *group;
+    gsize i, at;
+    json_array_foreach (groups, i, group)
+        if (has_text(json_object_get(group, "users"), user_id, &at))
+            json_array_append_new(ids, json_string(field(group, "id")));
+    return ids;
+}
+
+json_t *account_groups(Accounts *accounts, GError **error)
+{
+    return store_list(accounts->store, "groups", error);
+}
+
+static json_t *group_record(Accounts *accounts, const char *id, GError **error)
+{
+    json_t *group = store_get(accounts->store, "groups", id, NULL);
+    if (!group)
+        err_set(error, ERR_NOT_FOUND, "no such group %s", id);
+    return group;
+}
+
+char *account_create_group(Accounts *accounts, const char *name, GError **error)
+{
+    g_autofree char *id = g_uuid_string_random();
+    if (!*name) {
+        err_set(error, ERR_INVALID, "name: expected text");
+        return NULL;
+    }
+    json_t *group = json_pack("{s:s, s:s, s:[]}", "id", id, "name", name, "users");
+    bool ok = store_add(accounts->store, "groups", id, group, error);
+    json_decref(group);
+    return ok ? g_steal_pointer(&id) : NULL;
+}
+
+static bool check_users(Accounts *accounts, json_t *users, GError **error)
+{
+    gsize i;
+    json_t *id;
+    json_array_foreach (users, i, id) {
+        json_t *user =
+            account_record(accounts, json_is_string(id) ? json_string_value(id) : "", error);
+        if (!user)
+            return false;
+        json_decref(user);
+    }
+    return true;
+}
+
+bool account_set_group(Accounts *accounts, const char *id, json_t *changes, GError **error)
+{
+    json_t *users = json_object_get(changes, "users"), *name = json_object_get(changes, "name");
+    pthread_mutex_lock(&accounts->lock);
+    json_t *group = group_record(accounts, id, error);
+    bool ok = group && check_users(accounts, users, error);
+    if (ok && json_is_array(users))
+        json_object_set(group, "users", users);
+    if (ok && json_is_string(name))
+        json_object_set(group, "name", name);
+    ok = ok && store_put(accounts->store, "groups", id, group, error);
+    pthread_mutex_unlock(&accounts->lock);
+    json_decref(group);
+    return ok;
+}
+
+/* Drops the records of a collection whose `key` is `value`. Lock held. */
+static bool drop_where(Accounts *accounts, const char *collection, const char *key,
+                       const char *value, GError **error)
+{
+    json_t *records = store_list(accounts->store, collection, error), *record;
+    bool ok = records != NULL;
+    gsize i;
+    json_array_foreach (records, i, record)
+        if (ok && strcmp(field(record, key), value) == 0)
+            ok = store_drop(accounts->store, collection, field(record, "id"), NULL, error);
+    json_decref(records);
+    return ok;
+}
+
+static bool leave_groups(Accounts *accounts, const char *id, GError **error)
+{
+    json_t *groups = store_list(accounts->store, "groups", error), *group;
+    bool ok = groups != NULL;
+    gsize i, at;
+    json_array_foreach (groups, i, group) {
+        json_t *users = json_object_get(group, "users");
+        if (!ok || !has_text(users, id, &at))
+            continue;
+        json_array_remove(users, at);
+        ok = store_put(accounts->store, "groups", field(group, "id"), group, error);
+    }
+    json_decref(groups);
+    return ok;
+}
+
+bool account_forget_subject(Accounts *accounts, const char *id, GError **error)
+{
+    return drop_where(accounts, "tokens", "user_id", id, error) &&
+           drop_where(accounts, "acls", "subject", id, error) && leave_groups(accounts, id, error);
+}
+
+bool account_delete_group(Accounts *accounts, const char *id, GError **error)
+{
+    pthread_mutex_lock(&accounts->lock);
+    json_t *group = group_record(accounts, id, error);
+    bool ok = group && drop_where(accounts, "acls", "subject", id, error) &&
+              store_drop(accounts->store, "groups", id, NULL, error);
+    pthread_mutex_unlock(&accounts->lock);
+    json_decref(group);
+    return ok;
+}
+
+/* --- ACLs --- */
+
+static const char *const actions[] = { "viewer", "operator", "admin", NULL };
+
+static char *acl_id(const char *subject, const char *object, const char *action)
+{
+    g_autofree char *text = g_strdup_printf("%s\n%s\n%s", subject, object, action);
+    g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
+    return g_strndup(digest, 16);
+}
+
+json_t *account_acls(Accounts *accounts, GError **error)
+{
+    return store_list(accounts->store, "acls", error);
+}
+
+bool account_add_acl(Accounts *accounts, const char *subject, const char *object,
+                     const char *action, GError **error)
+{
+    if (!g_strv_contains(actions, action)) {
+        err_set(error, ERR_INVALID, "action: expected viewer, operator or admin");
+        return false;
+    }
+    g_autofree char *id = acl_id(subject, object, action);
+    json_t *acl = json_pack("{s:s, s:s, s:s, s:s}", "id", id, "subject", subject, "object", object,
+                            "action", action);
+    bool ok = store_put(accounts->store, "acls", id, acl, error);
+    json_decref(acl);
+    return ok;
+}
+
+bool account_remove_acl(Accounts *accounts, const char *subject, const char *object,
+                        const char *action, GError **error)
+{
+    g_autofree char *id = acl_id(subject, object, action);
+    return store_drop(accounts->store, "acls", id, NULL, error);
+}

@@ -1,0 +1,231 @@
+/* Users, sign-in, tokens, groups, ACLs, the permission check. */
+#include "account/account.h"
+#include "base/error.h"
+
+#include <glib/gstdio.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+static char *folder;
+static Store *store;
+static Accounts *accounts;
+
+static int begin(void **state)
+{
+    folder = g_dir_make_tmp("account-XXXXXX", NULL);
+    store = store_open(folder, NULL);
+    accounts = account_new(store);
+    return 0;
+}
+
+static int end(void **state)
+{
+    account_free(accounts);
+    store_close(store);
+    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(folder, name, NULL);
+        g_unlink(path);
+    }
+    g_rmdir(folder);
+    g_free(folder);
+    return 0;
+}
+
+static json_t *parse(const char *text)
+{
+    json_t *json = json_loads(text, 0, NULL);
+    assert_non_null(json);
+    return json;
+}
+
+static char *add_user(const char *text, GError **error)
+{
+    json_t *params = parse(text);
+    char *id = account_create_user(accounts, params, error);
+    json_decref(params);
+    return id;
+}
+
+static void test_first_admin(void **state)
+{
+    g_autofree char *made = NULL;
+    g_autoptr(GError) error = NULL;
+    assert_true(account_first_admin(accounts, NULL, &made, NULL));
+    assert_int_equal(strlen(made), 20);
+    json_t *user = account_sign_in(accounts, "ADMIN@admin.net", made, "127.0.0.1", NULL);
+    assert_non_null(user);
+    assert_int_equal(json_object_size(user), 5); /* as XO's rpc/signIn.json, without the hash */
+    assert_true(account_is_admin(user));
+    const char *id = json_string_value(json_object_get(user, "id"));
+    assert_false(account_delete_user(accounts, id, &error));
+    assert_true(err_is(error, ERR_STATE));
+    json_decref(user);
+    g_autofree char *again = NULL;
+    assert_true(account_first_admin(accounts, "other", &again, NULL));
+    assert_null(again);
+    g_clear_error(&error);
+    assert_null(account_sign_in(accounts, "admin@admin.net", "other", "127.0.0.1", &error));
+    assert_true(err_is(error, ERR_BAD_LOGIN));
+    g_clear_error(&error);
+    assert_null(account_sign_in(accounts, "admin@admin.net", made, "127.0.0.1", &error));
+    assert_true(err_is(error, ERR_BUSY));
+    g_usleep((ACCOUNT_THROTTLE_MS + 50) * 1000);
+    user = account_sign_in(accounts, "admin@admin.net", made, "127.0.0.1", NULL);
+    assert_non_null(user);
+    json_decref(user);
+    assert_true(account_reset_admin(accounts, "reset", &again, NULL));
+    user = account_sign_in(accounts, "admin@admin.net", "reset", NULL, NULL);
+    assert_non_null(user);
+    json_decref(user);
+}
+
+static void test_users(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *id = add_user("{\"email\":\"carol@example.org\",\"password\":\"x\"}", NULL);
+    assert_non_null(id);
+    assert_null(add_user("{\"email\":\"Carol@example.org\",\"password\":\"x\"}", &error));
+    assert_true(err_is(error, ERR_EXISTS));
+    assert_string_equal(error->message, "the user Carol@example.org already exists");
+    static const char *const wrong[] = {
+        "{\"password\":\"x\"}", "{\"email\":\"a\"}", "{\"email\":\"a\",\"password\":\"\"}",
+        "{\"email\":\"a\",\"password\":\"x\",\"permission\":\"root\"}"
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++) {
+        g_clear_error(&error);
+        assert_null(add_user(wrong[i], &error));
+        assert_true(err_is(error, ERR_INVALID));
+    }
+    json_t *changes = parse("{\"preferences\":{\"lang\":\"fr\",\"x\":1},\"email\":\"c\"}");
+    assert_true(account_set_user(accounts, id, changes, NULL));
+    json_decref(changes);
+    changes = parse("{\"preferences\":{\"x\":null}}");
+    assert_true(account_set_user(accounts, id, changes, NULL));
+    json_decref(changes);
+    json_t *user = account_user(accounts, id, NULL);
+    json_t *expected = json_pack("{s:s, s:s, s:[], s:s, s:{s:s}}", "id", id, "email", "c", "groups",
+                                 "permission", "none", "preferences", "lang", "fr");
+    assert_true(json_equal(user, expected));
+    json_decref(user);
+    json_decref(expected);
+    assert_true(account_change_password(accounts, id, "x", "y", NULL));
+    user = account_sign_in(accounts, "c", "y", NULL, NULL);
+    assert_non_null(user);
+    json_decref(user);
+    assert_true(account_delete_user(accounts, id, NULL));
+    g_clear_error(&error);
+    assert_null(account_user(accounts, id, &error));
+    g_autofree char *message = g_strdup_printf("no such user %s", id);
+    assert_string_equal(error->message, message);
+}
+
+static char *token(const char *user_id, const char *text, GError **error)
+{
+    json_t *params = parse(text);
+    char *id = account_create_token(accounts, user_id, params, error);
+    json_decref(params);
+    return id;
+}
+
+static void expire(const char *id)
+{
+    json_t *record = store_get(store, "tokens", id, NULL);
+    json_object_set_new(record, "expiration", json_integer(1000));
+    assert_true(store_put(store, "tokens", id, record, NULL));
+    json_decref(record);
+}
+
+static void test_tokens(void **state)
+{
+    g_autoptr(GError) error = NULL;
+    g_autofree char *id = add_user("{\"email\":\"a\",\"password\":\"x\"}", NULL);
+    g_autofree char *first =
+        token(id, "{\"description\":\"a test\",\"expiresIn\":\"1 day\"}", NULL);
+    assert_int_equal(strlen(first), 43);
+    assert_null(token(id, "{\"expiresIn\":\"3 years\"}", &error));
+    assert_string_equal(error->message, "too high expiresIn duration: 3 years");
+    g_clear_error(&error);
+    assert_null(token(id, "{\"expiresIn\":10}", &error));
+    g_autofree char *client = token(id, "{\"client\":{\"id\":\"cli\"}}", NULL);
+    g_autofree char *same =
+        token(id, "{\"client\":{\"id\":\"cli\"},\"expiresIn\":\"2 days\"}", NULL);
+    assert_string_equal(client, same);
+    json_t *user = account_sign_in_token(accounts, first, "10.0.0.1", NULL);
+    assert_string_equal(json_string_value(json_object_get(user, "id")), id);
+    json_decref(user);
+    json_t *tokens = account_tokens(accounts, id, NULL);
+    assert_int_equal(json_array_size(tokens), 2);
+    json_decref(tokens);
+    json_t *record = store_get(store, "tokens", first, NULL);
+    assert_non_null(json_object_get(json_object_get(record, "last_uses"), "10.0.0.1"));
+    json_decref(record);
+    expire(first);
+    g_clear_error(&error);
+    assert_null(account_sign_in_token(accounts, first, "10.0.0.1", &error));
+    assert_true(err_is(error, ERR_BAD_LOGIN));
+    assert_false(account_delete_token(accounts, client, "somebody else", NULL));
+    assert_true(account_delete_token(accounts, client, id, NULL));
+    tokens = account_tokens(accounts, NULL, NULL);
+    assert_int_equal(json_array_size(tokens), 0);
+    json_decref(tokens);
+}
+
+static json_t *find(const char *id, void *user)
+{
+    return json_incref(json_object_get(user, id));
+}
+
+static void test_may(void **state)
+{
+    g_autofree char *id = add_user("{\"email\":\"bob\",\"password\":\"x\"}", NULL);
+    g_autofree char *group = account_create_group(accounts, "ops", NULL);
+    json_t *changes = json_pack("{s:[s]}", "users", id);
+    assert_true(account_set_group(accounts, group, changes, NULL));
+    json_decref(changes);
+    assert_true(account_add_acl(accounts, group, "host1", "operator", NULL));
+    assert_true(account_add_acl(accounts, id, "vm2", "viewer", NULL));
+    assert_true(account_add_acl(accounts, id, "vm2", "viewer", NULL));
+    assert_false(account_add_acl(accounts, id, "vm2", "owner", NULL));
+    json_t *objects = parse("{\"vm1\":{\"type\":\"VM\",\"$container\":\"host1\"},"
+                            "\"vdi1\":{\"type\":\"VDI\",\"$SR\":\"sr1\",\"$VBDs\":[\"vbd1\"]},"
+                            "\"vbd1\":{\"type\":\"VBD\",\"VDI\":\"vdi1\",\"VM\":\"vm1\"},"
+                            "\"vm3\":{\"type\":\"VM\",\"$container\":\"vm3\"},"
+                            "\"sr1\":{\"type\":\"SR\",\"$container\":\"pool1\"}}");
+    json_t *user = account_user(accounts, id, NULL);
+    assert_int_equal(json_array_size(json_object_get(user, "groups")), 1);
+    assert_true(account_may(accounts, user, "vm1", "operate", find, objects));
+    assert_true(account_may(accounts, user, "vdi1", "operate", find, objects));
+    assert_false(account_may(accounts, user, "vdi1", "administrate", find, objects));
+    assert_false(account_may(accounts, user, "sr1", "view", find, objects));
+    assert_false(account_may(accounts, user, "vm3", "view", find, objects));
+    assert_true(account_may(accounts, user, "vm2", "view", find, objects));
+    assert_false(account_may(accounts, user, "vm2", "operate", NULL, NULL));
+    json_t *admin = json_pack("{s:s}", "permission", "admin");
+    assert_true(account_may(accounts, admin, "anything", "administrate", NULL, NULL));
+    json_decref(admin);
+    json_decref(user);
+    json_decref(objects);
+    assert_true(account_delete_user(accounts, id, NULL));
+    json_t *acls = account_acls(accounts, NULL);
+    assert_int_equal(json_array_size(acls), 1);
+    json_decref(acls);
+    json_t *groups = account_groups(accounts, NULL);
+    assert_int_equal(json_array_size(json_object_get(json_array_get(groups, 0), "users")), 0);
+    json_decref(groups);
+}
+
+#define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, begin, end)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { WITH_STORE(test_first_admin), WITH_STORE(test_users),
+                                        WITH_STORE(test_tokens), WITH_STORE(test_may) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
