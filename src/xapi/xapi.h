@@ -28,7 +28,8 @@ Xapi *xapi_new(const XapiConfig *config);
 void xapi_free(Xapi *xapi);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Xapi, xapi_free)
 
-/* Logs in, following redirections. BAD_LOGIN, NETWORK, TLS (the presented fingerprint is detail[0]). */
+/* Logs in, following redirections. BAD_LOGIN, NETWORK, TLS (the presented fingerprint is
+ * detail[0]). */
 bool xapi_login(Xapi *xapi, GError **error);
 /* "https://10.1.1.1" of the present master; copy. */
 char *xapi_base_url(Xapi *xapi);
@@ -43,8 +44,8 @@ json_t *xapi_call(Xapi *xapi, const char *method, json_t *params, GError **error
 bool xapi_do(Xapi *xapi, const char *method, json_t *params, GError **error);
 /* A string result; copy. */
 char *xapi_call_string(Xapi *xapi, const char *method, json_t *params, GError **error);
-/* Calls Async.<method>, waits for its task, destroys it; result decoded ("OpaqueRef:…", text, "" for
- * void). Cancelling cancels the task. progress may be NULL. */
+/* Calls Async.<method>, waits for its task, destroys it; result decoded ("OpaqueRef:…", text, ""
+ * for void). Cancelling cancels the task. progress may be NULL. */
 char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
                      void (*progress)(double done, void *user), void *user, GError **error);
 
@@ -55,7 +56,8 @@ bool xapi_all_records(Xapi *xapi, const char *cls, XapiRecordSeen seen, void *us
 
 typedef struct {
     /* operation: "add", "mod", "del"; cls as on the wire (lower case); record NULL for del. */
-    void (*event)(const char *cls, const char *operation, const char *ref, json_t *record, void *user);
+    void (*event)(const char *cls, const char *operation, const char *ref, json_t *record,
+                  void *user);
     void (*ref_count)(const char *cls, gint64 n, void *user); /* may be NULL */
     void *user;
 } XapiEventOps;
@@ -65,8 +67,9 @@ bool xapi_events(Xapi *xapi, const char *const *classes, double timeout_s, char 
 
 /* --- HTTP handlers of the pool --- */
 
-/* GET /export_raw_vdi; `format` "vhd" or "raw"; base NULL for a full. Detects an error answer inside
- * the body, follows redirections to other hosts. The format decides whether it was complete. */
+/* GET /export_raw_vdi; `format` "vhd" or "raw"; base NULL for a full. Detects an error answer
+ * inside the body, follows redirections to other hosts. The format decides whether it was complete.
+ */
 bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *format,
                      HttpSink sink, void *user, Cancel *cancel, GError **error);
 /* PUT /import_raw_vdi, its task watched: success only when the task says so. */

@@ -1,0 +1,230 @@
+/* Tasks of the pool: followed by event.from on that one task, with a look at its record whenever no
+ * event says anything; destroyed once settled. */
+#include "xapi/private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mutant.h"
+
+#include <string.h>
+#include <time.h>
+
+enum {
+    TASK_MAX_MS = 24 * 3600 * 1000,
+    TASK_POLL_S = 10,         /* one event.from */
+    TASK_POLL_PAUSE_MS = 500, /* between looks when events do not work */
+    TASK_MAX_LOST = 60,       /* looks that fail for the network, one each TASK_LOST_PAUSE_MS */
+    TASK_LOST_PAUSE_MS = 5 * 1000,
+    TASK_CANCEL_MS = 10 * 1000, /* for the pool to end what was cancelled */
+};
+
+void task_state_clear(TaskState *state)
+{
+    g_clear_pointer(&state->record, json_decref);
+}
+
+static const char *status_of(const TaskState *state)
+{
+    const char *status = json_string_value(json_object_get(state->record, "status"));
+    return status ? status : "";
+}
+
+static bool is_settled(const TaskState *state)
+{
+    const char *status = status_of(state);
+    return state->gone || strcmp(status, "success") == 0 || strcmp(status, "failure") == 0 ||
+           strcmp(status, "cancelled") == 0;
+}
+
+typedef struct {
+    TaskState *state;
+    const char *ref;
+    bool seen;
+} Watch;
+
+static void take_event(const char *cls, const char *operation, const char *ref, json_t *record,
+                       void *user)
+{
+    Watch *watch = user;
+    if (strcmp(ref, watch->ref) != 0 || watch->state->gone) {
+        json_decref(record);
+        return;
+    }
+    watch->seen = true;
+    if (!record) {
+        watch->state->gone = !is_settled(watch->state);
+        return;
+    }
+    json_decref(watch->state->record);
+    watch->state->record = record;
+}
+
+/* Reads the record; a task that does not exist is gone. */
+static bool look(Xapi *xapi, const char *task, TaskState *state, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    json_t *record = xapi_call(xapi, "task.get_record", json_pack("[s]", task), &failure);
+    if (record) {
+        json_decref(state->record);
+        state->record = record;
+        return true;
+    }
+    if (strcmp(err_xapi_code(failure), "HANDLE_INVALID") == 0) {
+        state->gone = !is_settled(state);
+        return true;
+    }
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+}
+
+typedef struct {
+    char *token;
+    bool no_events;
+    unsigned n_lost;
+} Following;
+
+/* Waits for news of the task. A lost connection is waited out, a number of times. */
+static bool follow(Xapi *xapi, const char *task, TaskState *state, Following *following,
+                   unsigned left_ms, Cancel *cancel, GError **error)
+{
+    g_autofree char *cls = g_strconcat("task/", task, NULL);
+    const char *const classes[] = { cls, NULL };
+    Watch watch = { .state = state, .ref = task };
+    XapiEventOps ops = { .event = take_event, .user = &watch };
+    g_autoptr(GError) failure = NULL;
+    double wait_s = MIN((double) TASK_POLL_S, left_ms / 1000.0);
+    if (following->no_events)
+        xapi_pause(MIN(TASK_POLL_PAUSE_MS, left_ms), cancel);
+    else if (!xapi_events(xapi, classes, wait_s, &following->token, &ops, cancel, &failure))
+        following->no_events = err_is(failure, ERR_XAPI) || err_is(failure, ERR_PROTOCOL);
+    if (cancel_is_set(cancel) || watch.seen)
+        return true;
+    g_clear_error(&failure);
+    if (look(xapi, task, state, &failure)) {
+        following->n_lost = 0;
+        return true;
+    }
+    if (!err_may_retry(failure) || ++following->n_lost > TASK_MAX_LOST) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+    }
+    xapi_pause(MIN(TASK_LOST_PAUSE_MS, left_ms), cancel);
+    return true;
+}
+
+static gint64 now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
+bool task_watch(Xapi *xapi, const char *task, TaskState *state, unsigned timeout_ms, Cancel *cancel,
+                void (*progress)(double done, void *user), void *user, GError **error)
+{
+    Following following = { 0 };
+    gint64 deadline = now_ms() + timeout_ms;
+    bool ok = true;
+    while (ok && !is_settled(state) && !cancel_is_set(cancel)) {
+        gint64 left_ms = deadline - now_ms();
+        if (left_ms <= 0) {
+            err_set(error, ERR_TIMEOUT, "the task %s did not end within %u s", task,
+                    timeout_ms / 1000);
+            ok = false;
+            break;
+        }
+        ok = follow(xapi, task, state, &following, (unsigned) left_ms, cancel, error);
+        if (ok && progress && state->record)
+            progress(json_number_value(json_object_get(state->record, "progress")), user);
+    }
+    g_free(following.token);
+    return ok && !cancel_check(cancel, "the task", error);
+}
+
+/* --- the result --- */
+
+typedef struct {
+    GString *text;
+    bool nested; /* more than one value: kept as it came */
+} ResultText;
+
+static void result_begin(GMarkupParseContext *context, const char *name, const char **names,
+                         const char **values, gpointer user, GError **error)
+{
+    ResultText *result = user;
+    result->nested |= strcmp(name, "value") != 0 && strcmp(name, "string") != 0;
+}
+
+static void result_text(GMarkupParseContext *context, const char *text, gsize n, gpointer user,
+                        GError **error)
+{
+    ResultText *result = user;
+    g_string_append_len(result->text, text, (gssize) n);
+}
+
+/* "<value>OpaqueRef:…</value>" → "OpaqueRef:…"; arrays and structs stay XML; "" for void. */
+static char *decode_result(const char *text)
+{
+    static const GMarkupParser parser = { .start_element = result_begin, .text = result_text };
+    if (!g_str_has_prefix(text, "<value"))
+        return g_strdup(text);
+    ResultText result = { .text = g_string_new(NULL) };
+    GMarkupParseContext *context = g_markup_parse_context_new(&parser, 0, &result, NULL);
+    bool ok = g_markup_parse_context_parse(context, text, -1, NULL) &&
+              g_markup_parse_context_end_parse(context, NULL);
+    g_markup_parse_context_free(context);
+    bool simple = ok && !result.nested;
+    char *inner = g_string_free(result.text, !simple);
+    return simple ? inner : g_strdup(text);
+}
+
+char *task_result(const TaskState *state, const char *what, GError **error)
+{
+    const char *status = status_of(state);
+    if (strcmp(status, "success") == 0) {
+        const char *result = json_string_value(json_object_get(state->record, "result"));
+        return decode_result(result ? result : "");
+    }
+    if (strcmp(status, "cancelled") == 0)
+        err_set(error, ERR_CANCELLED, "%s was cancelled in the pool", what);
+    else if (strcmp(status, "failure") == 0)
+        xapi_set_refusal_json(error, what, json_object_get(state->record, "error_info"));
+    else
+        err_set(error, ERR_INTERRUPTED, "%s: its task has disappeared before it ended", what);
+    return NULL;
+}
+
+void task_cancel_and_destroy(Xapi *xapi, const char *task, bool cancel)
+{
+    g_autoptr(GError) failure = NULL;
+    if (cancel) {
+        TaskState state = { 0 };
+        xapi_do(xapi, "task.cancel", json_pack("[s]", task), NULL);
+        task_watch(xapi, task, &state, TASK_CANCEL_MS, NULL, NULL, NULL, NULL);
+        task_state_clear(&state);
+    }
+    if (!xapi_do(xapi, "task.destroy", json_pack("[s]", task), &failure) &&
+        strcmp(err_xapi_code(failure), "HANDLE_INVALID") != 0)
+        log_debug("xapi", "a task was left behind: %s", failure->message);
+}
+
+char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
+                     void (*progress)(double done, void *user), void *user, GError **error)
+{
+    g_autofree char *async = g_strconcat("Async.", method, NULL);
+    if (cancel_check(cancel, method, error)) {
+        json_decref(params);
+        return NULL;
+    }
+    g_autofree char *task = xapi_call_string(xapi, async, params, error);
+    if (!task)
+        return NULL;
+    TaskState state = { 0 };
+    g_autoptr(GError) failure = NULL;
+    bool ok = task_watch(xapi, task, &state, TASK_MAX_MS, cancel, progress, user, &failure);
+    char *result = ok ? task_result(&state, method, error) : NULL;
+    if (!ok)
+        g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", method);
+    task_cancel_and_destroy(xapi, task,
+                            !ok && !MUTANT(xapi_leaves_task_running)); /* mutant: xapi_calls */
+    task_state_clear(&state);
+    return result;
+}
