@@ -10,7 +10,7 @@
 typedef struct {
     Disk base;
     Disk **members; /* oldest first */
-    unsigned n_members;
+    unsigned n_members, n_merging;
     guint32 *owner; /* member index + 1, 0: nobody */
 } Chain;
 
@@ -22,7 +22,17 @@ static bool chain_has(Disk *base, guint32 block)
 static bool chain_read_block(Disk *base, guint32 block, void *buffer, GError **error)
 {
     Chain *chain = (Chain *) base;
-    return disk_read_block(chain->members[chain->owner[block] - 1], block, buffer, error);
+    guint32 owner = chain->owner[block] - 1;
+    GError *why = NULL;
+    if (disk_read_block(chain->members[owner], block, buffer, &why))
+        return true;
+    if (!err_is(why, ERR_NOT_FOUND) || owner >= chain->n_merging || owner == 0) {
+        g_propagate_error(error, why);
+        return false;
+    }
+    g_error_free(why);
+    Disk *merged = chain->members[0]; /* its map does not know the block yet */
+    return merged->ops->read_block(merged, block, buffer, error);
 }
 
 static void chain_close(Disk *base)
@@ -71,10 +81,16 @@ static void map_blocks(Chain *chain)
 
 Disk *chain_open(Disk **members, unsigned n_members, GError **error)
 {
+    return chain_open_merging(members, n_members, 0, error);
+}
+
+Disk *chain_open_merging(Disk **members, unsigned n_members, unsigned n_merging, GError **error)
+{
     Chain *chain = g_new0(Chain, 1);
     chain->base.ops = &chain_ops;
     chain->members = g_memdup2(members, n_members * sizeof *members);
     chain->n_members = n_members;
+    chain->n_merging = MIN(n_merging, n_members);
     if (n_members == 0)
         err_set(error, ERR_INVALID, "a chain needs a member");
     if (n_members == 0 || !check_links(chain, error)) {
@@ -86,6 +102,8 @@ Disk *chain_open(Disk **members, unsigned n_members, GError **error)
     chain->base.info.differencing = root->differencing;
     chain->base.info.parent_uid = root->parent_uid;
     memcpy(chain->base.info.parent_name, root->parent_name, sizeof root->parent_name);
+    if (chain->n_merging > 1) /* its blocks are by now those of a disk that may have grown */
+        members[0]->info.size_bytes = MAX(root->size_bytes, chain->base.info.size_bytes);
     map_blocks(chain);
     return &chain->base;
 }

@@ -60,6 +60,9 @@ const char *vhd_directory_codec(Disk *disk);
  * wins, so that the open cost is one flat map and not one call per member. Checks each parent_uid.
  */
 Disk *chain_open(Disk **members, unsigned n_members, GError **error);
+/* The same while the first n_merging members are being merged (directories only): a block that was
+ * already moved from its member is read from the first. */
+Disk *chain_open_merging(Disk **members, unsigned n_members, unsigned n_merging, GError **error);
 
 /* --- Writing --- */
 

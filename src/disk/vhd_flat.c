@@ -45,6 +45,8 @@ static bool load_footer(Bytes *bytes, bool merging, VhdFlat *flat, GError **erro
 static bool load_table(Bytes *bytes, bool merging, VhdFlat *flat, GError **error)
 {
     guint64 end = flat->file_bytes - (merging ? 0 : VHD_FOOTER_BYTES);
+    /* A merge by XO names a block before it is written. */
+    guint64 end_blocks = merging ? G_MAXUINT64 : end;
     guint64 n_bytes = flat->header.n_entries * 4ull;
     if (flat->header.table_offset > end || n_bytes > end - flat->header.table_offset) {
         err_set(error, ERR_TRUNCATED, "the block table of the VHD lies past the end of the file");
@@ -53,7 +55,7 @@ static bool load_table(Bytes *bytes, bool merging, VhdFlat *flat, GError **error
     g_autofree guint8 *raw = g_malloc(n_bytes + 1);
     return bytes_read(bytes, flat->header.table_offset, raw, n_bytes, error) &&
            vhd_table_parse(&flat->table, raw, flat->header.n_entries,
-                           flat->header.table_offset + n_bytes, end, error);
+                           flat->header.table_offset + n_bytes, end_blocks, error);
 }
 
 bool vhd_flat_load(Bytes *bytes, bool merging, VhdFlat *flat, GError **error)
