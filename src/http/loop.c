@@ -439,10 +439,13 @@ static void begin_stop(HttpServer *server)
     for (GList *link = server->connections.head, *next; link; link = next) {
         next = link->next;
         HttpConnection *connection = link->data;
-        if (connection->state == CONNECTION_SOCKET)
+        if (connection->state == CONNECTION_SOCKET) {
             ws_close(connection->socket, 1012, "the server stops");
-        else if (connection->state == CONNECTION_HEAD || connection->state == CONNECTION_HANDSHAKE)
+            pump_socket(connection);
+        } else if (connection->state == CONNECTION_HEAD ||
+                   connection->state == CONNECTION_HANDSHAKE) {
             close_connection(connection);
+        }
     }
 }
 
