@@ -19,8 +19,8 @@ GPtrArray *catalog_vms(Catalog *catalog, GError **error);
 
 /* Restore points of a VM, oldest first: an array of metadata objects as stored in <date>.json plus
  * "_filename" ("/xo-vm-backups/<vm>/<date>.json"). Unreadable ones are named in *problems (array of
- * strings, may be NULL), never hidden and never deleted. Uses cache.json.gz only when it agrees with
- * the folder. */
+ * strings, may be NULL), never hidden and never deleted. Uses cache.json.gz only when it agrees
+ * with the folder. */
 json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error);
 /* One point by its "/xo-vm-backups/…json" path. */
 json_t *catalog_point(Catalog *catalog, const char *path, GError **error);
@@ -42,13 +42,14 @@ char *catalog_base(Catalog *catalog, const char *vm, const char *job, const char
 /* One disk of the point to be. info->parent_name is set from `parent` (a name from catalog_base, or
  * NULL for a full). The codec follows the chain, else the remote. */
 typedef struct {
-    DiskWriter *writer;  /* owned by this */
-    char *path;          /* relative to the VM folder: goes into "vhds" */
+    DiskWriter *writer; /* owned by this */
+    char *path;         /* relative to the VM folder: goes into "vhds" */
 } CatalogDisk;
 CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
-                                gint64 time_ms, const DiskInfo *info, const char *parent, GError **error);
-/* Called by the writer for every block, and to ask: the XXH3-128 (canonical, 16 bytes) of a block put
- * so far; false when it was not put. */
+                                gint64 time_ms, const DiskInfo *info, const char *parent,
+                                GError **error);
+/* Called by the writer for every block, and to ask: the XXH3-128 (canonical, 16 bytes) of a block
+ * put so far; false when it was not put. */
 bool catalog_disk_hash(CatalogDisk *disk, guint32 block, guint8 hash[16]);
 /* Finishes the writer, fsyncs, re-opens and checks, and gives it its name; not yet a point. */
 bool catalog_disk_finish(CatalogDisk *disk, guint64 *size_bytes, GError **error);
@@ -57,24 +58,28 @@ void catalog_disk_free(CatalogDisk *disk);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CatalogDisk, catalog_disk_free)
 
 /* Writes <date>.json: the point exists from here on. Updates the cache. Returns its path. */
-char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *metadata, GError **error);
+char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *metadata,
+                     GError **error);
 
 /* Deletes points (their "_filename"), newest first. Refuses (STATE) when it would delete the last
  * readable point of a VM unless `all` is set. */
-bool catalog_delete(Catalog *catalog, const char *vm, const char *const *paths, bool all, GError **error);
+bool catalog_delete(Catalog *catalog, const char *vm, const char *const *paths, bool all,
+                    GError **error);
 
 typedef struct {
-    bool merged;         /* a merge was needed */
-    guint64 size_bytes;  /* of the merged results */
+    bool merged;        /* a merge was needed */
+    guint64 size_bytes; /* of the merged results */
     unsigned n_merges, n_dropped;
-    json_t *warnings;    /* array of {message, data}; owned by the caller */
+    json_t *warnings; /* array of {message, data}; owned by the caller */
 } CatalogCleaned;
 /* Merges and deletes what no point uses, crash-safe; resumes interrupted merges (ours and XO's).
  * Never deletes on a listing or read error. Holds no lock itself: the caller does. */
-bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove, CatalogCleaned *cleaned, GError **error);
+bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove,
+                   CatalogCleaned *cleaned, GError **error);
 
 /* What count-based retention drops: the "_filename" of the points of this schedule but the newest
- * `keep`, newest first, NULL-terminated, as catalog_delete takes it. `points` as from catalog_points. */
+ * `keep`, newest first, NULL-terminated, as catalog_delete takes it. `points` as from
+ * catalog_points. */
 char **catalog_retention(json_t *points, const char *schedule, unsigned keep);
 
 /* XO's "YYYYMMDDTHHmmssZ". */
