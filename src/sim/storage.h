@@ -45,5 +45,7 @@ bool storage_guest_write(Sim *sim, const char *vdi, guint64 n_bytes, const guint
                          guint n_blocks, guint64 seed, GError **error);
 /* SHA-256, lower-case hex, of the whole disk as it reads now. Drops the lock. */
 char *storage_vdi_digest(Sim *sim, const char *vdi, GError **error);
+/* Makes the disk's change log unusable, as an unclean shutdown does; VDI_NO_CBT_METADATA. */
+bool storage_cbt_break(Sim *sim, const char *vdi, GError **error);
 /* Takes all but `left_bytes` of the SR away (0: full); -1 gives it back. */
 bool storage_sr_fill(Sim *sim, const char *sr, gint64 left_bytes, GError **error);

@@ -375,3 +375,8 @@ VhdSource vhd_source_overlay(guint32 slot)
 {
     return OVERLAY_BIT | slot;
 }
+
+guint32 vhd_source_slot(VhdSource source)
+{
+    return source & ~OVERLAY_BIT;
+}
