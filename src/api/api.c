@@ -1,0 +1,61 @@
+/* Routes of the HTTP server, and the threads that calls run in. */
+#include "api/api.h"
+#include "api/connection.h"
+
+struct Api {
+    ApiParts parts;
+    Dispatch dispatch;
+};
+
+Api *api_new(const ApiParts *parts)
+{
+    Api *api = g_new0(Api, 1);
+    api->parts = *parts;
+    api->dispatch.parts = &api->parts;
+    api->dispatch.quick = g_thread_pool_new(connection_work, NULL, API_QUICK_THREADS, FALSE, NULL);
+    api->dispatch.slow = g_thread_pool_new(connection_work, NULL, API_LONG_THREADS, FALSE, NULL);
+    return api;
+}
+
+void api_free(Api *api)
+{
+    g_thread_pool_free(api->dispatch.quick, FALSE, TRUE);
+    g_thread_pool_free(api->dispatch.slow, FALSE, TRUE);
+    g_free(api);
+}
+
+static void health(HttpRequest *request, Api *api)
+{
+    http_reply_text(request, 200, "application/json", "{\"status\":\"ok\"}\n");
+}
+
+static void socket(HttpRequest *request, Api *api)
+{
+    if (ws_is_upgrade(request)) {
+        connection_accept(request, &api->dispatch);
+        return;
+    }
+    http_reply_header(request, "Upgrade", "websocket");
+    http_reply_text(request, 426, "text/plain", "This is the address of the WebSocket API.\n");
+}
+
+static const struct {
+    const char *path;
+    void (*serve)(HttpRequest *request, Api *api);
+} routes[] = {
+    { "/healthz", health },
+    { "/api/", socket },
+};
+
+void api_handle(HttpRequest *request, void *user)
+{
+    Api *api = user;
+    for (unsigned i = 0; i < G_N_ELEMENTS(routes); i++) {
+        if (g_str_equal(http_path(request), routes[i].path)) {
+            routes[i].serve(request, api);
+            return;
+        }
+    }
+    if (!downloads_handle(api->parts.downloads, request))
+        http_reply_text(request, 404, "text/plain", "Not Found\n");
+}

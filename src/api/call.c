@@ -1,0 +1,287 @@
+/* The one way into a method, and the one place where permissions are asked. */
+#include "api/call.h"
+#include "api/method.h"
+#include "base/log.h"
+#include "base/mutant.h"
+
+#include <string.h>
+
+struct ApiCall {
+    const ApiParts *parts;
+    Session *session;
+    const Method *method;
+    json_t *user; /* NULL: nobody */
+    json_t *params;
+    GHashTable *named;  /* parameter → ApiObject */
+    GPtrArray *objects; /* owns them */
+    GBytes *text;
+};
+
+void api_result_clear(ApiResult *result)
+{
+    g_clear_pointer(&result->text, g_bytes_unref);
+    g_clear_pointer(&result->value, json_decref);
+}
+
+static void object_free(void *data)
+{
+    ApiObject *object = data;
+    json_decref(object->view);
+    inventory_unref(object->inventory);
+    link_unref(object->link);
+    g_free(object);
+}
+
+static void call_clear(ApiCall *call)
+{
+    json_decref(call->user);
+    json_decref(call->params);
+    g_clear_pointer(&call->named, g_hash_table_unref);
+    g_clear_pointer(&call->objects, g_ptr_array_unref);
+    g_clear_pointer(&call->text, g_bytes_unref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiCall, call_clear)
+
+/* --- May this caller use this method --- */
+
+static bool check_access(ApiCall *call, GError **error)
+{
+    if (call->method->access == ACCESS_ANYONE || MUTANT(call_access)) /* mutant: api_methods */
+        return true;
+    if (!call->user) {
+        api_error_unauthorized(error, NULL, NULL);
+        return false;
+    }
+    if (call->method->access == ACCESS_USER || account_is_admin(call->user))
+        return true;
+    api_error_unauthorized(error, "admin", NULL);
+    return false;
+}
+
+/* `_log` is reserved; XO keeps it for administrators. */
+static json_t *without_log(ApiCall *call, json_t *sent, GError **error)
+{
+    if (!json_is_object(sent) || !json_object_get(sent, "_log"))
+        return sent ? json_incref(sent) : json_object();
+    if (!call->user || !account_is_admin(call->user)) {
+        api_error_unauthorized(error, "admin", NULL);
+        return NULL;
+    }
+    json_t *copy = json_copy(sent);
+    json_object_del(copy, "_log");
+    return copy;
+}
+
+static bool prepare(ApiCall *call, json_t *sent, GError **error)
+{
+    json_t *params = without_log(call, sent, error);
+    if (params)
+        call->params = params_check(call->method->params, call->method->name, params, error);
+    json_decref(params);
+    return call->params != NULL;
+}
+
+/* --- The objects it names --- */
+
+static bool type_is_listed(const char *types, const char *type)
+{
+    g_auto(GStrv) list = g_strsplit(types, ",", -1);
+    return g_str_equal(types, "*") || g_strv_contains((const char *const *) list, type);
+}
+
+static void no_such(GError **error, const char *id, const char *types)
+{
+    if (g_str_equal(types, "*")) {
+        api_error_no_such(error, id, NULL);
+        return;
+    }
+    if (!strchr(types, ',')) {
+        api_error_no_such(error, id, types);
+        return;
+    }
+    json_t *list = json_array();
+    g_auto(GStrv) names = g_strsplit(types, ",", -1);
+    for (unsigned i = 0; names[i]; i++)
+        json_array_append_new(list, json_string(names[i]));
+    api_error_set(error, API_NO_SUCH_OBJECT, json_pack("{s:s, s:o}", "id", id, "type", list),
+                  "no such %s %s", types, id);
+}
+
+static json_t *find_for_account(const char *id, void *user)
+{
+    return servers_object(user, id);
+}
+
+static bool may(ApiCall *call, const ApiObject *object, const char *permission, GError **error)
+{
+    if (!permission || MUTANT(call_object_permission)) /* mutant: system:api */
+        return true;
+    if (!account_may(call->parts->accounts, call->user, object->id, permission, find_for_account,
+                     call->parts->servers)) {
+        api_error_unauthorized(error, permission, object->id);
+        return false;
+    }
+    if (!g_str_equal(permission, "view") && link_is_read_only(object->link)) {
+        err_set(error, ERR_DENIED, "%s: the server of this pool is set to read only", object->id);
+        return false;
+    }
+    return true;
+}
+
+const ApiObject *call_find(ApiCall *call, const char *id, const char *types, const char *permission,
+                           GError **error)
+{
+    Inventory *inventory = NULL;
+    g_autoptr(Link) link = servers_find(call->parts->servers, id, &inventory);
+    json_t *view = inventory ? inventory_object(inventory, id) : NULL;
+    const char *type = view ? json_string_value(json_object_get(view, "type")) : NULL;
+    if (!type || !type_is_listed(types, type)) {
+        json_decref(view);
+        g_clear_pointer(&inventory, inventory_unref);
+        no_such(error, id, types);
+        return NULL;
+    }
+    ApiObject *object = g_new0(ApiObject, 1);
+    object->link = g_steal_pointer(&link);
+    object->inventory = inventory;
+    object->view = view;
+    object->type = type;
+    object->id = json_string_value(json_object_get(view, "id"));
+    object->ref = json_string_value(json_object_get(view, "_xapiRef"));
+    g_ptr_array_add(call->objects, object);
+    return may(call, object, permission, error) ? object : NULL;
+}
+
+static bool resolve(ApiCall *call, GError **error)
+{
+    for (const Param *row = call->method->params; row && row->name; row++) {
+        const char *id = row->objects ? call_string(call, row->name) : NULL;
+        if (!id)
+            continue;
+        const ApiObject *object = call_find(call, id, row->objects, row->permission, error);
+        if (!object)
+            return false;
+        g_hash_table_insert(call->named, (void *) row->name, (void *) object);
+    }
+    return true;
+}
+
+/* --- Running --- */
+
+static bool run(ApiCall *call, json_t *sent, ApiResult *result, GError **error)
+{
+    if (!check_access(call, error) || !prepare(call, sent, error) || !resolve(call, error))
+        return false;
+    g_autoptr(GError) failure = NULL;
+    result->value = call->method->run(call, &failure);
+    if (failure) {
+        g_clear_pointer(&result->value, json_decref);
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+    }
+    result->text = g_steal_pointer(&call->text);
+    return true;
+}
+
+bool call_run(const ApiParts *parts, Session *session, const char *name, json_t *params,
+              ApiResult *result, GError **error)
+{
+    *result = (ApiResult){ NULL, NULL };
+    const Method *method = method_find(name);
+    if (!method) {
+        api_error_set(error, API_METHOD_NOT_FOUND, json_string(name), "method not found: %s", name);
+        return false;
+    }
+    g_auto(ApiCall) call = { .parts = parts, .session = session, .method = method };
+    call.user = session_user(session);
+    call.named = g_hash_table_new(g_str_hash, g_str_equal);
+    call.objects = g_ptr_array_new_with_free_func(object_free);
+    gint64 start_us = g_get_monotonic_time();
+    g_autoptr(GError) failure = NULL;
+    bool ok = run(&call, params, result, &failure);
+    gint64 took_ms = (g_get_monotonic_time() - start_us) / 1000;
+    if (ok)
+        log_debug("api", "%s: %" G_GINT64_FORMAT " ms", name, took_ms);
+    else
+        log_debug("api", "%s: %" G_GINT64_FORMAT " ms: %s", name, took_ms, failure->message);
+    if (!ok)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return ok;
+}
+
+static char *id_of_ref(const char *ref, void *user)
+{
+    json_t *view = servers_object(user, ref);
+    char *id = g_strdup(json_string_value(json_object_get(view, "id")));
+    json_decref(view);
+    return id;
+}
+
+json_t *call_error_json(const ApiParts *parts, Session *session, const GError *error)
+{
+    json_t *user = session_user(session);
+    ApiErrorView view = { .admin = user && account_is_admin(user),
+                          .id_of = id_of_ref,
+                          .user = parts->servers };
+    json_decref(user);
+    return api_error_json(error, &view);
+}
+
+/* --- For methods --- */
+
+const ApiParts *call_parts(ApiCall *call)
+{
+    return call->parts;
+}
+
+Session *call_session(ApiCall *call)
+{
+    return call->session;
+}
+
+json_t *call_user(ApiCall *call)
+{
+    return call->user;
+}
+
+const char *call_user_id(ApiCall *call)
+{
+    return json_string_value(json_object_get(call->user, "id"));
+}
+
+json_t *call_params(ApiCall *call)
+{
+    return call->params;
+}
+
+json_t *call_get(ApiCall *call, const char *name)
+{
+    return json_object_get(call->params, name);
+}
+
+const char *call_string(ApiCall *call, const char *name)
+{
+    return json_string_value(call_get(call, name));
+}
+
+bool call_bool(ApiCall *call, const char *name)
+{
+    return json_is_true(call_get(call, name));
+}
+
+gint64 call_integer(ApiCall *call, const char *name)
+{
+    return (gint64) json_number_value(call_get(call, name));
+}
+
+const ApiObject *call_object(ApiCall *call, const char *name)
+{
+    return g_hash_table_lookup(call->named, name);
+}
+
+void call_set_text(ApiCall *call, GBytes *text)
+{
+    g_clear_pointer(&call->text, g_bytes_unref);
+    call->text = text;
+}

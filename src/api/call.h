@@ -1,0 +1,58 @@
+/* One call of a method: who calls, what was sent, the objects it names, already found and allowed.
+ *
+ * Every surface comes through call_run, so that the order of checks exists once: the method exists,
+ * the caller may use it, the parameters are right, the objects exist and the caller may touch them.
+ */
+#pragma once
+
+#include "api/error.h"
+#include "api/parts.h"
+#include "api/session.h"
+
+typedef struct ApiCall ApiCall;
+
+/* An object named by a parameter, as of the moment of the call. */
+typedef struct {
+    Link *link;
+    Inventory *inventory;
+    const char *id;   /* XO's */
+    const char *type; /* "VM" */
+    const char *ref;  /* opaque reference */
+    json_t *view;     /* XO's view */
+} ApiObject;
+
+/* What a call gave: JSON text, or a value (NULL: true). */
+typedef struct {
+    GBytes *text;
+    json_t *value;
+} ApiResult;
+void api_result_clear(ApiResult *result);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiResult, api_result_clear)
+
+/* Runs a method in this thread; `params` is borrowed, may be NULL. */
+bool call_run(const ApiParts *parts, Session *session, const char *method, json_t *params,
+              ApiResult *result, GError **error);
+/* How this caller sees an error: {code, message[, data]}, a new reference. */
+json_t *call_error_json(const ApiParts *parts, Session *session, const GError *error);
+
+/* --- For methods --- */
+
+const ApiParts *call_parts(ApiCall *call);
+Session *call_session(ApiCall *call);
+/* The caller's public record; NULL when nobody is signed in. Borrowed. */
+json_t *call_user(ApiCall *call);
+const char *call_user_id(ApiCall *call);
+/* All parameters, checked; owned by the call. */
+json_t *call_params(ApiCall *call);
+/* One parameter; NULL, false, 0 when absent. */
+json_t *call_get(ApiCall *call, const char *name);
+const char *call_string(ApiCall *call, const char *name);
+bool call_bool(ApiCall *call, const char *name);
+gint64 call_integer(ApiCall *call, const char *name);
+/* The object of a parameter declared by ID(); NULL when the parameter is absent. */
+const ApiObject *call_object(ApiCall *call, const char *name);
+/* Finds and checks one more object, owned by the call. `types` as in ID(). */
+const ApiObject *call_find(ApiCall *call, const char *id, const char *types, const char *permission,
+                           GError **error);
+/* The result is this JSON text; the method then returns NULL. The reference is taken. */
+void call_set_text(ApiCall *call, GBytes *text);

@@ -1,0 +1,20 @@
+/* Addresses that work once: a method answers {"$getFrom": "/api/<token>"}, and the client fetches
+ * the data from there without credentials, because the address is the secret. Thread-safe. */
+#pragma once
+
+#include "http/server.h"
+
+#include <jansson.h>
+
+typedef struct Downloads Downloads;
+
+enum { DOWNLOADS_MAX = 10000, DOWNLOADS_KEPT_S = 3600 };
+
+Downloads *downloads_new(void);
+void downloads_free(Downloads *downloads);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Downloads, downloads_free)
+
+/* Offers data, whose reference is taken: {"$getFrom": path}, or NULL with LIMIT. */
+json_t *downloads_offer(Downloads *downloads, const char *type, GBytes *data, GError **error);
+/* Answers the request when its path is an offer, which is then spent; false: not one. */
+bool downloads_handle(Downloads *downloads, HttpRequest *request);

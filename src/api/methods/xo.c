@@ -1,0 +1,83 @@
+/* xo.getAllObjects: the objects of all pools, as the texts that the inventories hold. */
+#include "api/method.h"
+#include "base/filter.h"
+#include "base/pattern.h"
+
+typedef struct {
+    json_t *pattern; /* at most one of these two */
+    Filter *filter;
+    gint64 limit; /* -1: none */
+    bool as_lines;
+    GString *text;
+    gint64 n_objects;
+} Collector;
+
+static bool matches(Collector *collector, GBytes *text)
+{
+    if (!collector->pattern && !collector->filter)
+        return true;
+    json_t *object = json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text), 0, NULL);
+    bool is = object && (collector->pattern ? pattern_match(collector->pattern, object)
+                                            : filter_match(collector->filter, object));
+    json_decref(object);
+    return is;
+}
+
+static void collect(const char *id, const char *type, GBytes *text, void *user)
+{
+    Collector *collector = user;
+    if ((collector->limit >= 0 && collector->n_objects >= collector->limit) ||
+        !matches(collector, text))
+        return;
+    if (!collector->as_lines)
+        g_string_append_printf(collector->text, "%s\"%s\":", collector->n_objects ? "," : "", id);
+    g_string_append_len(collector->text, g_bytes_get_data(text, NULL),
+                        (gssize) g_bytes_get_size(text));
+    if (collector->as_lines)
+        g_string_append_c(collector->text, '\n');
+    collector->n_objects++;
+}
+
+static bool prepare(ApiCall *call, Collector *collector, GError **error)
+{
+    json_t *filter = call_get(call, "filter");
+    collector->limit = call_get(call, "limit") ? MAX(call_integer(call, "limit"), 0) : -1;
+    collector->as_lines = call_bool(call, "ndjson");
+    if (json_is_object(filter)) {
+        collector->pattern = filter;
+        return pattern_check(filter, error);
+    }
+    if (json_is_string(filter))
+        collector->filter = filter_parse(json_string_value(filter), error);
+    return !filter || collector->filter;
+}
+
+static json_t *get_all_objects(ApiCall *call, GError **error)
+{
+    Collector collector = { NULL };
+    if (!prepare(call, &collector, error))
+        return NULL;
+    /* A pattern that asks for one type need not be tried on the others. */
+    const char *type = json_string_value(json_object_get(collector.pattern, "type"));
+    collector.text = g_string_new(collector.as_lines ? "" : "{");
+    servers_each(call_parts(call)->servers, type, collect, &collector);
+    g_clear_pointer(&collector.filter, filter_free);
+    if (!collector.as_lines)
+        g_string_append_c(collector.text, '}');
+    GBytes *text = g_string_free_to_bytes(collector.text);
+    if (collector.as_lines)
+        return downloads_offer(call_parts(call)->downloads, "application/json; charset=utf-8", text,
+                               error);
+    call_set_text(call, text);
+    return NULL;
+}
+
+const Method methods_xo[] = {
+    { "xo.getAllObjects", get_all_objects,
+      PARAMS(OPT(TYPED("filter", P_OBJECT | P_STRING), .may_be_empty = true), OPT(NUM("limit")),
+             OPT(BOOL("ndjson"))),
+      .access = ACCESS_USER, .rest = "GET /objects",
+      .summary = "The objects of all pools, by id; filter: a pattern, or text in the filter "
+                 "language." },
+    { NULL },
+};

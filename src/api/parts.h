@@ -1,0 +1,25 @@
+/* What the methods work with: the rooms of the server, made by cmd/ at start. */
+#pragma once
+
+#include "account/account.h"
+#include "api/downloads.h"
+#include "api/hub.h"
+#include "api/remotes.h"
+#include "api/servers.h"
+#include "job/job.h"
+#include "run/repositories.h"
+#include "run/runs.h"
+#include "run/schedules.h"
+#include "store/store.h"
+
+typedef struct {
+    Store *store;
+    Accounts *accounts;
+    Hub *hub;
+    Servers *servers;
+    Remotes *remotes;
+    Jobs *jobs;
+    Runs *runs;
+    Repositories *repositories;
+    Downloads *downloads;
+} ApiParts;

@@ -1,0 +1,117 @@
+/* The user record is read anew for each call, so that a lost permission counts at once. */
+#include "api/session.h"
+#include "base/mutant.h"
+
+struct Session {
+    gint n_refs;
+    Accounts *accounts;
+    char *peer;
+    GMutex mutex; /* guards what follows */
+    char *user_id;
+    gint64 expires_ms; /* of the token; 0: never */
+};
+
+Session *session_new(Accounts *accounts, const char *peer)
+{
+    Session *session = g_new0(Session, 1);
+    session->n_refs = 1;
+    session->accounts = accounts;
+    session->peer = g_strdup(peer);
+    g_mutex_init(&session->mutex);
+    return session;
+}
+
+Session *session_ref(Session *session)
+{
+    g_atomic_int_inc(&session->n_refs);
+    return session;
+}
+
+void session_unref(Session *session)
+{
+    if (!g_atomic_int_dec_and_test(&session->n_refs))
+        return;
+    g_mutex_clear(&session->mutex);
+    g_free(session->user_id);
+    g_free(session->peer);
+    g_free(session);
+}
+
+static void set_user(Session *session, const char *user_id, gint64 expires_ms)
+{
+    g_mutex_lock(&session->mutex);
+    g_free(session->user_id);
+    session->user_id = g_strdup(user_id);
+    session->expires_ms = expires_ms;
+    g_mutex_unlock(&session->mutex);
+}
+
+json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error)
+{
+    json_t *user = account_sign_in(session->accounts, name, password, session->peer, error);
+    if (user)
+        set_user(session, json_string_value(json_object_get(user, "id")), 0);
+    return user;
+}
+
+static gint64 expiry_of(Session *session, const char *user_id, const char *token)
+{
+    json_t *tokens = account_tokens(session->accounts, user_id, NULL);
+    gint64 expires_ms = 0;
+    size_t i;
+    json_t *record;
+    json_array_foreach (tokens, i, record)
+        if (g_strcmp0(json_string_value(json_object_get(record, "id")), token) == 0)
+            expires_ms = json_integer_value(json_object_get(record, "expiration"));
+    json_decref(tokens);
+    return expires_ms;
+}
+
+json_t *session_sign_in_token(Session *session, const char *token, GError **error)
+{
+    json_t *user = account_sign_in_token(session->accounts, token, session->peer, error);
+    if (!user)
+        return NULL;
+    const char *id = json_string_value(json_object_get(user, "id"));
+    set_user(session, id, expiry_of(session, id, token));
+    return user;
+}
+
+void session_be(Session *session, const char *user_id)
+{
+    set_user(session, user_id, 0);
+}
+
+void session_sign_out(Session *session)
+{
+    set_user(session, NULL, 0);
+}
+
+bool session_is_signed_in(Session *session)
+{
+    g_mutex_lock(&session->mutex);
+    bool is = session->user_id != NULL;
+    g_mutex_unlock(&session->mutex);
+    return is;
+}
+
+bool session_has_expired(Session *session)
+{
+    g_mutex_lock(&session->mutex);
+    bool has = session->expires_ms > 0 && session->expires_ms <= g_get_real_time() / 1000;
+    g_mutex_unlock(&session->mutex);
+    return has && !MUTANT(session_never_expires); /* mutant: api_methods */
+}
+
+json_t *session_user(Session *session)
+{
+    g_mutex_lock(&session->mutex);
+    g_autofree char *id = g_strdup(session->user_id);
+    g_mutex_unlock(&session->mutex);
+    return id ? account_user(session->accounts, id, NULL) : NULL;
+}
+
+const char *session_peer(const Session *session)
+{
+    return session->peer;
+}
