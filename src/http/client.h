@@ -34,6 +34,10 @@ typedef struct {
     size_t body_bytes;
     HttpSource source;   /* … or streamed */
     gint64 source_bytes; /* -1: unknown, sent chunked */
+    /* The source may end before source_bytes: the connection is cut there, and that is a success
+     * (how XAPI takes imports of unknown length). The status is that of the early answer, else 200.
+     */
+    bool cut_at_end;
     HttpSink sink;
     HttpHeaderSeen header_seen;
     void *user;                                                      /* of the three callbacks */
@@ -45,7 +49,7 @@ typedef struct {
  * CANCELLED, TRUNCATED (the answer broke off), or the sink's or source's. Redirections are not
  * followed. Messages name the host and the cause, never the path or the query. */
 int http_call(const HttpCall *call, GError **error);
-/* http_call with the body collected, at most max bytes. */
+/* http_call with the body collected, at most max bytes (LIMIT beyond), with a NUL after it. */
 int http_fetch(const HttpCall *call, size_t max, GBytes **body, GError **error);
 
 /* SHA-256 of the certificate that the server at "host:port" presents, lower-case hex with colons;

@@ -199,6 +199,7 @@ guint16 http_server_listen(HttpServer *server, const char *address, bool tls, GE
 
 bool http_server_start(HttpServer *server, GError **error)
 {
+    stream_ignore_sigpipe();
     server->threads = http_threads_new(server->config.max_threads);
     int status = pthread_create(&server->loop_thread, NULL, http_loop, server);
     if (status) {

@@ -39,7 +39,7 @@ HttpServer *http_server_new(const HttpServerConfig *config, GError **error);
 guint16 http_server_listen(HttpServer *server, const char *address, bool tls, GError **error);
 /* A listening socket made by someone else (LISTEN_FDS); taken over. */
 bool http_server_listen_fd(HttpServer *server, int fd, bool tls, GError **error);
-/* Starts the loop and pool threads; returns at once. */
+/* Starts the loop and pool threads; returns at once. Ignores SIGPIPE unless it has a handler. */
 bool http_server_start(HttpServer *server, GError **error);
 /* Reads the certificate files again; connections made from now on see them. */
 bool http_server_reload_certificate(HttpServer *server, GError **error);

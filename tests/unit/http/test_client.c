@@ -1,0 +1,506 @@
+/* The client against our server and against peers that misbehave. */
+#include "http/certificate.h"
+#include "http/client.h"
+#include "http/server.h"
+
+#include "base/error.h"
+#include "base/openssl.h"
+#include "wire.h"
+
+#include <arpa/inet.h>
+#include <glib/gstdio.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+enum { BODY_BYTES = 3000000 };
+
+typedef struct {
+    HttpServer *server;
+    char *folder, *cert, *key, *plain, *tls; /* "http://127.0.0.1:port" */
+    _Atomic int n_requests;
+} Fixture;
+
+/* --- the server's side --- */
+
+static void drain(HttpRequest *request)
+{
+    char buffer[65536];
+    guint64 total = 0, sum = 0;
+    ssize_t n;
+    g_autoptr(GError) error = NULL;
+    while ((n = http_read(request, buffer, sizeof buffer, &error)) > 0)
+        for (ssize_t i = 0; i < n; i++)
+            sum += (guint8) buffer[i] * (++total % 251);
+    g_autofree char *text = g_strdup_printf("%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " %s",
+                                            http_method(request), total, sum,
+                                            error ? err_name(error) : "ok");
+    http_reply_text(request, 200, "text/plain", text);
+}
+
+static void torn(HttpRequest *request, gint64 length)
+{
+    char block[10000] = { 0 };
+    http_reply_begin(request, 200, NULL, length, NULL);
+    http_reply_write(request, block, sizeof block, NULL);
+    g_usleep(50000);
+}
+
+static void stall(HttpRequest *request)
+{
+    http_reply_begin(request, 200, NULL, 100, NULL);
+    while (!http_client_left(request))
+        g_usleep(10000);
+}
+
+static void handler(HttpRequest *request, void *user)
+{
+    Fixture *f = user;
+    const char *path = http_path(request);
+    f->n_requests++;
+    if (strcmp(path, "/drain") == 0)
+        drain(request);
+    else if (strcmp(path, "/torn-length") == 0)
+        torn(request, 20000);
+    else if (strcmp(path, "/torn-chunked") == 0)
+        torn(request, HTTP_LENGTH_CHUNKED);
+    else if (strcmp(path, "/torn-until-close") == 0)
+        torn(request, HTTP_LENGTH_UNTIL_CLOSE);
+    else if (strcmp(path, "/stall") == 0)
+        stall(request);
+    else if (strcmp(path, "/move") == 0) {
+        http_reply_header(request, "Location", "/drain");
+        http_reply_header(request, "Task-Id", "OpaqueRef:1");
+        http_reply_text(request, 302, NULL, "elsewhere");
+    } else if (strcmp(path, "/early") == 0) {
+        char buffer[4096];
+        http_reply_begin(request, 200, NULL, HTTP_LENGTH_UNTIL_CLOSE, NULL);
+        while (http_read(request, buffer, sizeof buffer, NULL) > 0)
+            ;
+        http_reply_end(request, NULL);
+    } else if (strcmp(path, "/refuse") == 0) {
+        http_reply_text(request, strcmp(http_query_text(request), "200") ? 403 : 200, NULL, "no");
+    } else
+        http_reply_text(request, 404, NULL, "nothing");
+}
+
+static int set_up(void **state)
+{
+    Fixture *f = g_new0(Fixture, 1);
+    f->folder = g_dir_make_tmp("http-XXXXXX", NULL);
+    f->cert = g_build_filename(f->folder, "cert.pem", NULL);
+    f->key = g_build_filename(f->folder, "key.pem", NULL);
+    assert_true(http_make_certificate(f->cert, f->key, "example.test", NULL));
+    HttpServerConfig config = {
+        .handler = handler, .user = f, .cert_file = f->cert, .key_file = f->key
+    };
+    f->server = http_server_new(&config, NULL);
+    guint16 plain = http_server_listen(f->server, "127.0.0.1:0", false, NULL);
+    guint16 tls = http_server_listen(f->server, "127.0.0.1:0", true, NULL);
+    f->plain = g_strdup_printf("http://127.0.0.1:%u", plain);
+    f->tls = g_strdup_printf("https://127.0.0.1:%u", tls);
+    *state = f;
+    return http_server_start(f->server, NULL) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    Fixture *f = *state;
+    http_server_free(f->server);
+    g_unlink(f->cert);
+    g_unlink(f->key);
+    g_rmdir(f->folder);
+    g_free(f->folder);
+    g_free(f->cert);
+    g_free(f->key);
+    g_free(f->plain);
+    g_free(f->tls);
+    g_free(f);
+    return 0;
+}
+
+/* --- the client's side --- */
+
+/* A call to base + path; the text of the answer, or NULL. */
+static char *fetch(HttpCall call, const char *base, const char *path, int *status, GError **error)
+{
+    g_autofree char *url = g_strconcat(base, path, NULL);
+    g_autoptr(GBytes) body = NULL;
+    call.url = url;
+    *status = http_fetch(&call, 1 << 20, &body, error);
+    return *status ? g_strndup(g_bytes_get_data(body, NULL), g_bytes_get_size(body)) : NULL;
+}
+
+static void expect_error(HttpCall call, const char *base, const char *path, ErrCode code)
+{
+    g_autoptr(GError) error = NULL;
+    int status;
+    g_autofree char *text = fetch(call, base, path, &status, &error);
+    if (status || !err_is(error, code))
+        fail_msg("%s: %d instead of error %d: %s", path, status, code,
+                 error ? error->message : "none");
+    assert_null(strstr(error->message, "secret"));
+}
+
+static char pattern(guint64 at)
+{
+    return (char) (at * 7 + (at >> 13));
+}
+
+static char *pattern_answer(const char *method, guint64 n)
+{
+    guint64 sum = 0;
+    for (guint64 i = 0; i < n; i++)
+        sum += (guint8) pattern(i) * ((i + 1) % 251);
+    return g_strdup_printf("%s %" G_GUINT64_FORMAT " %" G_GUINT64_FORMAT " ok", method, n, sum);
+}
+
+typedef struct {
+    guint64 at, end;
+} Source;
+
+static ssize_t from_pattern(void *data, size_t n, void *user, GError **error)
+{
+    Source *source = user;
+    size_t part = (size_t) MIN((guint64) MIN(n, 10007), source->end - source->at);
+    for (size_t i = 0; i < part; i++)
+        ((char *) data)[i] = pattern(source->at++);
+    return (ssize_t) part;
+}
+
+static void test_methods(void **state)
+{
+    Fixture *f = *state;
+    int status;
+    static const char *const methods[] = { "GET", "POST", "PUT", "DELETE", "PATCH" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(methods); i++) {
+        g_autofree char *wanted = pattern_answer(methods[i], 0);
+        HttpCall call = { .method = methods[i] };
+        g_autofree char *text = fetch(call, f->plain, "/drain", &status, NULL);
+        assert_int_equal(status, 200);
+        assert_string_equal(text, wanted);
+    }
+    HttpCall post = { .method = "POST", .body = "\x01", .body_bytes = 1 };
+    g_autofree char *text = fetch(post, f->plain, "/drain", &status, NULL);
+    assert_string_equal(text, "POST 1 1 ok");
+    HttpCall head = { .method = "HEAD" };
+    g_autofree char *nothing = fetch(head, f->plain, "/drain", &status, NULL);
+    assert_int_equal(status, 200);
+    assert_string_equal(nothing, "");
+    g_autofree char *missing = fetch((HttpCall){ 0 }, f->plain, "/none", &status, NULL);
+    assert_int_equal(status, 404);
+}
+
+static void test_uploads(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *wanted = pattern_answer("PUT", BODY_BYTES);
+    static const gint64 lengths[] = { BODY_BYTES, -1 };
+    for (unsigned i = 0; i < 4; i++) {
+        Source source = { 0, BODY_BYTES };
+        HttpCall call = { .method = "PUT",
+                          .trust = HTTP_TRUST_ANY,
+                          .source = from_pattern,
+                          .source_bytes = lengths[i / 2],
+                          .user = &source };
+        int status;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *text = fetch(call, i % 2 ? f->tls : f->plain, "/drain", &status, &error);
+        assert_null(error);
+        assert_string_equal(text, wanted);
+    }
+}
+
+/* XAPI answers 200 before it reads, and the data may end before the length it was told. */
+static void test_cut(void **state)
+{
+    Fixture *f = *state;
+    Source source = { 0, BODY_BYTES };
+    HttpCall call = { .method = "PUT",
+                      .source = from_pattern,
+                      .source_bytes = 1LL << 50,
+                      .cut_at_end = true,
+                      .user = &source };
+    int status;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *text = fetch(call, f->plain, "/early", &status, &error);
+    assert_null(error);
+    assert_int_equal(status, 200);
+    assert_int_equal(source.at, BODY_BYTES);
+    source.at = 0;
+    call.cut_at_end = false;
+    expect_error(call, f->plain, "/drain", ERR_TRUNCATED);
+    /* An answer before the end: a refusal is an answer, a success is not. */
+    source = (Source){ 0, 1LL << 40 };
+    g_autofree char *no = fetch(call, f->plain, "/refuse", &status, &error);
+    assert_int_equal(status, 403);
+    source.at = 0;
+    expect_error(call, f->plain, "/refuse?200", ERR_TRUNCATED);
+}
+
+static void note_header(const char *name, const char *value, void *user)
+{
+    if (strcmp(name, "task-id") == 0)
+        *(char **) user = g_strdup(value);
+}
+
+static void test_no_redirect(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *seen = NULL;
+    int status;
+    HttpCall call = { .header_seen = note_header, .user = &seen };
+    g_autofree char *text = fetch(call, f->plain, "/move", &status, NULL);
+    assert_int_equal(status, 302);
+    assert_string_equal(text, "elsewhere");
+    assert_string_equal(seen, "OpaqueRef:1");
+    assert_int_equal(f->n_requests, 1);
+}
+
+static void test_trust(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) error = NULL;
+    int status;
+    g_autofree char *print = http_fingerprint(f->tls + strlen("https://"), &error);
+    assert_non_null(print);
+    assert_int_equal(strlen(print), 95);
+    expect_error((HttpCall){ .trust = HTTP_TRUST_SYSTEM }, f->tls, "/x?secret", ERR_TLS);
+    g_autofree char *any =
+        fetch((HttpCall){ .trust = HTTP_TRUST_ANY }, f->tls, "/x", &status, NULL);
+    assert_int_equal(status, 404);
+    assert_int_equal(f->n_requests, 1);
+    HttpCall pinned = { .trust = HTTP_TRUST_FINGERPRINT, .fingerprint = print };
+    g_autofree char *right = fetch(pinned, f->tls, "/x", &status, &error);
+    assert_int_equal(status, 404);
+    g_autofree char *upper = g_ascii_strup(print, -1);
+    g_auto(GStrv) bare = g_strsplit(upper, ":", -1);
+    g_autofree char *dense = g_strjoinv("", bare);
+    pinned.fingerprint = dense;
+    g_autofree char *also = fetch(pinned, f->tls, "/x", &status, &error);
+    assert_int_equal(status, 404);
+    assert_int_equal(f->n_requests, 3);
+    /* No open connection, no resumed session serves a call that trusts something else. */
+    print[0] = print[0] == 'a' ? 'b' : 'a';
+    pinned.fingerprint = print;
+    expect_error(pinned, f->tls, "/x?secret", ERR_TLS);
+    expect_error((HttpCall){ .trust = HTTP_TRUST_SYSTEM }, f->tls, "/x", ERR_TLS);
+    expect_error((HttpCall){ .trust = HTTP_TRUST_FINGERPRINT }, f->tls, "/x", ERR_INVALID);
+    assert_int_equal(f->n_requests, 3);
+}
+
+static void test_certificate(void **state)
+{
+    Fixture *f = *state;
+    g_autofree char *pem = NULL;
+    GStatBuf info;
+    assert_true(g_file_get_contents(f->cert, &pem, NULL, NULL));
+    assert_int_equal(g_stat(f->key, &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    assert_int_equal(X509_check_host(cert, "example.test", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_host(cert, "localhost", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_ip_asc(cert, "127.0.0.1", 0), 1);
+    X509_free(cert);
+    BIO_free(bio);
+    g_autoptr(GError) error = NULL;
+    assert_false(http_make_certificate("/nowhere/cert", "/nowhere/key", "x", &error));
+    assert_true(err_is(error, ERR_NOT_FOUND));
+    /* Connections made after a reload see the new certificate. */
+    g_autofree char *before = http_fingerprint(f->tls + strlen("https://"), NULL);
+    assert_true(http_make_certificate(f->cert, f->key, "example.test", NULL));
+    assert_true(http_server_reload_certificate(f->server, NULL));
+    g_autofree char *after = http_fingerprint(f->tls + strlen("https://"), NULL);
+    assert_string_not_equal(before, after);
+}
+
+static void test_truncated(void **state)
+{
+    Fixture *f = *state;
+    HttpCall call = { .trust = HTTP_TRUST_ANY };
+    static const char *const paths[] = { "/torn-length?secret", "/torn-chunked?secret",
+                                         "/torn-until-close?secret" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(paths); i++) {
+        expect_error(call, f->plain, paths[i], ERR_TRUNCATED);
+        expect_error(call, f->tls, paths[i], ERR_TRUNCATED);
+    }
+}
+
+static guint16 closed_port(int *fd)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET,
+                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t n = sizeof address;
+    *fd = socket(AF_INET, SOCK_STREAM, 0);
+    bind(*fd, (struct sockaddr *) &address, n);
+    getsockname(*fd, (struct sockaddr *) &address, &n);
+    return ntohs(address.sin_port);
+}
+
+static void test_unreachable(void **state)
+{
+    Fixture *f = *state;
+    int fd;
+    HttpCall call = { .trust = HTTP_TRUST_ANY };
+    g_autofree char *closed = g_strdup_printf("http://127.0.0.1:%u", closed_port(&fd));
+    expect_error(call, closed, "/?secret", ERR_NETWORK);
+    close(fd);
+    expect_error(call, "http://host.invalid", "/?secret", ERR_NETWORK);
+    expect_error(call, "ftp://127.0.0.1", "/?secret", ERR_INVALID);
+    expect_error(call, "not an address", "", ERR_INVALID);
+    g_autofree char *mixed = g_strconcat("https", f->plain + 4, NULL);
+    expect_error(call, mixed, "/?secret", ERR_TLS);
+    g_autoptr(GError) error = NULL;
+    assert_null(http_fingerprint(closed + strlen("http://"), &error));
+    assert_true(err_is(error, ERR_NETWORK));
+}
+
+/* A peer that answers each connection with the given bytes. */
+static void *answer_once(void *user)
+{
+    int listener = GPOINTER_TO_INT(user);
+    int fd = accept(listener, NULL, NULL);
+    char buffer[1000];
+    if (recv(fd, buffer, sizeof buffer, 0) > 0)
+        wire_send(fd, "SSH-2.0-OpenSSH_9.2\r\n", -1);
+    close(fd);
+    return NULL;
+}
+
+static void test_not_http(void **state)
+{
+    int listener;
+    g_autofree char *base = g_strdup_printf("http://127.0.0.1:%u", closed_port(&listener));
+    listen(listener, 5);
+    pthread_t thread;
+    pthread_create(&thread, NULL, answer_once, GINT_TO_POINTER(listener));
+    expect_error((HttpCall){ 0 }, base, "/", ERR_PROTOCOL);
+    pthread_join(thread, NULL);
+    close(listener);
+}
+
+static void test_deadlines(void **state)
+{
+    Fixture *f = *state;
+    gint64 start = g_get_monotonic_time();
+    expect_error((HttpCall){ .stall_timeout_ms = 300 }, f->plain, "/stall?secret", ERR_TIMEOUT);
+    expect_error((HttpCall){ .total_timeout_ms = 300 }, f->plain, "/stall?secret", ERR_TIMEOUT);
+    assert_in_range(g_get_monotonic_time() - start, 500000, 4000000);
+}
+
+static void *cancel_soon(void *cancel)
+{
+    g_usleep(300000);
+    cancel_set(cancel);
+    return NULL;
+}
+
+static void test_cancel(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(Cancel) cancel = cancel_new();
+    pthread_t thread;
+    pthread_create(&thread, NULL, cancel_soon, cancel);
+    gint64 start = g_get_monotonic_time();
+    expect_error((HttpCall){ .cancel = cancel }, f->plain, "/stall", ERR_CANCELLED);
+    assert_in_range(g_get_monotonic_time() - start, 250000, 1800000);
+    pthread_join(thread, NULL);
+    expect_error((HttpCall){ .cancel = cancel }, f->plain, "/x", ERR_CANCELLED);
+}
+
+static bool refuse(const void *data, size_t n, void *user, GError **error)
+{
+    err_set(error, ERR_CORRUPT, "the sink does not like it");
+    return false;
+}
+
+static ssize_t cannot_read(void *data, size_t n, void *user, GError **error)
+{
+    err_set(error, ERR_IO, "the source cannot read");
+    return -1;
+}
+
+static void test_callbacks_fail(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *url = g_strconcat(f->plain, "/none", NULL);
+    HttpCall call = { .url = url, .sink = refuse };
+    assert_int_equal(http_call(&call, &error), 0);
+    assert_true(err_is(error, ERR_CORRUPT));
+    expect_error((HttpCall){ .method = "PUT", .source = cannot_read, .source_bytes = 10 }, f->plain,
+                 "/drain", ERR_IO);
+    expect_error((HttpCall){ .method = "PUT", .source = cannot_read, .source_bytes = -1 }, f->plain,
+                 "/drain", ERR_IO);
+    g_clear_error(&error);
+    g_autoptr(GBytes) body = NULL;
+    call.sink = NULL;
+    assert_int_equal(http_fetch(&call, 3, &body, &error), 0);
+    assert_true(err_is(error, ERR_LIMIT));
+}
+
+/* A call from within the callback of another, as a redirect or a retry in a sink would. */
+static bool call_again(const void *data, size_t n, void *user, GError **error)
+{
+    HttpCall call = { .url = user };
+    g_autoptr(GBytes) body = NULL;
+    return http_fetch(&call, 100, &body, error) == 404 && g_bytes_get_size(body) == 7;
+}
+
+static void test_nested(void **state)
+{
+    Fixture *f = *state;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *url = g_strconcat(f->plain, "/none", NULL);
+    HttpCall call = { .url = url, .sink = call_again, .user = url };
+    assert_int_equal(http_call(&call, &error), 404);
+    assert_int_equal(f->n_requests, 2);
+}
+
+static void *call_often(void *user)
+{
+    Fixture *f = user;
+    gsize n_right = 0;
+    for (unsigned i = 0; i < 30; i++) {
+        HttpCall call = {
+            .method = "POST", .trust = HTTP_TRUST_ANY, .body = "\x01", .body_bytes = 1
+        };
+        int status;
+        g_autofree char *text = fetch(call, i % 2 ? f->tls : f->plain, "/drain", &status, NULL);
+        n_right += g_strcmp0(text, "POST 1 1 ok") == 0;
+    }
+    return GSIZE_TO_POINTER(n_right);
+}
+
+static void test_threads(void **state)
+{
+    pthread_t threads[8];
+    for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++)
+        pthread_create(&threads[i], NULL, call_often, *state);
+    for (unsigned i = 0; i < G_N_ELEMENTS(threads); i++) {
+        void *n_right;
+        pthread_join(threads[i], &n_right);
+        assert_int_equal(GPOINTER_TO_SIZE(n_right), 30);
+    }
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_methods),  T(test_uploads),     T(test_cut),       T(test_no_redirect),
+        T(test_trust),    T(test_certificate), T(test_truncated), T(test_unreachable),
+        T(test_not_http), T(test_deadlines),   T(test_cancel),    T(test_callbacks_fail),
+        T(test_nested),   T(test_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
