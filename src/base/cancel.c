@@ -8,12 +8,21 @@
 struct Cancel {
     atomic_int n_refs;
     atomic_bool set;
+    Cancel *parents[2];
 };
 
 Cancel *cancel_new(void)
 {
     Cancel *cancel = g_new0(Cancel, 1);
     atomic_init(&cancel->n_refs, 1);
+    return cancel;
+}
+
+Cancel *cancel_new_under(Cancel *parent, Cancel *other)
+{
+    Cancel *cancel = cancel_new();
+    cancel->parents[0] = cancel_ref(parent);
+    cancel->parents[1] = cancel_ref(other);
     return cancel;
 }
 
@@ -26,8 +35,11 @@ Cancel *cancel_ref(Cancel *cancel)
 
 void cancel_unref(Cancel *cancel)
 {
-    if (cancel && atomic_fetch_sub(&cancel->n_refs, 1) == 1)
-        g_free(cancel);
+    if (!cancel || atomic_fetch_sub(&cancel->n_refs, 1) != 1)
+        return;
+    cancel_unref(cancel->parents[0]);
+    cancel_unref(cancel->parents[1]);
+    g_free(cancel);
 }
 
 void cancel_set(Cancel *cancel)
@@ -37,7 +49,8 @@ void cancel_set(Cancel *cancel)
 
 bool cancel_is_set(const Cancel *cancel)
 {
-    return cancel && atomic_load(&((Cancel *) cancel)->set);
+    return cancel && (atomic_load(&((Cancel *) cancel)->set) || cancel_is_set(cancel->parents[0]) ||
+                      cancel_is_set(cancel->parents[1]));
 }
 
 bool cancel_check(const Cancel *cancel, const char *what, GError **error)

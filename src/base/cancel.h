@@ -7,6 +7,9 @@
 typedef struct Cancel Cancel;
 
 Cancel *cancel_new(void);
+/* One that is also set when a parent is (either may be NULL): for a part of an operation that can
+ * stop alone. */
+Cancel *cancel_new_under(Cancel *parent, Cancel *other);
 Cancel *cancel_ref(Cancel *cancel);
 void cancel_unref(Cancel *cancel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Cancel, cancel_unref)

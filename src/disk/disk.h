@@ -81,6 +81,7 @@ struct disk_writer_ops {
 struct DiskWriter {
     const struct disk_writer_ops *ops;
     DiskInfo info;
+    bool parallel; /* put_block may be called from several threads at once, and gains by it */
 };
 
 bool disk_put_block(DiskWriter *writer, guint32 block, const void *data, GError **error);
@@ -101,11 +102,14 @@ DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const cha
  * footer came after every block of the BAT. */
 typedef struct VhdStream VhdStream;
 typedef struct {
+    /* See also vhd_stream_blocks. */
     bool (*head)(const DiskInfo *info, guint32 n_present, void *user, GError **error);
     bool (*block)(guint32 block, const void *data, void *user, GError **error);
     void *user;
 } VhdStreamOps;
 VhdStream *vhd_stream_new(const VhdStreamOps *ops);
+/* The blocks that will come, in file order, once head() was called; owned by the stream. */
+const guint32 *vhd_stream_blocks(const VhdStream *stream, guint32 *n);
 bool vhd_stream_feed(VhdStream *stream, const void *data, gsize n, GError **error);
 bool vhd_stream_finish(VhdStream *stream, GError **error);
 void vhd_stream_free(VhdStream *stream);

@@ -85,6 +85,7 @@ DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const cha
 {
     DirectoryWriter *writer = g_new0(DirectoryWriter, 1);
     writer->base.ops = &directory_ops;
+    writer->base.parallel = true;
     writer->base.info = *info;
     writer->base.info.n_blocks = vhd_n_blocks(info->size_bytes);
     writer->chunks = chunks;

@@ -36,6 +36,12 @@ VhdStream *vhd_stream_new(const VhdStreamOps *ops)
     return stream;
 }
 
+const guint32 *vhd_stream_blocks(const VhdStream *stream, guint32 *n)
+{
+    *n = stream->n_present;
+    return stream->order;
+}
+
 static void expect(VhdStream *stream, Place place, gsize want)
 {
     stream->place = place;
