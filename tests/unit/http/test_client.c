@@ -363,28 +363,43 @@ static void test_unreachable(void **state)
     assert_true(err_is(error, ERR_NETWORK));
 }
 
-/* A peer that answers each connection with the given bytes. */
+typedef struct {
+    int listener;
+    const char *text;
+} Peer;
+
+/* A peer that answers one connection with its text and closes. */
 static void *answer_once(void *user)
 {
-    int listener = GPOINTER_TO_INT(user);
-    int fd = accept(listener, NULL, NULL);
+    const Peer *peer = user;
+    int fd = accept(peer->listener, NULL, NULL);
     char buffer[1000];
     if (recv(fd, buffer, sizeof buffer, 0) > 0)
-        wire_send(fd, "SSH-2.0-OpenSSH_9.2\r\n", -1);
+        wire_send(fd, peer->text, -1);
     close(fd);
     return NULL;
 }
 
-static void test_not_http(void **state)
+static void expect_of_peer(const char *text, ErrCode code)
 {
-    int listener;
-    g_autofree char *base = g_strdup_printf("http://127.0.0.1:%u", closed_port(&listener));
-    listen(listener, 5);
+    Peer peer = { .text = text };
+    g_autofree char *base = g_strdup_printf("http://127.0.0.1:%u", closed_port(&peer.listener));
+    listen(peer.listener, 5);
     pthread_t thread;
-    pthread_create(&thread, NULL, answer_once, GINT_TO_POINTER(listener));
-    expect_error((HttpCall){ 0 }, base, "/", ERR_PROTOCOL);
+    pthread_create(&thread, NULL, answer_once, &peer);
+    expect_error((HttpCall){ 0 }, base, "/", code);
     pthread_join(thread, NULL);
-    close(listener);
+    close(peer.listener);
+}
+
+static void test_bad_peers(void **state)
+{
+    expect_of_peer("SSH-2.0-OpenSSH_9.2\r\n", ERR_PROTOCOL);
+    expect_of_peer("", ERR_NETWORK);
+    /* Closed in good order, but before the end. */
+    expect_of_peer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", ERR_TRUNCATED);
+    expect_of_peer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+                   ERR_TRUNCATED);
 }
 
 static void test_deadlines(void **state)
@@ -497,10 +512,10 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_methods),  T(test_uploads),     T(test_cut),       T(test_no_redirect),
-        T(test_trust),    T(test_certificate), T(test_truncated), T(test_unreachable),
-        T(test_not_http), T(test_deadlines),   T(test_cancel),    T(test_callbacks_fail),
-        T(test_nested),   T(test_threads),
+        T(test_methods),   T(test_uploads),     T(test_cut),       T(test_no_redirect),
+        T(test_trust),     T(test_certificate), T(test_truncated), T(test_unreachable),
+        T(test_bad_peers), T(test_deadlines),   T(test_cancel),    T(test_callbacks_fail),
+        T(test_nested),    T(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -25,6 +25,7 @@ typedef struct {
     WebSocket *kept; /* the socket that was accepted last */
     _Atomic int n_closed, n_slow;
     GBytes *big;
+    size_t peak_bytes; /* queued for a client that does not read */
 } Fixture;
 
 /* --- the server's side --- */
@@ -38,7 +39,7 @@ static void on_text(WebSocket *socket, const char *text, size_t n, void *user)
         g_usleep(300000);
     } else if (strcmp(text, "flood") == 0) {
         while (ws_send_text(socket, f->big))
-            ;
+            f->peak_bytes = MAX(f->peak_bytes, ws_queued_bytes(socket));
         return;
     } else if (strcmp(text, "close") == 0) {
         ws_send_string(socket, "before");
@@ -444,6 +445,7 @@ static void test_flood(void **state)
     peer_say(&peer, "flood");
     wait_closed(f, 1);
     assert_int_equal(ws_queued_bytes(f->kept), 0);
+    assert_in_range(f->peak_bytes, 1 << 20, f->limits.max_queued_bytes);
     peer_close(&peer);
 }
 
