@@ -8,12 +8,12 @@
 #include "sim/model.h"
 
 /* A pending task of the session (may be NULL); the ref, owned by the task. */
-const char *task_new(Sim *sim, const char *session, const char *label);
-void task_progress(Sim *sim, const char *task, double done);
+const char *sim_task_new(Sim *sim, const char *session, const char *label);
+void sim_task_progress(Sim *sim, const char *task, double done);
 /* `result` is a JSON value encoded as XML-RPC in the record; NULL: void. Borrowed. */
-void task_succeed(Sim *sim, const char *task, json_t *result);
+void sim_task_succeed(Sim *sim, const char *task, json_t *result);
 /* Failure with the error's code and parameters, or cancelled when that is what it says. */
-void task_fail(Sim *sim, const char *task, const GError *cause);
+void sim_task_fail(Sim *sim, const char *task, const GError *cause);
 /* Whether a client has asked to cancel it. */
-bool task_is_cancelled(Sim *sim, const char *task);
-bool task_is_pending(Sim *sim, const char *task);
+bool sim_task_is_cancelled(Sim *sim, const char *task);
+bool sim_task_is_pending(Sim *sim, const char *task);

@@ -1,0 +1,12 @@
+/* The parts of a pool that is made from nothing. */
+#pragma once
+
+#include "sim/model.h"
+
+/* Sets the fields that a JSON object names; a mistake in it is a programming error. */
+void population_fill(Obj *obj, const char *json);
+/* Built-in templates; and n VMs with disks and interfaces, the first n_running of them running. */
+void population_templates(Sim *sim);
+void population_vms(Sim *sim);
+/* A VM with its metrics; all else has default values. */
+Obj *population_vm(Sim *sim, const char *name_label);
