@@ -72,6 +72,21 @@ bool block_map_get(BlockMap *map, guint32 block, guint8 hash[BLOCK_HASH_BYTES])
     return row != NULL;
 }
 
+void block_map_drop(BlockMap *map, guint32 block)
+{
+    pthread_mutex_lock(&map->lock);
+    Row *row = row_find(map, block);
+    if (row) {
+        Row last = g_array_index(map->rows, Row, map->rows->len - 1);
+        gpointer at = g_hash_table_lookup(map->row_of, GUINT_TO_POINTER(block));
+        *row = last; /* the last takes its place */
+        g_hash_table_insert(map->row_of, GUINT_TO_POINTER(last.block), at);
+        g_hash_table_remove(map->row_of, GUINT_TO_POINTER(block));
+        g_array_set_size(map->rows, map->rows->len - 1);
+    }
+    pthread_mutex_unlock(&map->lock);
+}
+
 guint32 block_map_size(BlockMap *map)
 {
     pthread_mutex_lock(&map->lock);

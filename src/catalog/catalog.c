@@ -2,7 +2,7 @@
 #include "catalog/layout.h"
 
 #include "base/error.h"
-#include "catalog/blockmap.h"
+#include "catalog/manifest.h"
 
 #include <string.h>
 
@@ -10,8 +10,7 @@ Catalog *catalog_open(Remote *remote, GError **error)
 {
     Catalog *catalog = g_new0(Catalog, 1);
     catalog->remote = remote;
-    catalog->hashes =
-        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) block_map_free);
+    catalog->finished = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, finished_disk_free);
     pthread_mutex_init(&catalog->lock, NULL);
     return catalog;
 }
@@ -20,7 +19,7 @@ void catalog_close(Catalog *catalog)
 {
     if (!catalog)
         return;
-    g_hash_table_unref(catalog->hashes);
+    g_hash_table_unref(catalog->finished);
     pthread_mutex_destroy(&catalog->lock);
     g_free(catalog);
 }

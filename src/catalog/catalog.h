@@ -30,6 +30,14 @@ json_t *catalog_view(json_t *point, const char *remote_id);
 /* Opens a disk of a point with its whole chain. `path` relative to the VM folder, as in "vhds". */
 Disk *catalog_disk_open(Catalog *catalog, const char *vm, const char *path, GError **error);
 
+/* Reads a disk of a point to its end and compares every block with the manifests: CORRUPT names the
+ * first that differs. Blocks that no manifest names (what XO wrote) are only read. */
+typedef struct {
+    guint32 n_blocks, n_verified;
+} CatalogVerified;
+bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogVerified *verified,
+                    GError **error);
+
 /* --- Writing a point; the caller holds the VM's lock --- */
 
 RemoteLock *catalog_lock(Catalog *catalog, const char *vm, unsigned wait_ms, GError **error);

@@ -21,9 +21,8 @@
 
 struct Catalog {
     Remote *remote;
-    pthread_mutex_t lock; /* of hashes */
-    GHashTable *
-        hashes; /* "<vm>/<path of a finished disk>" to its BlockMap, until its point is committed */
+    pthread_mutex_t lock; /* of finished */
+    GHashTable *finished; /* "<vm>/<path of a disk>" to FinishedDisk, until its point exists */
 };
 
 /* A name that may stand between two slashes, and is no hidden or lock file: uuids in practice. */

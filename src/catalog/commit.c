@@ -1,0 +1,178 @@
+/* The moment a point begins, or ceases, to exist: its JSON. */
+#include "catalog/layout.h"
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/mutant.h"
+#include "catalog/cache.h"
+#include "catalog/manifest.h"
+#include "catalog/member.h"
+#include "catalog/metadata.h"
+#include "catalog/points.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void update_cache(Catalog *catalog, const char *vm)
+{
+    g_autoptr(GError) error = NULL;
+    if (points_refresh_cache(catalog, vm, &error))
+        return;
+    g_autofree char *path = layout_vm(vm, LAYOUT_CACHE);
+    log_warning("catalog", "removing the cache of VM %s, which may be stale: %s", vm,
+                error->message);
+    remote_drop(catalog->remote, path, NULL);
+}
+
+/* --- commit --- */
+
+static FinishedDisk *take_finished(Catalog *catalog, const char *vm, const char *path)
+{
+    g_autofree char *key = g_strjoin("/", vm, path, NULL);
+    gpointer old_key = NULL, finished = NULL;
+    pthread_mutex_lock(&catalog->lock);
+    g_hash_table_steal_extended(catalog->finished, key, &old_key, &finished);
+    pthread_mutex_unlock(&catalog->lock);
+    g_free(old_key);
+    return finished;
+}
+
+/* Every disk must be there; those written through this catalog are named in the manifest. */
+static Manifest *manifest_of(Catalog *catalog, const char *vm, const char *date, json_t *metadata,
+                             GError **error)
+{
+    g_autoptr(Manifest) manifest = manifest_new(vm, date);
+    const char *ref;
+    json_t *stored;
+    json_object_foreach (json_object_get(metadata, "vhds"), ref, stored) {
+        g_autofree char *path = metadata_path(stored), *whole = layout_vm(vm, path);
+        g_auto(MemberPlace) place = { 0 };
+        if (!member_locate(catalog, whole, &place, error))
+            return NULL;
+        FinishedDisk *finished = take_finished(catalog, vm, path);
+        if (!finished)
+            continue;
+        manifest_set(manifest, path, &finished->info, finished->map);
+        finished_disk_free(finished);
+    }
+    return g_steal_pointer(&manifest);
+}
+
+static bool put_metadata(Catalog *catalog, const char *path, json_t *metadata, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    char *text = json_dumps(metadata, JSON_COMPACT);
+    bool ok = text && remote_put(catalog->remote, path, text, strlen(text), true, &failure);
+    free(text);
+    if (ok)
+        return true;
+    if (failure && !err_is(failure, ERR_EXISTS)) /* it may have got its name before the failure */
+        remote_drop(catalog->remote, path, NULL);
+    if (failure)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    else
+        err_set(error, ERR_INVALID, "the metadata of %s cannot be written as JSON", path);
+    return false;
+}
+
+char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *metadata,
+                     GError **error)
+{
+    g_autofree char *date = catalog_date(time_ms), *name = g_strconcat(date, ".json", NULL);
+    if (!layout_check_name("VM uuid", vm, error) || !metadata_check(metadata, name, error))
+        return NULL;
+    if (metadata_time(metadata) != time_ms) {
+        err_set(error, ERR_INVALID, "the timestamp of the metadata is not that of %s", name);
+        return NULL;
+    }
+    g_autofree char *path = layout_vm(vm, name);
+    g_autoptr(Manifest) manifest = manifest_of(catalog, vm, date, metadata, error);
+    if (!manifest || !manifest_write(catalog, manifest, error))
+        return NULL;
+    CRASH_POINT(catalog_commit_manifest);
+    if (!put_metadata(catalog, path, metadata, error))
+        return NULL;
+    CRASH_POINT(catalog_commit_point);
+    update_cache(catalog, vm);
+    return g_strconcat("/", path, NULL);
+}
+
+/* --- delete --- */
+
+static int newest_first(gconstpointer a, gconstpointer b)
+{
+    return -strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+/* Known points of this VM, without doubles, newest first. */
+static GPtrArray *select_points(const Points *points, const char *const *paths, GError **error)
+{
+    g_autoptr(GPtrArray) selected = g_ptr_array_new();
+    gsize i;
+    json_t *point;
+    for (; *paths; paths++) {
+        const char *found = NULL;
+        json_array_foreach (points->points, i, point) {
+            const char *name = json_string_value(json_object_get(point, "_filename"));
+            if (strcmp(name + (**paths == '/' ? 0 : 1), *paths) == 0)
+                found = name;
+        }
+        if (!found) {
+            err_set(error, ERR_NOT_FOUND, "there is no readable backup %s", *paths);
+            return NULL;
+        }
+        if (!g_ptr_array_find(selected, found, NULL))
+            g_ptr_array_add(selected, (gpointer) found);
+    }
+    g_ptr_array_sort(selected, newest_first);
+    return g_steal_pointer(&selected);
+}
+
+static json_t *point_named(const Points *points, const char *name)
+{
+    gsize i;
+    json_t *point;
+    json_array_foreach (points->points, i, point)
+        if (strcmp(json_string_value(json_object_get(point, "_filename")), name) == 0)
+            return point;
+    return NULL;
+}
+
+/* The JSON first: what is listed always has its data. Disks are left to catalog_clean, which may
+ * merge them. */
+static bool delete_one(Catalog *catalog, const char *vm, json_t *point, GError **error)
+{
+    const char *path = json_string_value(json_object_get(point, "_filename")) + 1;
+    g_autofree char *name = g_path_get_basename(path), *date = layout_date_of(name);
+    if (!remote_drop(catalog->remote, path, error))
+        return false;
+    CRASH_POINT(catalog_delete_point);
+    if (!metadata_is_full(point))
+        return true;
+    g_autofree char *xva = metadata_path(json_object_get(point, "xva")),
+                    *whole = layout_vm(vm, xva);
+    g_autofree char *checksum = g_strconcat(whole, ".checksum", NULL);
+    return remote_drop(catalog->remote, whole, error) &&
+           remote_drop(catalog->remote, checksum, error) &&
+           (!date || manifest_drop(catalog, vm, date, error));
+}
+
+bool catalog_delete(Catalog *catalog, const char *vm, const char *const *paths, bool all,
+                    GError **error)
+{
+    g_autoptr(Points) points = points_read(catalog, vm, false, error);
+    g_autoptr(GPtrArray) selected = points ? select_points(points, paths, error) : NULL;
+    if (!selected)
+        return false;
+    if (selected->len && selected->len == json_array_size(points->points) && !all &&
+        !MUTANT(delete_takes_last)) { /* mutant: catalog_writer */
+        err_set(error, ERR_STATE, "this would delete the last readable backup of VM %s on %s", vm,
+                remote_name(catalog->remote));
+        return false;
+    }
+    bool ok = true;
+    for (guint i = 0; i < selected->len && ok; i++)
+        ok = delete_one(catalog, vm, point_named(points, selected->pdata[i]), error);
+    update_cache(catalog, vm);
+    return ok;
+}

@@ -1,0 +1,131 @@
+/* Reading disks: what a real XO wrote, to the digests taken from its pool; chains that are broken.
+ */
+#include "history.h"
+
+#include "base/error.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+static unsigned check_point(Repo *repo, json_t *expected)
+{
+    g_autoptr(GError) error = NULL;
+    const char *path = strchr(json_string_value(json_object_get(expected, "path")), '/');
+    const char *vm = json_string_value(json_object_get(expected, "vmUuid")), *ref;
+    json_t *point = catalog_point(repo->catalog, path, &error), *stored, *want;
+    assert_non_null(point);
+    unsigned n_checked = 0;
+    gsize i;
+    json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
+        json_t *vdi = json_object_get(json_object_get(point, "vdis"), ref);
+        const char *uuid = json_string_value(json_object_get(vdi, "$snapshot_of$uuid"));
+        g_autoptr(Disk)
+            disk = catalog_disk_open(repo->catalog, vm, json_string_value(stored), &error);
+        assert_non_null(disk);
+        g_autofree char *sum = disk_sha256(disk);
+        json_array_foreach (json_object_get(expected, "disks"), i, want) {
+            if (strcmp(json_string_value(json_object_get(want, "vdiUuid")), uuid) != 0)
+                continue;
+            assert_string_equal(sum, json_string_value(json_object_get(want, "sha256")));
+            n_checked++;
+        }
+    }
+    json_decref(point);
+    return n_checked;
+}
+
+static void test_fixtures(void **state)
+{
+    static const char *const names[] = { "flat", "flat-unmerged", "directory", "interrupted" };
+    json_t *expected = fixture_json("repos/expected.json"), *row;
+    unsigned n_checked = 0;
+    for (unsigned n = 0; n < G_N_ELEMENTS(names); n++) {
+        g_autoptr(Repo) repo = repo_fixture(names[n]);
+        gsize i;
+        json_array_foreach (expected, i, row) {
+            if (strcmp(json_string_value(json_object_get(row, "repo")), names[n]) == 0)
+                n_checked += check_point(repo, row);
+        }
+    }
+    assert_int_equal(n_checked, 15);
+    json_decref(expected);
+}
+
+static void assert_fails(History *history, unsigned point, ErrCode code, const char *word)
+{
+    g_autoptr(GError) error = NULL;
+    Disk *disk =
+        catalog_disk_open(history->repo->catalog, HISTORY_VM, history->disks[point], &error);
+    assert_null(disk);
+    assert_true(err_is(error, code));
+    if (!strstr(error->message, word))
+        fail_msg("no \"%s\" in: %s", word, error->message);
+}
+
+static char *file_of(History *history, unsigned point)
+{
+    return g_build_filename(history->repo->folder, "xo-vm-backups", HISTORY_VM,
+                            history->disks[point], NULL);
+}
+
+static void test_broken(void **state)
+{
+    History *history = history_new(NULL, 4);
+    history_add(history, "012", true, 4);
+    history_add(history, "1", false, 4);
+    history_add(history, "23", false, 4);
+    g_autofree char *first = file_of(history, 0), *middle = file_of(history, 1),
+                    *last = file_of(history, 2);
+    g_autofree char *kept = g_strconcat(history->repo->folder, "/kept", NULL);
+    g_autofree char *command = g_strdup_printf("cp '%s' '%s'", middle, kept);
+    assert_int_equal(system(command), 0);
+    g_free(command);
+    command =
+        g_strdup_printf("cp '%s' '%s'", first, middle); /* another disk under the parent's name */
+    assert_int_equal(system(command), 0);
+    assert_fails(history, 2, ERR_CORRUPT, "continues");
+    g_free(command);
+    command = g_strdup_printf("cp '%s' '%s'", last, first); /* the root names its descendant */
+    assert_int_equal(system(command), 0);
+    rename(kept, middle);
+    assert_fails(history, 2, ERR_CORRUPT, "continues");
+    unlink(first);
+    assert_fails(history, 2, ERR_NOT_FOUND, "parent of");
+    assert_int_equal(truncate(last, 100000), 0);
+    g_autoptr(GError) error = NULL;
+    assert_null(catalog_disk_open(history->repo->catalog, HISTORY_VM, history->disks[2], &error));
+    assert_non_null(strstr(error->message, ".vhd"));
+    g_clear_error(&error);
+    assert_null(catalog_disk_open(history->repo->catalog, HISTORY_VM, "../other/x.vhd", &error));
+    assert_true(err_is(error, ERR_INVALID));
+    history_free(history);
+}
+
+static void test_alias_escapes(void **state)
+{
+    History *history = history_new("useVhdDirectory=true", 4);
+    history_add(history, "012", true, 4);
+    g_autofree char *alias = file_of(history, 0);
+    static const char *const targets[] = { "../../../../../../etc/x.vhd", "", "data/x.alias.vhd",
+                                           "data", "/etc/passwd" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(targets); i++) {
+        g_file_set_contents(alias, targets[i], -1, NULL);
+        assert_fails(history, 0, ERR_CORRUPT, "alias");
+    }
+    g_file_set_contents(alias, "data/none.vhd", -1, NULL);
+    assert_fails(history, 0, ERR_NOT_FOUND, "target of the alias");
+    history_free(history);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_fixtures),
+                                        cmocka_unit_test(test_broken),
+                                        cmocka_unit_test(test_alias_escapes) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
