@@ -48,7 +48,11 @@ typedef struct {
 
 /* Closes what an earlier server left open. The config is copied, what it points at is not. */
 Runs *runs_new(const RunsConfig *config, GError **error);
-/* Cancels what runs, waits up to RUNS_CANCEL_MS, frees. */
+/* The server is ending: from now on runs_start is refused, and every runs_wait and runs_restore, also
+ * those that wait now, returns with INTERRUPTED within RUNS_CANCEL_MS; what ran is resumed by the
+ * next start. Returns when none of them is inside any more, so that runs_free may follow. */
+void runs_stop(Runs *runs);
+/* Stops when still running, then frees. */
 void runs_free(Runs *runs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Runs, runs_free)
 /* Runs whose journal says they can go on are started again; call once the pools are connected. */
