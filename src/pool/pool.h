@@ -50,7 +50,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Inventory, inventory_unref)
 /* Pool uuid, "" before the first inventory. */
 const char *inventory_pool_id(const Inventory *inventory);
 unsigned inventory_n_objects(const Inventory *inventory);
-/* XO's view of an object by XO id, uuid or opaque ref, as JSON text, or NULL. Shared, NUL-terminated. */
+/* XO's view of an object by XO id, uuid or opaque ref, as JSON text, or NULL. Shared,
+ * NUL-terminated. */
 GBytes *inventory_text(const Inventory *inventory, const char *id);
 /* The same parsed; new reference or NULL. */
 json_t *inventory_object(const Inventory *inventory, const char *id);
@@ -59,4 +60,5 @@ const char *inventory_type(const Inventory *inventory, const char *id); /* "VM",
 json_t *inventory_record(const Inventory *inventory, const char *cls, const char *ref);
 /* Every object of a type (NULL: all). */
 void inventory_each(const Inventory *inventory, const char *type,
-                    void (*seen)(const char *id, const char *type, GBytes *text, void *user), void *user);
+                    void (*seen)(const char *id, const char *type, GBytes *text, void *user),
+                    void *user);

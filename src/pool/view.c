@@ -1,0 +1,294 @@
+/* The interpreter of the field tables, and the row functions that most fields need. */
+#include "pool/view.h"
+
+#include "base/json_write.h"
+#include "pool/views/tables.h"
+#include "xapi/xapi.h"
+
+#include <math.h>
+#include <string.h>
+
+struct View {
+    const Record *record;
+    const ViewWorld *world;
+    const char *type;
+    GString *out;
+};
+
+static const ViewType types[] = {
+#define V(cls, type, type_of, table) { #cls, type, type_of, table },
+#define N(cls)
+#include "pool/views.def"
+#undef V
+#undef N
+};
+
+const ViewType *view_type_of_class(const char *cls)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(types); i++)
+        if (strcmp(types[i].cls, cls) == 0)
+            return &types[i];
+    return NULL;
+}
+
+const char *view_type_of(const ViewType *type, const Record *record)
+{
+    return type->type_of ? type->type_of(record) : type->type;
+}
+
+/* --- ids --- */
+
+/* Their uuids are the same in every pool. */
+static bool is_default_template(const Record *record)
+{
+    return strcmp(record_class(record), "VM") == 0 &&
+           (value_bool(record_value(record, "is_default_template")) ||
+            value_is(value_member(record_value(record, "other_config"), "default_template"),
+                     "true"));
+}
+
+bool view_id(const Record *record, const char *pool_id, GString *id)
+{
+    char scratch[VALUE_SCRATCH];
+    const char *uuid = value_text(record_value(record, "uuid"), scratch);
+    g_string_truncate(id, 0);
+    if (strcmp(record_class(record), "pool_patch") == 0) {
+        g_string_append(id, record_key(record));
+        return true;
+    }
+    if (!*uuid)
+        return false;
+    if (is_default_template(record))
+        g_string_printf(id, "%s-%s", pool_id, uuid);
+    else
+        g_string_append(id, uuid);
+    return true;
+}
+
+bool view_write_id(View *view, GString *out, const Record *record)
+{
+    g_autoptr(GString) id = g_string_sized_new(80);
+    if (!record || !view_id(record, view->world->pool_id, id))
+        return false;
+    json_write_string(out, id->str, id->len);
+    return true;
+}
+
+/* --- other records --- */
+
+static bool is_null_ref(const char *ref)
+{
+    return !*ref || strcmp(ref, "OpaqueRef:NULL") == 0;
+}
+
+static Record *find(View *view, Value value, bool follow)
+{
+    char scratch[VALUE_SCRATCH];
+    const char *ref = value_text(value, scratch);
+    if (is_null_ref(ref))
+        return NULL;
+    Record *found = view->world->find(ref, view->world->user);
+    if (follow || !found)
+        view->world->depend(ref, view->world->user);
+    return found;
+}
+
+Record *view_follow(View *view, Value ref)
+{
+    return find(view, ref, true);
+}
+
+Record *view_peek(View *view, Value ref)
+{
+    return find(view, ref, false);
+}
+
+/* --- one field --- */
+
+const Record *view_record(const View *view)
+{
+    return view->record;
+}
+
+const char *view_type(const View *view)
+{
+    return view->type;
+}
+
+const ViewWorld *view_world(const View *view)
+{
+    return view->world;
+}
+
+Value view_value(View *view, const char *source)
+{
+    const char *slash = strchr(source, '/');
+    if (!slash)
+        return record_value(view->record, source);
+    g_autofree char *field = g_strndup(source, (gsize) (slash - source));
+    return value_member(record_value(view->record, field), slash + 1);
+}
+
+GString *view_begin(View *view, const char *name)
+{
+    g_string_append(view->out, ",\"");
+    g_string_append(view->out, name);
+    g_string_append(view->out, "\":");
+    return view->out;
+}
+
+void view_put_text(View *view, const char *name, const char *text)
+{
+    json_write_string(view_begin(view, name), text, strlen(text));
+}
+
+void view_put_bool(View *view, const char *name, bool value)
+{
+    g_string_append(view_begin(view, name), value ? "true" : "false");
+}
+
+void view_put_int(View *view, const char *name, gint64 value)
+{
+    json_write_int(view_begin(view, name), value);
+}
+
+void view_put_number(View *view, const char *name, double value)
+{
+    json_write_real(view_begin(view, name), value);
+}
+
+void view_put_value(View *view, const char *name, Value value)
+{
+    if (value.at)
+        value_write(value, view_begin(view, name));
+}
+
+double view_seconds(Value date)
+{
+    char scratch[VALUE_SCRATCH];
+    const char *text = value_text(date, scratch);
+    if (strchr(text, 'T'))
+        return (double) xapi_parse_date(text);
+    double number = g_ascii_strtod(text, NULL);
+    return isfinite(number) ? round(number) : 0;
+}
+
+void view_put_date(View *view, const char *name, Value date)
+{
+    double seconds = view_seconds(date);
+    if (seconds > 0)
+        view_put_number(view, name, seconds);
+    else
+        g_string_append(view_begin(view, name), "null");
+}
+
+void view_put_id(View *view, const char *name, const Record *record)
+{
+    g_autoptr(GString) id = g_string_new(NULL);
+    if (record && view_id(record, view->world->pool_id, id))
+        view_put_text(view, name, id->str);
+}
+
+void view_put_link(View *view, const char *name, Value ref)
+{
+    view_put_id(view, name, view_peek(view, ref));
+}
+
+/* --- row functions --- */
+
+void view_copy(View *view, const ViewField *field)
+{
+    view_put_value(view, field->name, view_value(view, field->source));
+}
+
+void view_copy_or_empty(View *view, const ViewField *field)
+{
+    Value value = view_value(view, field->source);
+    if (value.at)
+        view_put_value(view, field->name, value);
+    else
+        view_put_text(view, field->name, "");
+}
+
+void view_bool(View *view, const ViewField *field)
+{
+    view_put_bool(view, field->name, value_bool(view_value(view, field->source)));
+}
+
+void view_int(View *view, const ViewField *field)
+{
+    Value value = view_value(view, field->source);
+    double number = value_number(value, NAN);
+    if (isnan(number))
+        return;
+    if (number == floor(number))
+        view_put_int(view, field->name, value_int(value, 0));
+    else
+        view_put_number(view, field->name, number);
+}
+
+void view_date(View *view, const ViewField *field)
+{
+    view_put_date(view, field->name, view_value(view, field->source));
+}
+
+void view_link(View *view, const ViewField *field)
+{
+    view_put_link(view, field->name, view_value(view, field->source));
+}
+
+void view_links(View *view, const ViewField *field)
+{
+    GString *out = view_begin(view, field->name);
+    ValueIter iter = value_iter(view_value(view, field->source));
+    bool any = false;
+    g_string_append_c(out, '[');
+    while (value_next(&iter)) {
+        Record *record = view_peek(view, iter.value);
+        if (!record)
+            continue;
+        if (any)
+            g_string_append_c(out, ',');
+        any |= view_write_id(view, out, record);
+    }
+    g_string_append_c(out, ']');
+}
+
+void view_no_links(View *view, const ViewField *field)
+{
+    g_string_append(view_begin(view, field->name), "[]");
+}
+
+/* --- the object --- */
+
+static void write_common(View *view)
+{
+    const char *pool_id = view->world->pool_id;
+    view_put_id(view, "id", view->record);
+    if (strcmp(record_class(view->record), "pool_patch") == 0)
+        view_put_text(view, "uuid", record_key(view->record));
+    else
+        view_put_value(view, "uuid", record_value(view->record, "uuid"));
+    view_put_text(view, "$pool", pool_id);
+    view_put_text(view, "$poolId", pool_id);
+    view_put_text(view, "_xapiRef", record_key(view->record));
+}
+
+GBytes *view_write(const ViewType *type, const Record *record, const ViewWorld *world)
+{
+    View view = {
+        .record = record,
+        .world = world,
+        .type = view_type_of(type, record),
+        .out = g_string_sized_new(1024),
+    };
+    g_string_append(view.out, "{\"type\":");
+    json_write_string(view.out, view.type, strlen(view.type));
+    for (const ViewField *field = type->fields; field->name; field++)
+        field->write(&view, field);
+    write_common(&view);
+    g_string_append_c(view.out, '}');
+    gsize n = view.out->len;
+    char *text = g_realloc(g_string_free(view.out, FALSE), n + 1);
+    return g_bytes_new_take(text, n);
+}
