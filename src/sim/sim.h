@@ -21,6 +21,7 @@ typedef struct {
     guint op_delay_ms; /* how long an operation of a VM is seen in progress */
     gint64 sr_bytes;   /* size of each storage repository */
     bool nbd;          /* the pool-wide network may serve disks */
+    guint16 nbd_port;  /* where, on each host's address; 0: any free one */
 } SimOptions;
 
 void sim_options_init(SimOptions *options);

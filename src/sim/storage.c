@@ -1,7 +1,7 @@
 /* The table of disks, and the space they take on their SRs. */
 #include "sim/storage_disk.h"
 
-#include "base/log.h"
+#include "sim/nbd.h"
 
 #include <string.h>
 
@@ -13,6 +13,7 @@ struct Storage {
     GHashTable *hidden; /* those of them that are base copies */
     GHashTable *srs;    /* SR ref → StoredSr */
     StorageGc *gc;
+    Nbd *nbd; /* NULL: never asked for */
 };
 
 static void disk_free(gpointer data)
@@ -43,6 +44,7 @@ void storage_free(Storage *storage)
 {
     if (!storage)
         return;
+    nbd_free(storage->nbd);
     storage_gc_free(storage->gc);
     GHashTableIter iter;
     gpointer value;
@@ -55,6 +57,14 @@ void storage_free(Storage *storage)
     vhd_tree_free(storage->tree);
     overlay_free(storage->overlay);
     g_free(storage);
+}
+
+Nbd *sim_nbd(Sim *sim, GError **error)
+{
+    Storage *storage = sim_storage(sim);
+    if (!storage->nbd)
+        storage->nbd = nbd_new(sim, error);
+    return storage->nbd;
 }
 
 VhdTree *storage_tree(Storage *storage)

@@ -82,7 +82,7 @@ static Step step_of(const StoredDisk *disk)
     guint n = vhd_node_n_children(disk->node);
     if (n == 0)
         return STEP_DELETE;
-    if (n > 1 && !MUTANT(sim_gc_merges_shared)) /* mutant: sim_storage_tree */
+    if (n > 1 && !MUTANT(sim_gc_merges_shared)) /* mutant: sim_storage */
         return N_STEPS;
     const StoredDisk *child = vhd_node_owner(vhd_node_first_child(disk->node));
     return child->hidden ? STEP_MERGE : STEP_LEAF;

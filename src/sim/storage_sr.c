@@ -14,13 +14,7 @@ static json_t *sr_scan(Call *call, GError **error)
     return call_void();
 }
 
-static json_t *sr_update(Call *call, GError **error)
-{
-    return call_obj(call, 0, "SR", error) ? call_void() : NULL;
-}
-
 const Method storage_sr_methods[] = {
     { "SR.scan", sr_scan },
-    { "SR.update", sr_update },
     { NULL, NULL },
 };

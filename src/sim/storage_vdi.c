@@ -127,7 +127,7 @@ Obj *storage_record_like(const Obj *vdi, const Obj *sr)
     Obj *copy = obj_new(obj_sim(vdi), "VDI");
     for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
         if (strcmp(fields[i], "other_config") != 0 ||
-            !MUTANT(sim_snapshot_forgets_other_config)) /* mutant: sim_storage_tree */
+            !MUTANT(sim_snapshot_forgets_other_config)) /* mutant: sim_storage */
             obj_copy_field(copy, vdi, fields[i]);
     obj_put_ref(copy, "SR", sr);
     complete_record(copy, sr);

@@ -376,6 +376,11 @@ VhdSource vhd_source_overlay(guint32 slot)
     return OVERLAY_BIT | slot;
 }
 
+bool vhd_source_is_overlay(VhdSource source)
+{
+    return source & OVERLAY_BIT;
+}
+
 guint32 vhd_source_slot(VhdSource source)
 {
     return source & ~OVERLAY_BIT;

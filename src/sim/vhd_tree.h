@@ -77,4 +77,5 @@ bool vhd_source_read(const VhdTree *tree, VhdSource source, guint64 cell, void *
                      GError **error);
 /* The source of a slot of the overlay. */
 VhdSource vhd_source_overlay(guint32 slot);
+bool vhd_source_is_overlay(VhdSource source);
 guint32 vhd_source_slot(VhdSource source);
