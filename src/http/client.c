@@ -46,6 +46,13 @@ static size_t on_body(char *data, size_t size, size_t n, void *user)
     return taken ? n : 0;
 }
 
+static void show_status(const Transfer *t)
+{
+    g_autofree char *value = g_strdup_printf("%d", t->status);
+    if (t->call->header_seen && t->status >= 200)
+        t->call->header_seen(":status", value, t->call->user);
+}
+
 static size_t on_header(char *data, size_t size, size_t n, void *user)
 {
     Transfer *t = user;
@@ -53,6 +60,7 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
     if (n > 5 && memcmp(data, "HTTP/", 5) == 0) {
         const char *blank = memchr(data, ' ', n);
         t->status = blank ? atoi(blank + 1) : 0;
+        show_status(t);
         return n;
     }
     const char *colon = memchr(data, ':', n);

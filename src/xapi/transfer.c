@@ -129,13 +129,8 @@ static ssize_t give_body(void *data, size_t n, void *user, GError **error)
     ssize_t given = transfer->source(data, n, transfer->user, error);
     if (given < 0)
         transfer->caller_failed = true;
-    if (given != 0)
-        return given;
-    transfer->ended = true;
-    if (transfer->n_bytes >= 0)
-        return 0;
-    err_set(error, ERR_CANCELLED, "end of data"); /* cuts the connection; caught by its maker */
-    return -1;
+    transfer->ended = given == 0;
+    return given;
 }
 
 static char *transfer_url(Transfer *transfer, bool with_task, GError **error)
@@ -173,6 +168,7 @@ static int ask(Transfer *transfer, bool probe, GError **error)
         .source_bytes = !sends                   ? 0
                         : transfer->n_bytes >= 0 ? transfer->n_bytes
                                                  : UNKNOWN_LENGTH,
+        .cut_at_end = sends && transfer->n_bytes < 0,
         .sink = take_body,
         .header_seen = see_header,
         .user = transfer,
@@ -315,8 +311,6 @@ static bool run_import(Transfer *transfer, GError **error)
     if (!create_task(transfer, "Cadenza import", error))
         return false;
     status = ask(transfer, false, &failure);
-    if (failure && transfer->ended && transfer->n_bytes < 0 && !cancel_is_set(transfer->cancel))
-        g_clear_error(&failure); /* we cut it */
     if (!failure && status && !is_good(transfer))
         set_page_error(transfer, &failure);
     if (!failure && !MUTANT(xapi_import_ignores_task)) /* mutant: xapi_transfer */
