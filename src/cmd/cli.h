@@ -1,0 +1,71 @@
+/* The command line: what its verbs share. */
+#pragma once
+
+#include "http/client.h"
+
+#include <glib.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Exit statuses of `cadenza`. */
+enum { CLI_OK = 0, CLI_REFUSED = 1, CLI_USAGE = 2, CLI_NO_CONNECTION = 3 };
+
+/* How to reach the server and how to print; from options, the environment, and `cadenza login`. */
+typedef struct {
+    char *url;
+    HttpTrust trust;
+    char *fingerprint;
+    char *token;
+    char *user, *password;
+    bool json; /* for programs: JSON on stdout, the error as one JSON line on stderr */
+} CliOptions;
+
+/* --- cli_config.c: what `cadenza login` keeps, 0600, in $XDG_CONFIG_HOME/cadenza/servers.json ---
+ */
+
+/* Fills what neither options nor environment gave. INVALID when no server is known at all. */
+bool cli_config_complete(CliOptions *options, GError **error);
+bool cli_config_save(const CliOptions *options, GError **error);
+
+/* --- cli_client.c: a signed-in connection --- */
+
+typedef struct CliClient CliClient;
+
+/* Connects, and signs in when there are credentials. */
+CliClient *cli_open(const CliOptions *options, GError **error);
+void cli_close(CliClient *client);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(CliClient, cli_close)
+/* Calls and waits; the reference of params is taken (NULL: none). NULL with *error for the
+ * connection, or with *refusal ({code, message, data}, a new reference) from the server. */
+json_t *cli_call(CliClient *client, const char *method, json_t *params, json_t **refusal,
+                 GError **error);
+/* The two halves: the id of the call, and its answer when it has come (within timeout_ms, 0: for
+ * ever); other answers are kept for their own cli_receive. TIMEOUT. */
+gint64 cli_send(CliClient *client, const char *method, json_t *params, GError **error);
+json_t *cli_receive(CliClient *client, gint64 id, unsigned timeout_ms, json_t **refusal,
+                    GError **error);
+/* Calls back for each notification until the connection ends. */
+void cli_watch(CliClient *client, void (*seen)(json_t *message, void *user), void *user,
+               GError **error);
+
+/* --- cli_params.c --- */
+
+/* "name=value" words → params: true and false are booleans, "json:…" is parsed, digits become a
+ * number where the method declares one (`schema`, may be NULL). INVALID names the word. */
+json_t *cli_params(char **words, json_t *schema, GError **error);
+/* Whether a word's meaning depends on the schema. */
+bool cli_params_need_schema(char **words);
+
+/* --- cli_print.c --- */
+
+void cli_print(const CliOptions *options, json_t *value);
+/* One line for each object. */
+void cli_print_objects(const CliOptions *options, json_t *objects);
+/* Prints an error of the server or of ours; the exit status. */
+int cli_print_refusal(const CliOptions *options, const char *what, json_t *refusal);
+int cli_print_error(const CliOptions *options, const GError *error);
+
+/* --- Verbs; words follow the verb, NULL-terminated; the exit status --- */
+
+int cli_login(CliOptions *options, char **words);
+int cli_run(const CliOptions *options, char **words);
