@@ -223,8 +223,6 @@ static json_t *own_json(const GError *error, const ApiErrorView *view)
 json_t *api_error_json(const GError *error, const ApiErrorView *view)
 {
     if (error->domain == API_ERROR) {
-        if (error->code == API_INTERNAL && !view->admin)
-            return own_json(error, view);
         json_t *json = json_pack("{s:i, s:s}", "code", error->code, "message", error->message);
         json_t *data = api_error_get_private((GError *) error)->data;
         if (data)

@@ -33,7 +33,7 @@ void api_error_unauthorized(GError **error, const char *permission, const char *
 void api_error_invalid(GError **error, const char *format, ...) G_GNUC_PRINTF(2, 3);
 
 typedef struct {
-    bool admin; /* others see no details of errors without a number of their own */
+    bool admin; /* others see nothing of errors that no method raised on purpose */
     /* The XO id of an opaque reference, a copy, or NULL; may be NULL itself. */
     char *(*id_of)(const char *ref, void *user);
     void *user;

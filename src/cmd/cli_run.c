@@ -46,8 +46,12 @@ static json_t *pick(json_t *list, const char *word, const char *what, GError **e
         }
     if (n == 1)
         return found;
-    err_set(error, ERR_INVALID, n ? "%u %ss are called %s: give the id" : "there are %u %ss %s", n,
-            what, word ? word : "to choose from: name one");
+    if (n > 1 && word)
+        err_set(error, ERR_INVALID, "%u %ss are called %s: give the id", n, what, word);
+    else if (word)
+        err_set(error, ERR_INVALID, "there is no %s %s", what, word);
+    else
+        err_set(error, ERR_INVALID, "the job has %u %ss: say which", n, what);
     return NULL;
 }
 

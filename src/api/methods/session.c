@@ -8,10 +8,10 @@ static json_t *signed_in(json_t *user, GError *failure, GError **error)
         return user;
     if (err_is(failure, ERR_BAD_LOGIN)) {
         api_error_plain(error, API_INVALID_CREDENTIALS, NULL);
-        g_error_free(failure);
     } else {
-        g_propagate_error(error, failure);
+        api_error_set(error, API_INTERNAL, NULL, "%s", failure->message);
     }
+    g_error_free(failure);
     return NULL;
 }
 
@@ -63,7 +63,7 @@ static json_t *get_user(ApiCall *call, GError **error)
 {
     if (call_user(call))
         return json_incref(call_user(call));
-    api_error_set(error, API_INTERNAL, NULL, "nobody is signed in");
+    api_error_plain(error, API_INTERNAL, NULL);
     return NULL;
 }
 

@@ -1,0 +1,128 @@
+/* Options of `cadenzad`, from the command line and from systemd. */
+#include "cmd/server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { LISTEN_FDS_START = 3, MAX_LISTEN_FDS = 64 };
+
+#define DEFAULT_LISTEN "0.0.0.0:8443"
+
+static const char *host_of(const char *address, char **copy)
+{
+    const char *colon = strrchr(address, ':');
+    *copy = colon ? g_strndup(address, (gsize) (colon - address)) : g_strdup(address);
+    return *copy;
+}
+
+static bool is_loopback(const char *address)
+{
+    g_autofree char *copy = NULL;
+    const char *host = host_of(address, &copy);
+    return g_str_has_prefix(host, "127.") || g_str_equal(host, "[::1]") ||
+           g_str_equal(host, "localhost");
+}
+
+/* Passwords must not travel in clear over a network. */
+static bool check_loopback(const ServerOptions *options)
+{
+    for (unsigned i = 0; options->insecure_http && options->listen[i]; i++)
+        if (!is_loopback(options->listen[i])) {
+            fprintf(stderr,
+                    "cadenzad: --insecure-http is for loopback addresses only, not %s: passwords "
+                    "would travel in clear\n",
+                    options->listen[i]);
+            return false;
+        }
+    if (options->insecure_http && options->n_fds) {
+        fprintf(stderr, "cadenzad: --insecure-http does not go with passed sockets\n");
+        return false;
+    }
+    return true;
+}
+
+/* sd_listen_fds(3): sockets are ours when LISTEN_PID is us. */
+static void take_passed_sockets(ServerOptions *options)
+{
+    const char *pid = g_getenv("LISTEN_PID"), *n = g_getenv("LISTEN_FDS");
+    guint64 n_fds = 0;
+    if (pid && n && g_ascii_strtoll(pid, NULL, 10) == getpid() &&
+        g_ascii_string_to_unsigned(n, 10, 0, MAX_LISTEN_FDS, &n_fds, NULL))
+        options->n_fds = (unsigned) n_fds;
+    options->first_fd = LISTEN_FDS_START;
+    g_unsetenv("LISTEN_PID");
+    g_unsetenv("LISTEN_FDS");
+    g_unsetenv("LISTEN_FDNAMES");
+}
+
+static int wrong(const char *text)
+{
+    fprintf(stderr, "cadenzad: %s\n", text);
+    return 2;
+}
+
+static int check(ServerOptions *options, const char *level)
+{
+    if (!options->data)
+        return wrong("--data DIR is needed: where the state lives");
+    if (!log_parse_level(level ? level : "info", &options->log_level))
+        return wrong("--log-level is one of error, warning, info, debug");
+    if (!options->cert_file != !options->key_file)
+        return wrong("--certificate and --key go together");
+    if (!options->listen && !options->n_fds) {
+        options->listen = g_new0(char *, 2);
+        options->listen[0] = g_strdup(DEFAULT_LISTEN);
+    } else if (!options->listen) {
+        options->listen = g_new0(char *, 1);
+    }
+    return check_loopback(options) ? -1 : 2;
+}
+
+int server_options_parse(int argc, char **argv, ServerOptions *options)
+{
+    gboolean insecure = FALSE, reset = FALSE, version = FALSE;
+    g_autofree char *level = NULL;
+    const GOptionEntry entries[] = {
+        { "data", 0, 0, G_OPTION_ARG_FILENAME, &options->data, "Where the state lives", "DIR" },
+        { "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->listen,
+          "Listen here (several times; port 0: any; default " DEFAULT_LISTEN ")", "ADDR:PORT" },
+        { "insecure-http", 0, 0, G_OPTION_ARG_NONE, &insecure, "No TLS; loopback only", NULL },
+        { "certificate", 0, 0, G_OPTION_ARG_FILENAME, &options->cert_file,
+          "PEM; default: a self-signed one in DIR", "FILE" },
+        { "key", 0, 0, G_OPTION_ARG_FILENAME, &options->key_file, "PEM", "FILE" },
+        { "admin-password-file", 0, 0, G_OPTION_ARG_FILENAME, &options->admin_password_file,
+          "First line: the first administrator's password", "FILE" },
+        { "reset-admin", 0, 0, G_OPTION_ARG_NONE, &reset,
+          "Give the first administrator a new password, and end", NULL },
+        { "log-level", 0, 0, G_OPTION_ARG_STRING, &level, "error, warning, info or debug",
+          "LEVEL" },
+        { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
+        { NULL }
+    };
+    g_autoptr(GOptionContext) context = g_option_context_new("- the Cadenza server");
+    g_autoptr(GError) error = NULL;
+    g_option_context_add_main_entries(context, entries, NULL);
+    if (!g_option_context_parse(context, &argc, &argv, &error))
+        return wrong(error->message);
+    if (version) {
+        printf("cadenzad %s\n", CADENZA_VERSION);
+        return 0;
+    }
+    if (argc > 1)
+        return wrong("words that are no options are not understood; see --help");
+    options->insecure_http = insecure;
+    options->reset_admin = reset;
+    take_passed_sockets(options);
+    return check(options, level);
+}
+
+void server_options_clear(ServerOptions *options)
+{
+    g_free(options->data);
+    g_strfreev(options->listen);
+    g_free(options->cert_file);
+    g_free(options->key_file);
+    g_free(options->admin_password_file);
+}
