@@ -5,16 +5,17 @@
 #include "sim/sim.h"
 
 #include <glib-unix.h>
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct {
-    int hosts, vms, disks, running, boot_delay_ms, login_penalty_ms, op_delay_ms, tls_port;
-    char *disk_size, *sr_size, *listen, *control, *data, *name, *username;
-    double allocated, change_rate;
+    int hosts, vms, disks, tls_port;
+    char *disk_size, *sr_size, *listen, *control, *data, *name, *username, *nbd;
+    double allocated, change_rate, running, boot_delay_s, login_penalty_s, op_delay_s;
     gint64 seed;
-    gboolean tls, no_nbd, version;
+    gboolean no_tls, version;
 } Flags;
 
 /* "50GiB", "96M", "1073741824"; 0 when it is no size. */
@@ -24,7 +25,8 @@ static gint64 parse_size(const char *text)
     guint64 n = g_ascii_strtoull(text, &end, 10);
     static const char units[] = "KMGT";
     const char *unit = *end == '\0' ? NULL : strchr(units, g_ascii_toupper(*end));
-    if (end == text || (*end != '\0' && unit == NULL))
+    if (end == text || (*end != '\0' && unit == NULL) ||
+        (unit != NULL && end[1] != '\0' && strcmp(end + 1, "iB") != 0))
         return 0;
     guint shift = unit == NULL ? 0 : 10 * (guint) (unit - units + 1);
     return n > (guint64) G_MAXINT64 >> shift ? 0 : (gint64) (n << shift);
@@ -36,7 +38,8 @@ static bool flags_parse(Flags *flags, int *argc, char ***argv, GError **error)
         { "hosts", 0, 0, G_OPTION_ARG_INT, &flags->hosts, "Hosts of the pool", "N" },
         { "vms", 0, 0, G_OPTION_ARG_INT, &flags->vms, "Virtual machines", "N" },
         { "disks", 0, 0, G_OPTION_ARG_INT, &flags->disks, "Disks of each machine", "N" },
-        { "running", 0, 0, G_OPTION_ARG_INT, &flags->running, "How many of them run", "N" },
+        { "running", 0, 0, G_OPTION_ARG_DOUBLE, &flags->running, "Share of them that runs",
+          "0..1" },
         { "disk-size", 0, 0, G_OPTION_ARG_STRING, &flags->disk_size, "Size of a disk", "SIZE" },
         { "sr-size", 0, 0, G_OPTION_ARG_STRING, &flags->sr_size, "Size of a storage", "SIZE" },
         { "allocated", 0, 0, G_OPTION_ARG_DOUBLE, &flags->allocated,
@@ -47,7 +50,7 @@ static bool flags_parse(Flags *flags, int *argc, char ***argv, GError **error)
           "N" },
         { "listen", 0, 0, G_OPTION_ARG_STRING, &flags->listen,
           "Address of the master, loopback; members take the next ones", "ADDR:PORT" },
-        { "tls", 0, 0, G_OPTION_ARG_NONE, &flags->tls, "Serve HTTPS too, self-signed", NULL },
+        { "no-tls", 0, 0, G_OPTION_ARG_NONE, &flags->no_tls, "Serve plain HTTP only", NULL },
         { "tls-port", 0, 0, G_OPTION_ARG_INT, &flags->tls_port, "Port of HTTPS, 0: any", "PORT" },
         { "control", 0, 0, G_OPTION_ARG_STRING, &flags->control, "Address of the control API",
           "ADDR:PORT" },
@@ -56,14 +59,14 @@ static bool flags_parse(Flags *flags, int *argc, char ***argv, GError **error)
         { "name", 0, 0, G_OPTION_ARG_STRING, &flags->name, "Name of the pool", "TEXT" },
         { "username", 0, 0, G_OPTION_ARG_STRING, &flags->username,
           "The account; its password is CADENZA_SIM_PASSWORD, or \"cadenza\"", "NAME" },
-        { "boot-delay", 0, 0, G_OPTION_ARG_INT, &flags->boot_delay_ms,
-          "Until the tools of a guest report", "MS" },
-        { "login-penalty", 0, 0, G_OPTION_ARG_INT, &flags->login_penalty_ms,
-          "After a wrong password", "MS" },
-        { "op-delay", 0, 0, G_OPTION_ARG_INT, &flags->op_delay_ms,
-          "How long operations of machines take", "MS" },
-        { "no-nbd", 0, 0, G_OPTION_ARG_NONE, &flags->no_nbd, "No network serves disks by NBD",
-          NULL },
+        { "boot-delay", 0, 0, G_OPTION_ARG_DOUBLE, &flags->boot_delay_s,
+          "Until the tools of a guest report", "SECONDS" },
+        { "login-penalty", 0, 0, G_OPTION_ARG_DOUBLE, &flags->login_penalty_s,
+          "After a wrong password", "SECONDS" },
+        { "op-delay", 0, 0, G_OPTION_ARG_DOUBLE, &flags->op_delay_s,
+          "How long operations of machines take", "SECONDS" },
+        { "nbd", 0, 0, G_OPTION_ARG_STRING, &flags->nbd,
+          "How the first network serves disks by NBD", "insecure|secure|off" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &flags->version, "Print the version", NULL },
         { NULL },
     };
@@ -77,35 +80,41 @@ static void flags_init(Flags *flags, const SimOptions *o)
     *flags = (Flags){ .hosts = (int) o->n_hosts,
                       .vms = (int) o->n_vms,
                       .disks = (int) o->n_disks,
-                      .running = -1,
-                      .boot_delay_ms = (int) o->boot_delay_ms,
-                      .login_penalty_ms = (int) o->login_penalty_ms,
+                      .running = 0.5,
+                      .boot_delay_s = o->boot_delay_ms / 1000.0,
+                      .login_penalty_s = o->login_penalty_ms / 1000.0,
                       .allocated = o->allocated,
                       .change_rate = o->change_rate,
                       .seed = (gint64) o->seed };
 }
 
-static bool flags_apply(const Flags *flags, SimOptions *o, GError **error)
+static bool is_share(double value)
 {
-    if (flags->hosts < 1 || flags->vms < 0 || flags->disks < 0 || flags->boot_delay_ms < 0 ||
-        flags->login_penalty_ms < 0 || flags->op_delay_ms < 0 || flags->tls_port < 0 ||
-        flags->tls_port > 65535 || !(flags->allocated >= 0 && flags->allocated <= 1) ||
-        !(flags->change_rate >= 0 && flags->change_rate <= 1)) {
-        err_set(error, ERR_INVALID, "a number is out of its range; see --help");
-        return false;
-    }
-    o->n_hosts = (guint) flags->hosts;
-    o->n_vms = (guint) flags->vms;
-    o->n_disks = (guint) flags->disks;
-    o->n_running = flags->running < 0 ? o->n_vms / 2 : MIN((guint) flags->running, o->n_vms);
-    o->boot_delay_ms = (guint) flags->boot_delay_ms;
-    o->login_penalty_ms = (guint) flags->login_penalty_ms;
-    o->op_delay_ms = (guint) flags->op_delay_ms;
-    o->tls_port = (guint16) flags->tls_port;
-    o->allocated = flags->allocated;
-    o->change_rate = flags->change_rate;
-    o->seed = (guint64) flags->seed;
-    o->nbd = !flags->no_nbd;
+    return value >= 0 && value <= 1;
+}
+
+static bool is_delay(double seconds)
+{
+    return seconds >= 0 && seconds <= 3600;
+}
+
+static bool flags_check(const Flags *flags, GError **error)
+{
+    bool nbd = flags->nbd == NULL || strcmp(flags->nbd, "insecure") == 0 ||
+               strcmp(flags->nbd, "secure") == 0 || strcmp(flags->nbd, "off") == 0;
+    if (flags->hosts >= 1 && flags->vms >= 0 && flags->disks >= 0 && flags->tls_port >= 0 &&
+        flags->tls_port <= 65535 && is_share(flags->allocated) && is_share(flags->change_rate) &&
+        is_share(flags->running) && is_delay(flags->boot_delay_s) &&
+        is_delay(flags->login_penalty_s) && is_delay(flags->op_delay_s) && nbd &&
+        (flags->disk_size == NULL || parse_size(flags->disk_size) > 0) &&
+        (flags->sr_size == NULL || parse_size(flags->sr_size) > 0))
+        return true;
+    err_set(error, ERR_INVALID, "an option is out of its range; see --help");
+    return false;
+}
+
+static void flags_apply(const Flags *flags, SimOptions *o)
+{
     const struct {
         const char *flag, **option;
     } texts[] = { { flags->listen, &o->listen },
@@ -116,12 +125,23 @@ static bool flags_apply(const Flags *flags, SimOptions *o, GError **error)
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         if (texts[i].flag != NULL)
             *texts[i].option = texts[i].flag;
+    o->n_hosts = (guint) flags->hosts;
+    o->n_vms = (guint) flags->vms;
+    o->n_disks = (guint) flags->disks;
+    o->n_running = (guint) (flags->running * o->n_vms + 0.5);
+    o->boot_delay_ms = (guint) (flags->boot_delay_s * 1000);
+    o->login_penalty_ms = (guint) (flags->login_penalty_s * 1000);
+    o->op_delay_ms = (guint) (flags->op_delay_s * 1000);
+    o->tls_port = (guint16) flags->tls_port;
+    o->allocated = flags->allocated;
+    o->change_rate = flags->change_rate;
+    o->seed = (guint64) flags->seed;
     o->disk_bytes = flags->disk_size == NULL ? o->disk_bytes : parse_size(flags->disk_size);
     o->sr_bytes = flags->sr_size == NULL ? o->sr_bytes : parse_size(flags->sr_size);
-    if (o->disk_bytes > 0 && o->sr_bytes > 0)
-        return true;
-    err_set(error, ERR_INVALID, "--disk-size, --sr-size: write a size as 50G or 1073741824");
-    return false;
+    if (flags->nbd != NULL)
+        o->nbd_purpose = strcmp(flags->nbd, "off") == 0      ? NULL
+                         : strcmp(flags->nbd, "secure") == 0 ? "nbd"
+                                                             : "insecure_nbd";
 }
 
 /* A certificate in the data folder, kept from one start to the next. */
@@ -136,6 +156,19 @@ static bool make_certificate(SimOptions *options, GError **error)
     return (g_file_test(options->cert_file, G_FILE_TEST_EXISTS) &&
             g_file_test(options->key_file, G_FILE_TEST_EXISTS)) ||
            http_make_certificate(options->cert_file, options->key_file, "cadenza-sim", error);
+}
+
+static void remove_tree(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    for (const char *name; dir != NULL && (name = g_dir_read_name(dir)) != NULL;) {
+        g_autofree char *inner = g_build_filename(path, name, NULL);
+        if (g_file_test(inner, G_FILE_TEST_IS_DIR) && !g_file_test(inner, G_FILE_TEST_IS_SYMLINK))
+            remove_tree(inner);
+        else
+            g_unlink(inner);
+    }
+    g_rmdir(path);
 }
 
 static gboolean on_signal(gpointer loop)
@@ -162,6 +195,25 @@ static bool serve(const SimOptions *options, GError **error)
     return true;
 }
 
+/* Runs with a folder of its own when none was given, and leaves nothing behind then. */
+static bool run(Flags *flags, SimOptions *options, GError **error)
+{
+    g_autofree char *folder = NULL;
+    if (!flags_check(flags, error))
+        return false;
+    if (flags->data == NULL) {
+        folder = g_dir_make_tmp("cadenza-sim-XXXXXX", error);
+        if (folder == NULL)
+            return false;
+        flags->data = folder;
+    }
+    flags_apply(flags, options);
+    bool ok = (flags->no_tls || make_certificate(options, error)) && serve(options, error);
+    if (folder != NULL)
+        remove_tree(folder);
+    return ok;
+}
+
 int main(int argc, char **argv)
 {
     g_autoptr(GError) error = NULL;
@@ -172,15 +224,12 @@ int main(int argc, char **argv)
     const char *password = g_getenv("CADENZA_SIM_PASSWORD");
     if (password != NULL)
         options.password = password;
-    if (flags_parse(&flags, &argc, &argv, &error) && flags.version) {
+    bool ok = flags_parse(&flags, &argc, &argv, &error);
+    if (ok && flags.version)
         printf("cadenza-sim %s\n", CADENZA_VERSION);
-        return EXIT_SUCCESS;
-    }
-    if (error == NULL && flags_apply(&flags, &options, &error) &&
-        (!flags.tls || make_certificate(&options, &error)))
-        serve(&options, &error);
-    if (error == NULL)
-        return EXIT_SUCCESS;
-    fprintf(stderr, "cadenza-sim: %s\n", error->message);
-    return EXIT_FAILURE;
+    else if (ok)
+        ok = run(&flags, &options, &error);
+    if (!ok)
+        fprintf(stderr, "cadenza-sim: %s\n", error->message);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -99,17 +99,17 @@ static GArray *blocks_of(json_t *body)
 static json_t *guest_write(Sim *sim, json_t *body, GError **error)
 {
     g_autoptr(GArray) blocks = blocks_of(body);
-    json_int_t mib = json_integer_value(json_object_get(body, "mib"));
+    json_int_t bytes = json_integer_value(json_object_get(body, "bytes"));
     json_int_t seed = json_integer_value(json_object_get(body, "seed"));
-    if (mib < 0 || (mib == 0 && blocks->len == 0)) {
-        err_set(error, ERR_INVALID, "write: give \"mib\", or \"blocks\" of 2 MiB");
+    if (bytes < 0 || (bytes == 0 && blocks->len == 0)) {
+        err_set(error, ERR_INVALID, "write: give \"bytes\", or \"blocks\" of 2 MiB");
         return NULL;
     }
     sim_lock(sim);
     g_autoptr(GPtrArray) disks = disks_of(sim, body, error);
     bool ok = disks != NULL;
     for (guint i = 0; ok && i < disks->len; i++)
-        ok = storage_guest_write(sim, disks->pdata[i], (guint64) mib << 20,
+        ok = storage_guest_write(sim, disks->pdata[i], (guint64) bytes,
                                  (const guint32 *) (void *) blocks->data, blocks->len,
                                  (guint64) seed + i, error);
     sim_unlock(sim);
@@ -118,22 +118,12 @@ static json_t *guest_write(Sim *sim, json_t *body, GError **error)
 
 static json_t *digest(Sim *sim, json_t *body, GError **error)
 {
-    json_t *answer = NULL;
     sim_lock(sim);
-    g_autoptr(GPtrArray) disks = disks_of(sim, body, error);
-    for (guint i = 0; disks != NULL && i < disks->len; i++) {
-        Obj *vdi = obj_find(sim, "VDI", disks->pdata[i]);
-        g_autofree char *uuid = vdi == NULL ? NULL : g_strdup(obj_uuid(vdi));
-        g_autofree char *sum = storage_vdi_digest(sim, disks->pdata[i], error);
-        if (sum == NULL || uuid == NULL) {
-            g_clear_pointer(&answer, json_decref);
-            break;
-        }
-        answer = answer == NULL ? json_object() : answer;
-        json_object_set_new(answer, uuid, json_string(sum));
-    }
+    Obj *vdi = object_of(sim, body, "vdi", "VDI", error);
+    g_autofree char *ref = vdi == NULL ? NULL : g_strdup(obj_ref(vdi));
+    g_autofree char *sum = ref == NULL ? NULL : storage_vdi_digest(sim, ref, error);
     sim_unlock(sim);
-    return answer == NULL && disks != NULL && disks->len == 0 ? json_object() : answer;
+    return sum == NULL ? NULL : json_pack("{ss}", "sha256", sum);
 }
 
 static json_t *crash(Sim *sim, json_t *body, GError **error)
@@ -247,17 +237,17 @@ static json_t *coalesce_delay(Sim *sim, json_t *body, GError **error)
 
 static const Request requests[] = {
     { "GET", "/sim/state", state_locked },
+    { "GET", "/sim/digest", digest },
     { "POST", "/sim/write", guest_write },
-    { "POST", "/sim/digest", digest },
     { "POST", "/sim/crash", crash },
-    { "POST", "/sim/fault", fault_post },
-    { "GET", "/sim/fault", fault_get },
-    { "DELETE", "/sim/fault", fault_delete },
-    { "POST", "/sim/expire-sessions", expire_sessions },
-    { "POST", "/sim/restart-toolstack", restart_toolstack },
-    { "POST", "/sim/lose-host", host_lose },
-    { "POST", "/sim/find-host", host_find },
-    { "POST", "/sim/fill-sr", sr_fill },
+    { "GET", "/sim/faults", fault_get },
+    { "POST", "/sim/faults", fault_post },
+    { "POST", "/sim/faults/clear", fault_delete },
+    { "POST", "/sim/sessions/expire", expire_sessions },
+    { "POST", "/sim/toolstack/restart", restart_toolstack },
+    { "POST", "/sim/hosts/lose", host_lose },
+    { "POST", "/sim/hosts/find", host_find },
+    { "POST", "/sim/srs/fill", sr_fill },
     { "POST", "/sim/coalesce", coalesce_delay },
 };
 
@@ -270,9 +260,13 @@ static void answer(HttpRequest *request, int status, json_t *value)
 
 enum { MAX_BODY = 1 << 20 };
 
-/* The JSON of the request, an empty object when it has none; NULL when it is not JSON. */
+/* The JSON of the request, or what its query says; NULL when it is not JSON. */
 static json_t *body_read(HttpRequest *request)
 {
+    if (strcmp(http_method(request), "GET") == 0) {
+        const char *vdi = http_query(request, "vdi");
+        return vdi == NULL ? json_object() : json_pack("{ss}", "vdi", vdi);
+    }
     g_autoptr(GBytes) body = http_read_all(request, MAX_BODY, NULL);
     if (body == NULL)
         return NULL;

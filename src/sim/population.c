@@ -194,9 +194,8 @@ static void networks_add(Sim *sim)
         pif_add(sim, host, management, 0, true);
         pif_add(sim, host, guests, 1, false);
     }
-    if (sim_options(sim)->nbd)
-        obj_set_add(management, "purpose",
-                    sim_options(sim)->cert_file == NULL ? "insecure_nbd" : "nbd");
+    if (sim_options(sim)->nbd_purpose != NULL)
+        obj_set_add(management, "purpose", sim_options(sim)->nbd_purpose);
 }
 
 /* --- Storage --- */

@@ -34,7 +34,7 @@ void sim_options_init(SimOptions *options)
         .boot_delay_ms = 1000,
         .login_penalty_ms = 500,
         .sr_bytes = (gint64) 4 << 40,
-        .nbd = true,
+        .nbd_purpose = "insecure_nbd",
     };
 }
 
@@ -47,10 +47,11 @@ static void options_copy(Sim *sim, const SimOptions *options)
 {
     sim->strings = g_string_chunk_new(1024);
     sim->options = *options;
-    const char **texts[] = { &sim->options.listen,    &sim->options.control,
-                             &sim->options.data_dir,  &sim->options.name,
-                             &sim->options.username,  &sim->options.password,
-                             &sim->options.cert_file, &sim->options.key_file };
+    const char **texts[] = { &sim->options.listen,     &sim->options.control,
+                             &sim->options.data_dir,   &sim->options.name,
+                             &sim->options.username,   &sim->options.password,
+                             &sim->options.cert_file,  &sim->options.key_file,
+                             &sim->options.nbd_purpose };
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         *texts[i] = keep(sim, *texts[i]);
 }
@@ -127,18 +128,17 @@ bool sim_start(Sim *sim, GError **error)
 char *sim_addresses(Sim *sim)
 {
     const SimOptions *options = &sim->options;
+    bool tls = options->cert_file != NULL;
     json_t *hosts = json_array();
     for (guint i = 0; i < options->n_hosts; i++) {
-        g_autofree char *url = listeners_url(sim->listeners, i, false);
+        g_autofree char *url = listeners_url(sim->listeners, i, tls);
         json_array_append_new(hosts, json_string(url));
     }
+    g_autofree char *plain = listeners_url(sim->listeners, 0, false);
     g_autofree char *control = listeners_control_url(sim->listeners);
-    json_t *all = json_pack("{sO so ss ss}", "master", json_array_get(hosts, 0), "hosts", hosts,
-                            "control", control, "username", options->username);
-    if (options->cert_file != NULL) {
-        g_autofree char *url = listeners_url(sim->listeners, 0, true);
-        json_object_set_new(all, "tls", json_string(url));
-    }
+    json_t *all = json_pack("{sO ss so ss ss ss}", "url", json_array_get(hosts, 0), "plain_url",
+                            plain, "hosts", hosts, "control", control, "username",
+                            options->username, "password", options->password);
     char *text = json_dumps(all, JSON_COMPACT);
     json_decref(all);
     return text;

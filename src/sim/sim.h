@@ -18,10 +18,10 @@ typedef struct {
     double allocated, change_rate; /* shares, 0 … 1 */
     guint64 seed;
     guint boot_delay_ms, login_penalty_ms;
-    guint op_delay_ms; /* how long an operation of a VM is seen in progress */
-    gint64 sr_bytes;   /* size of each storage repository */
-    bool nbd;          /* the pool-wide network may serve disks */
-    guint16 nbd_port;  /* where, on each host's address; 0: any free one */
+    guint op_delay_ms;       /* how long an operation of a VM is seen in progress */
+    gint64 sr_bytes;         /* size of each storage repository */
+    const char *nbd_purpose; /* of the first network: "nbd" (TLS), "insecure_nbd", NULL: none */
+    guint16 nbd_port;        /* where, on each host's address; 0: any free one */
 } SimOptions;
 
 void sim_options_init(SimOptions *options);
@@ -35,5 +35,6 @@ const SimOptions *sim_options(const Sim *sim);
 
 /* Starts the listeners of every host and of the control API. */
 bool sim_start(Sim *sim, GError **error);
-/* {"master": "http://…", "hosts": […], "control": "http://…", …}, one line. */
+/* {"url": the master with TLS if it has, "plain_url": without, "hosts", "control", "username",
+ * "password"}, one line. */
 char *sim_addresses(Sim *sim);
