@@ -70,11 +70,13 @@ class Program:
 
 
 class Sim(Program):
-    """A simulated pool."""
+    """A simulated pool, over HTTPS and HTTP."""
 
-    def __init__(self, *args, **more):
-        super().__init__("cadenza-sim", *args, **more)
-        self.url, self.password = self.ready["url"], self.ready["password"]
+    def __init__(self, *args, data=None, **more):
+        self.own = data is None
+        self.data = str(data or tempfile.mkdtemp(prefix="cadenza-sim-"))
+        super().__init__("cadenza-sim", "--tls", "--data", self.data, *args, **more)
+        self.url, self.plain_url, self.password = self.ready["tls"], self.ready["master"], "cadenza"
 
     def control(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -85,11 +87,25 @@ class Sim(Program):
             raise RuntimeError(f"{path}: {error.code} {error.read().decode(errors='replace')}") from None
 
     def digest(self, vdi):
-        return self.control(f"/sim/digest?vdi={vdi}")["sha256"]
+        """SHA-256 of all of a disk, as the generator knows it."""
+        return self.control("/sim/digest", {"vdi": vdi})[vdi]
+
+    def write(self, vm, mib, seed):
+        """The guest writes into each of its disks."""
+        self.control("/sim/write", {"vm": vm, "mib": mib, "seed": seed})
+
+    def fault(self, **rule):
+        return self.control("/sim/fault", rule)["id"]
 
     def session(self):
         """Python's own XML-RPC client, as a third party."""
-        return Xapi(self.ready["plain_url"], self.password)
+        return Xapi(self.plain_url, self.password)
+
+    def stop(self, **more):
+        status = super().stop(**more)
+        if self.own:
+            shutil.rmtree(self.data, ignore_errors=True)
+        return status
 
 
 class Xapi:

@@ -29,10 +29,15 @@ async function start(name, args, env = {}) {
 }
 
 export async function startSim(...args) {
-  const sim = await start('cadenza-sim', args)
+  const data = await mkdtemp(join(tmpdir(), 'cadenza-sim-'))
+  const sim = await start('cadenza-sim', ['--tls', '--data', data, ...args])
   const { control } = sim.ready
   return {
-    ...sim,
+    ...sim, url: sim.ready.tls, plainUrl: sim.ready.master, password: 'cadenza',
+    async stop() {
+      await sim.stop()
+      await rm(data, { recursive: true, force: true })
+    },
     async control(path, body) {
       const answer = await fetch(control + path, body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) })
       const text = await answer.text()
