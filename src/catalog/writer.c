@@ -58,7 +58,7 @@ static const struct disk_writer_ops hashing_ops = { hashing_put, hashing_finish,
 static DiskWriter *hashing_new(DiskWriter *inner, BlockMap *hashes)
 {
     HashingWriter *writer = g_new0(HashingWriter, 1);
-    *writer = (HashingWriter){ { &hashing_ops, inner->info }, inner, hashes };
+    *writer = (HashingWriter){ { &hashing_ops, inner->info, inner->parallel }, inner, hashes };
     return &writer->base;
 }
 

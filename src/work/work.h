@@ -1,9 +1,9 @@
 /* The steps of a backup run and of a restore, as straight blocking code: one call does one VM.
  *
- * run/ resolves what to do, opens pools and repositories, begins the root task, and calls these from
- * as many threads as the job's concurrency allows, at most one per VM at a time. Everything made in
- * a pool is journaled before and closed after, so that work_recover can sweep what a killed worker
- * left. Setting names, task names and results are XO's. */
+ * run/ resolves what to do, opens pools and repositories, begins the root task, and calls these
+ * from as many threads as the job's concurrency allows, at most one per VM at a time. Everything
+ * made in a pool is journaled before and closed after, so that work_recover can sweep what a killed
+ * worker left. Setting names, task names and results are XO's. */
 #pragma once
 
 #include "base/cancel.h"
@@ -31,34 +31,34 @@ typedef struct {
     Catalog *catalog;
 } WorkTarget;
 
-/* What all VMs of a run share. Nothing is taken over; all of it outlives the calls, is not changed by
- * them, and is used from several threads. */
+/* What all VMs of a run share. Nothing is taken over; all of it outlives the calls, is not changed
+ * by them, and is used from several threads. */
 typedef struct {
     json_t *job;             /* the job record: id, name, mode, settings */
     const char *schedule_id; /* "" when none */
     const char *run_id;      /* the owner mark's value, and the journal's */
-    json_t *settings; /* resolved for the run: built-in < server < job < schedule; the settings of a VM
-                         and of a target are looked up in job.settings by their id */
+    json_t *settings; /* resolved for the run: built-in < server < job < schedule; the settings of a
+                         VM and of a target are looked up in job.settings by their id */
     const WorkTarget *targets;
     unsigned n_targets;
     Journal *journal;
-    Cancel *cancel; /* the whole run's; may be NULL */
+    Cancel *cancel;        /* the whole run's; may be NULL */
     unsigned lock_wait_ms; /* for a VM's folder held by another; 0: fail at once */
 } WorkContext;
 
-/* Backs up one VM to all targets, then applies retention. `task` is the VM's "backup VM" task, begun
- * by the caller with {type: "VM", id}; this sets name_label and makes the children (clean-vm,
+/* Backs up one VM to all targets, then applies retention. `task` is the VM's "backup VM" task,
+ * begun by the caller with {type: "VM", id}; this sets name_label and makes the children (clean-vm,
  * snapshot, export > transfer, clean-vm > merge) but does not end it, so that a retry can use it
  * again. `cancel` is this VM's (may be NULL; the run's counts too). A target that fails is dropped
  * with its error in its task; the VM fails (false) only when all are lost, and what it made in the
  * pool is removed, or stays journaled when the pool does not answer. Blocks for hours. */
-bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid, Task *task,
-                    Cancel *cancel, GError **error);
+bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid,
+                    Task *task, Cancel *cancel, GError **error);
 
-/* Restores a point ("/xo-vm-backups/<vm>/<date>.json") as a new VM on an SR. settings (may be NULL):
- * newMacAddresses, mapVdisSrs {snapshot VDI uuid: SR uuid or null}. Uses of the context: run_id,
- * journal, cancel. Makes a "transfer" child in `task`. Returns {id: uuid of the new VM, size: bytes
- * transferred}, new reference; on failure all that it made is destroyed. */
+/* Restores a point ("/xo-vm-backups/<vm>/<date>.json") as a new VM on an SR. settings (may be
+ * NULL): newMacAddresses, mapVdisSrs {snapshot VDI uuid: SR uuid or null}. Uses of the context:
+ * run_id, journal, cancel. Makes a "transfer" child in `task`. Returns {id: uuid of the new VM,
+ * size: bytes transferred}, new reference; on failure all that it made is destroyed. */
 json_t *work_restore(const WorkContext *context, const WorkPool *pool, const WorkTarget *source,
                      const char *point_path, const char *sr_uuid, json_t *settings, Task *task,
                      GError **error);

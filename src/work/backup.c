@@ -1,0 +1,106 @@
+/* One VM, from its record to its retention. Read backup() from top to bottom: it is the whole
+ * story. */
+#include "work/private.h"
+
+#include "base/error.h"
+#include "base/mutant.h"
+
+static void run_init(VmRun *run)
+{
+    const WorkContext *context = run->context;
+    run->job_id = json_text(context->job, "id");
+    run->job_name = json_text(context->job, "name");
+    g_autofree char *unique = g_uuid_string_random();
+    unique[8] = '\0';
+    run->mark = g_strdup_printf("%s:%s", context->run_id, unique);
+    run->settings = settings_of_vm(context, run->vm_uuid);
+    run->disks = g_ptr_array_new_with_free_func(vm_disk_free);
+    run->job_vdis = g_ptr_array_new_with_free_func(job_vdi_free);
+    run->n_targets = context->n_targets;
+    run->targets = g_new0(TargetRun, MAX(run->n_targets, 1));
+    for (unsigned i = 0; i < run->n_targets; i++)
+        run->targets[i].target = &context->targets[i];
+}
+
+static void run_clear(VmRun *run)
+{
+    g_free(run->mark);
+    g_free(run->intent);
+    json_decref(run->settings);
+    g_free(run->vm_uuid);
+    g_free(run->vm_ref);
+    json_decref(run->vm);
+    g_ptr_array_unref(run->disks);
+    g_ptr_array_unref(run->job_vdis);
+    g_free(run->targets);
+    g_free(run->snapshot_ref);
+    json_decref(run->snapshot);
+    json_decref(run->was_blocked);
+    cancel_unref(run->cancel);
+}
+
+/* Names of points have seconds: the next one, under the same lock, must get another. */
+static void outlive_second(const VmRun *run)
+{
+    gint64 left_us = (run->time_ms / 1000 + 1) * G_USEC_PER_SEC - g_get_real_time();
+    if (run->time_ms && left_us > 0 && left_us <= G_USEC_PER_SEC)
+        g_usleep((gulong) left_us);
+}
+
+static bool export_snapshot(VmRun *run, GError **error)
+{
+    run->time_ms = g_get_real_time() / 1000;
+    targets_export(run);
+    return transfer_disks(run, error) && !cancel_check(run->cancel, "backup", error) &&
+           metadata_commit(run, error);
+}
+
+static bool backup(VmRun *run, GError **error)
+{
+    if (!vm_load(run, error) || !vm_check(run, error) || !targets_begin(run, error))
+        return false;
+    if (!base_list(run, error) || !base_choose(run, error) || !targets_check_space(run, error))
+        return false;
+    if (!vm_block(run, error) || !snapshot_take(run, error) || !export_snapshot(run, error))
+        return false;
+    CRASH_POINT(work_exported);
+    if (!snapshot_keep(run, error))
+        return false;
+    snapshot_rotate(run);
+    targets_retain(run);
+    outlive_second(run);
+    return true;
+}
+
+/* Whatever happened, the pool is as before, or the journal knows why not. */
+static void leave_pool(VmRun *run, bool ok)
+{
+    g_autoptr(GError) error = NULL;
+    if (!ok)
+        snapshot_undo(run);
+    vm_unblock(run);
+    if (!run->intent || run->blocked)
+        return;
+    if (!intent_end(run->context->journal, run->intent, &error))
+        task_warning(run->task, "the journal could not be closed",
+                     json_pack("{ss}", "error", error->message));
+}
+
+bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid,
+                    Task *task, Cancel *cancel, GError **error)
+{
+    VmRun run = { .context = context, .pool = pool, .xapi = pool->xapi, .task = task };
+    run.vm_uuid = g_strdup(vm_uuid);
+    run.cancel = cancel_new_under(context->cancel, cancel);
+    run_init(&run);
+    bool ok = false;
+    if (run.n_targets > PIPE_MAX_WRITERS)
+        err_set(error, ERR_LIMIT, "%u repositories in one job (at most %d)", run.n_targets,
+                PIPE_MAX_WRITERS);
+    else
+        ok = backup(&run, error);
+    leave_pool(&run, ok);
+    targets_end(&run);
+    run_clear(&run);
+    return ok;
+}

@@ -1,0 +1,176 @@
+/* What the steps of one VM's backup share. For the files of work/ only.
+ *
+ * A VmRun is used by one thread. JSON members are owned by it; records are raw XAPI records. */
+#pragma once
+
+#include "work/work.h"
+
+#include "pipe/source.h"
+
+#define OWNER_MARK         "cadenza:intent"
+#define KEY_PREFIX         "xo:backup:"
+#define KEY_JOB            "xo:backup:job"
+#define KEY_SCHEDULE       "xo:backup:schedule"
+#define KEY_VM             "xo:backup:vm"
+#define KEY_SR             "xo:backup:sr"
+#define KEY_DATETIME       "xo:backup:datetime"
+#define KEY_LENGTH         "xo:backup:deltaChainLength"
+#define KEY_EXPORTED       "xo:backup:exported"
+#define KEY_CONTENT        "xo:backup:contentKey"
+#define KEY_QCOW2_FIX      "xo:backup:includeNonNbdQcow2Fix"
+#define KEY_COPY_OF        "xo:copy_of"
+#define KEY_BASE           "xo:base_delta_vdi"
+#define TEMPORARY_SNAPSHOT "xo-backup-temp-snapshot-name"
+#define SNAPSHOT_PREFIX    "[XO Backup "
+#define BLOCKED_REASON     "VM is being backed up"
+#define NULL_REF           "OpaqueRef:NULL"
+
+/* A snapshot of one live disk, made by an earlier run of the job. */
+typedef struct {
+    char *ref, *uuid;
+    char *vm; /* reference of the snapshot VM, NULL when it has none */
+    json_t *record;
+} JobVdi;
+
+/* A disk of the VM. */
+typedef struct {
+    char *ref, *uuid; /* of the live VDI */
+    json_t *record;
+    JobVdi *base;   /* owned by the run's list; NULL: everything is copied */
+    char *why_full; /* the reason, when base is NULL */
+    char **parents; /* per target: the file to continue; NULL-filled when base is NULL */
+    /* Once the snapshot is there: */
+    char *snap_ref, *snap_uuid;
+    json_t *snap_vdi, *snap_vbd;
+    char *snap_vbd_ref;
+} VmDisk;
+
+/* What happens at one target. */
+typedef struct {
+    const WorkTarget *target;
+    RemoteLock *lock;
+    Task *export, *transfer; /* while they go on */
+    GError *error;           /* set: dropped */
+    json_t *vhds;            /* snapshot VDI ref → path */
+    guint64 size_bytes;
+} TargetRun;
+
+typedef struct {
+    const WorkContext *context;
+    const WorkPool *pool;
+    Xapi *xapi;
+    Task *task;
+    Cancel *cancel; /* this VM's and the run's */
+    char *mark;     /* the owner mark's value: unique to this attempt */
+    char *intent;   /* open in the journal, or NULL */
+    json_t *settings;
+    const char *job_id, *job_name;
+    char *vm_uuid, *vm_ref;
+    json_t *vm;          /* the live record, as it was before the backup */
+    GPtrArray *disks;    /* VmDisk */
+    GPtrArray *job_vdis; /* JobVdi of this job and VM, exported or not */
+    TargetRun *targets;
+    unsigned n_targets;
+    char *snapshot_ref;
+    json_t *snapshot; /* its record */
+    gint64 time_ms;   /* the point's timestamp */
+    unsigned chain_length;
+    bool blocked;
+    json_t *was_blocked; /* reasons before ours: operation → text or null */
+} VmRun;
+
+/* --- json.c --- */
+
+/* A string member, "" when absent. */
+const char *json_text(json_t *object, const char *name);
+/* A member of other_config, NULL when absent. */
+const char *config_text(json_t *record, const char *key);
+bool is_ref(const char *ref); /* neither empty nor NULL_REF */
+json_t *get_record(Xapi *xapi, const char *cls, const char *ref, GError **error);
+/* Each key of other_config that is set: its mark, its backup keys. */
+bool remove_keys(Xapi *xapi, const char *cls, const char *ref, json_t *record, bool all,
+                 GError **error);
+/* other_config as a whole: what it was, without backup keys and mark, and `more` over it. */
+json_t *config_with(json_t *record, json_t *more);
+bool set_config(Xapi *xapi, const char *cls, const char *ref, json_t *config, GError **error);
+
+/* --- settings.c --- */
+
+json_t *settings_of_vm(const WorkContext *context, const char *vm_uuid);
+gint64 setting_int(json_t *settings, const char *name, gint64 otherwise);
+bool setting_bool(json_t *settings, const char *name);
+/* The same for one target: its own, then the VM's. */
+gint64 setting_of_target(const VmRun *run, const TargetRun *target, const char *name,
+                         gint64 otherwise);
+
+/* --- intent.c --- */
+
+/* Journals {"kind", "pool", "vm", "mark", …fields} and returns the intent's id. */
+char *intent_begin(const WorkContext *context, const char *kind, json_t *fields, GError **error);
+bool intent_end(Journal *journal, const char *intent, GError **error);
+
+/* --- vm.c --- */
+
+bool vm_load(VmRun *run, GError **error);
+/* Refuses replicas of this job, VMs that migrate, chains that should coalesce first. */
+bool vm_check(VmRun *run, GError **error);
+bool vm_block(VmRun *run, GError **error);
+void vm_unblock(VmRun *run);
+void vm_disk_free(gpointer disk);
+/* Tells the pool to give up what blocked the migration; `was` as in VmRun. */
+bool vm_restore_blocked(Xapi *xapi, const char *vm_ref, json_t *was, GError **error);
+
+/* --- chain.c --- */
+
+/* UNHEALTHY_CHAIN when the pool should coalesce first. */
+bool vm_check_chains(VmRun *run, GError **error);
+/* Bytes that the disk's whole chain takes in its SR, at most its virtual size. */
+guint64 chain_bytes(Xapi *xapi, json_t *vdi);
+
+/* --- base.c --- */
+
+bool base_list(VmRun *run, GError **error);
+/* Chooses each disk's base, or says why there is none. */
+bool base_choose(VmRun *run, GError **error);
+void job_vdi_free(gpointer vdi);
+
+/* --- snapshot.c --- */
+
+bool snapshot_take(VmRun *run, GError **error);
+/* Marks it as a usable base, takes the mark away, closes the intent. */
+bool snapshot_keep(VmRun *run, GError **error);
+/* Removes it after a failure; what could not be removed stays journaled. */
+void snapshot_undo(VmRun *run);
+/* Removes snapshots of earlier runs that their schedules no longer want. */
+void snapshot_rotate(VmRun *run);
+/* A snapshot VM with its disks, retried while they are in use. */
+bool snapshot_destroy(Xapi *xapi, const char *vm_ref, GError **error);
+bool vdi_destroy(Xapi *xapi, const char *ref, GError **error);
+/* Takes the mark from a live VM and its disks; destroys snapshots of it that carry the mark. */
+bool snapshot_sweep(Xapi *xapi, const char *vm_ref, const char *mark, GError **error);
+
+/* --- target.c --- */
+
+/* Locks and cleans every target; false when none is left. */
+bool targets_begin(VmRun *run, GError **error);
+/* Drops those without the room; false when none is left. */
+bool targets_check_space(VmRun *run, GError **error);
+/* Opens the export and transfer tasks. */
+void targets_export(VmRun *run);
+/* Drops a target: its tasks fail with the error, which is taken. */
+void target_drop(VmRun *run, TargetRun *target, GError *error);
+unsigned targets_left(const VmRun *run);
+/* The error of the last one that was dropped. */
+bool targets_error(const VmRun *run, GError **error);
+/* Retention and clean-up at each, then the end of its export. */
+void targets_retain(VmRun *run);
+void targets_end(VmRun *run);
+
+/* --- transfer.c --- */
+
+bool transfer_disks(VmRun *run, GError **error);
+
+/* --- metadata.c --- */
+
+/* Writes the point's JSON at every target. */
+bool metadata_commit(VmRun *run, GError **error);

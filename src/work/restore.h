@@ -1,0 +1,34 @@
+/* What the restore of one point shares. For the files of work/ only. */
+#pragma once
+
+#include "work/private.h"
+
+typedef struct {
+    char *key; /* the snapshot VDI's reference in the point */
+    json_t *record;
+    Disk *disk;
+    char *ref; /* of the new VDI */
+} RestoreDisk;
+
+typedef struct {
+    const WorkContext *context;
+    const WorkPool *pool;
+    const WorkTarget *source;
+    Xapi *xapi;
+    Task *transfer;
+    json_t *settings;
+    json_t *point;
+    char *vm_uuid; /* of the VM in the repository */
+    char *sr_uuid, *sr_ref;
+    char *intent, *mark;
+    GPtrArray *disks; /* RestoreDisk */
+    char *vm_ref;     /* of the new VM */
+    guint64 done_bytes, total_bytes, size_bytes;
+} Restore;
+
+/* Makes the VM without disks, marked, start blocked. */
+bool restore_create_vm(Restore *restore, GError **error);
+bool restore_create_vbds(Restore *restore, GError **error);
+bool restore_create_vifs(Restore *restore, GError **error);
+/* Names, tags, blocked operations; takes the marks away. The uuid of the VM, or NULL. */
+char *restore_finish_vm(Restore *restore, GError **error);

@@ -1,0 +1,162 @@
+/* The targets of one VM's backup. One that fails is dropped, visibly; the others go on. */
+#include "work/private.h"
+
+#include "base/error.h"
+#include "base/mutant.h"
+
+unsigned targets_left(const VmRun *run)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < run->n_targets; i++)
+        n += run->targets[i].error == NULL;
+    return n;
+}
+
+bool targets_error(const VmRun *run, GError **error)
+{
+    for (unsigned i = run->n_targets; i-- > 0;)
+        if (run->targets[i].error) {
+            g_propagate_error(error, g_error_copy(run->targets[i].error));
+            return false;
+        }
+    err_set(error, ERR_STATE, "the job has no repository to write to");
+    return false;
+}
+
+static bool is_full(const VmRun *run)
+{
+    for (guint i = 0; i < run->disks->len; i++)
+        if (((VmDisk *) run->disks->pdata[i])->base)
+            return false;
+    return true;
+}
+
+static Task *begin_export(VmRun *run, const TargetRun *target)
+{
+    return task_begin(run->task, "export",
+                      json_pack("{ss ss sb}", "type", "remote", "id", target->target->id, "isFull",
+                                is_full(run)));
+}
+
+/* Its export fails even when it had not begun, so that the run does not look green. */
+void target_drop(VmRun *run, TargetRun *target, GError *error)
+{
+    if (!target->export)
+        target->export = begin_export(run, target);
+    if (target->transfer)
+        task_fail(g_steal_pointer(&target->transfer), error);
+    task_fail(g_steal_pointer(&target->export), error);
+    target->error = error;
+    g_clear_pointer(&target->lock, remote_unlock);
+}
+
+static void report_warnings(Task *task, json_t *warnings)
+{
+    size_t i;
+    json_t *warning;
+    json_array_foreach (warnings, i, warning)
+        task_warning(task, json_text(warning, "message"),
+                     json_incref(json_object_get(warning, "data")));
+}
+
+/* Merges and removes what no point needs; its own task, as XO shows it. */
+static bool clean(const VmRun *run, TargetRun *target, Task *parent, GError **error)
+{
+    CatalogCleaned cleaned = { 0 };
+    GError *why = NULL;
+    Task *task = task_begin(parent, "clean-vm", NULL);
+    bool ok = catalog_clean(target->target->catalog, run->vm_uuid, true, true, &cleaned, &why);
+    report_warnings(task, cleaned.warnings);
+    json_decref(cleaned.warnings);
+    if (cleaned.n_merges > 0)
+        task_end(task_begin(task, "merge", NULL), NULL);
+    if (ok) {
+        task_end(task, json_pack("{sb sI}", "merge", cleaned.merged, "size",
+                                 (json_int_t) cleaned.size_bytes));
+        return true;
+    }
+    task_fail(task, why);
+    g_propagate_error(error, why);
+    return false;
+}
+
+static bool begin(VmRun *run, TargetRun *target, GError **error)
+{
+    target->lock =
+        catalog_lock(target->target->catalog, run->vm_uuid, run->context->lock_wait_ms, error);
+    return target->lock && clean(run, target, run->task, error);
+}
+
+bool targets_begin(VmRun *run, GError **error)
+{
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        GError *why = NULL;
+        if (cancel_check(run->cancel, "backup", error))
+            return false;
+        if (!begin(run, &run->targets[i], &why))
+            target_drop(run, &run->targets[i], why);
+    }
+    return targets_left(run) > 0 || targets_error(run, error);
+}
+
+void targets_export(VmRun *run)
+{
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        TargetRun *target = &run->targets[i];
+        if (target->error)
+            continue;
+        target->export = begin_export(run, target);
+        target->transfer = task_begin(target->export, "transfer", NULL);
+        target->vhds = json_object();
+    }
+}
+
+static bool retain(VmRun *run, TargetRun *target, GError **error)
+{
+    gint64 keep = setting_of_target(run, target, "exportRetention", 1);
+    json_t *points = catalog_points(target->target->catalog, run->vm_uuid, NULL, error);
+    if (!points)
+        return false; /* what cannot be listed is not deleted */
+    g_auto(GStrv)
+        old = catalog_retention(points, run->context->schedule_id,
+                                MAX(keep, 1) + MUTANT(retain_one_more)); /* mutant: work */
+    json_decref(points);
+    return !old || !old[0] ||
+           catalog_delete(target->target->catalog, run->vm_uuid, (const char *const *) old, false,
+                          error);
+}
+
+/* The point exists by now: what fails here is shown, and does not unmake it. */
+void targets_retain(VmRun *run)
+{
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        TargetRun *target = &run->targets[i];
+        g_autoptr(GError) why = NULL;
+        if (target->error)
+            continue;
+        if (!remote_lock_held(target->lock))
+            err_set(&why, ERR_BUSY, "the lock of the VM's folder was lost");
+        else if (retain(run, target, &why))
+            clean(run, target, target->export, &why);
+        if (why)
+            task_fail(g_steal_pointer(&target->export), why);
+        else
+            task_end(g_steal_pointer(&target->export), NULL);
+    }
+}
+
+void targets_end(VmRun *run)
+{
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        TargetRun *target = &run->targets[i];
+        g_autoptr(GError) why = NULL;
+        err_set(&why, ERR_CANCELLED, "the backup did not get so far");
+        if (target->transfer)
+            task_fail(target->transfer, why);
+        if (target->export)
+            task_fail(target->export, why);
+        remote_unlock(target->lock);
+        json_decref(target->vhds);
+        g_clear_error(&target->error);
+    }
+}

@@ -1,0 +1,170 @@
+/* The disks of the snapshot, one after the other, each read once and written to all targets. */
+#include "work/private.h"
+
+#include "base/error.h"
+
+#include <string.h>
+
+typedef struct {
+    VmRun *run;
+    VmDisk *disk;
+    CatalogDisk *ends[PIPE_MAX_WRITERS]; /* by target, NULL: dropped */
+    guint index;                         /* of the disk */
+} DiskCopy;
+
+static guint64 disk_size(const VmDisk *disk)
+{
+    return json_integer_value(json_object_get(disk->snap_vdi, "virtual_size"));
+}
+
+static void report_source(VmRun *run, const VmDisk *disk, const Source *source, GPtrArray *notes)
+{
+    json_t *passed = json_array();
+    for (guint i = 0; i < notes->len; i++)
+        json_array_append_new(passed, json_string(notes->pdata[i]));
+    bool nbd = g_str_has_prefix(source->method, "nbd");
+    json_t *data =
+        json_pack("{ss ss so}", "disk", disk->uuid, "method", source->method, "notes", passed);
+    for (unsigned i = 0; i < run->n_targets; i++)
+        if (run->targets[i].export)
+            task_info(run->targets[i].export,
+                      nbd ? "Transfer data using NBD" : "Transfer data using the VHD export",
+                      json_incref(data));
+    json_decref(data);
+}
+
+static Source *open_once(VmRun *run, const VmDisk *disk, GPtrArray *notes, GError **error)
+{
+    SourceRequest request = {
+        .xapi = run->xapi,
+        .vdi = disk->snap_ref,
+        .base = disk->base ? disk->base->ref : NULL,
+        .size_bytes = disk_size(disk),
+        .prefer_nbd = setting_bool(run->settings, "preferNbd"),
+        .n_connections =
+            (unsigned) CLAMP(setting_int(run->settings, "nbdConcurrency", 1), 1, PIPE_MAX_READERS),
+        .cancel = run->cancel,
+    };
+    return source_open(&request, notes, error);
+}
+
+/* A delta that no way gives becomes a full backup of that disk, with a warning. */
+static Source *open_source(VmRun *run, VmDisk *disk, GError **error)
+{
+    g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
+    GError *why = NULL;
+    Source *source = open_once(run, disk, notes, &why);
+    if (!source && disk->base && !cancel_is_set(run->cancel)) {
+        task_warning(run->task, "the changes of a disk could not be read: full backup of it",
+                     json_pack("{ss ss}", "disk", disk->uuid, "error", why->message));
+        g_clear_error(&why);
+        disk->base = NULL;
+        source = open_once(run, disk, notes, &why);
+    }
+    if (source) {
+        report_source(run, disk, source, notes);
+        return source;
+    }
+    g_prefix_error(&why, "disk %s: ", disk->uuid);
+    g_propagate_error(error, why);
+    return NULL;
+}
+
+static bool open_ends(DiskCopy *copy, GError **error)
+{
+    VmRun *run = copy->run;
+    VmDisk *disk = copy->disk;
+    DiskInfo info = { .size_bytes = disk_size(disk), .timestamp_s = run->time_ms / 1000 };
+    if (!disk_uid_parse(disk->snap_uuid, &info.uid)) {
+        err_set(error, ERR_PROTOCOL, "snapshot %s has no proper uuid", disk->snap_uuid);
+        return false;
+    }
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        TargetRun *target = &run->targets[i];
+        GError *why = NULL;
+        if (target->error)
+            continue;
+        copy->ends[i] = catalog_disk_begin(target->target->catalog, run->vm_uuid, run->job_id,
+                                           disk->uuid, run->time_ms, &info,
+                                           disk->base ? disk->parents[i] : NULL, &why);
+        if (!copy->ends[i])
+            target_drop(run, target, why);
+    }
+    return targets_left(run) > 0 || targets_error(run, error);
+}
+
+static void show_progress(guint32 n_done, guint32 n_total, void *user)
+{
+    DiskCopy *copy = user;
+    double part = n_total ? (double) n_done / n_total : 1;
+    double percent = 100 * (copy->index + part) / copy->run->disks->len;
+    for (unsigned i = 0; i < copy->run->n_targets; i++)
+        task_progress(copy->run->targets[i].transfer, percent);
+}
+
+/* The pipe knows nothing of targets: which writer is whose is kept here. */
+static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
+{
+    VmRun *run = copy->run;
+    DiskWriter *writers[PIPE_MAX_WRITERS];
+    GError *errors[PIPE_MAX_WRITERS] = { NULL };
+    unsigned owner[PIPE_MAX_WRITERS], n = 0;
+    guint64 n_bytes;
+    for (unsigned i = 0; i < run->n_targets; i++)
+        if (copy->ends[i]) {
+            owner[n] = i;
+            writers[n++] = copy->ends[i]->writer;
+        }
+    PipeOptions options = { .cancel = run->cancel, .progress = show_progress, .user = copy };
+    bool ok = pipe_run(source, writers, n, errors, &options, &n_bytes, error);
+    for (unsigned i = 0; i < n; i++)
+        if (errors[i]) {
+            target_drop(run, &run->targets[owner[i]], errors[i]);
+            g_clear_pointer(&copy->ends[owner[i]], catalog_disk_free);
+        }
+    if (!ok)
+        g_prefix_error(error, "disk %s, read by %s: ", copy->disk->uuid, source->method);
+    return ok;
+}
+
+static bool finish_ends(DiskCopy *copy, GError **error)
+{
+    VmRun *run = copy->run;
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        TargetRun *target = &run->targets[i];
+        GError *why = NULL;
+        guint64 size_bytes = 0;
+        if (!copy->ends[i])
+            continue;
+        if (!remote_lock_held(target->lock)) {
+            err_set(&why, ERR_BUSY, "the lock of the VM's folder was lost");
+            target_drop(run, target, why);
+        } else if (!catalog_disk_finish(copy->ends[i], &size_bytes, &why)) {
+            target_drop(run, target, why);
+        } else {
+            target->size_bytes += size_bytes;
+            json_object_set_new(target->vhds, copy->disk->snap_ref,
+                                json_string(copy->ends[i]->path));
+        }
+    }
+    return targets_left(run) > 0 || targets_error(run, error);
+}
+
+static bool copy_disk(VmRun *run, guint index, GError **error)
+{
+    DiskCopy copy = { .run = run, .disk = run->disks->pdata[index], .index = index };
+    g_autoptr(Source) source = open_source(run, copy.disk, error);
+    bool ok = source && open_ends(&copy, error) && run_pipe(&copy, source, error) &&
+              finish_ends(&copy, error);
+    for (unsigned i = 0; i < run->n_targets; i++)
+        catalog_disk_free(copy.ends[i]);
+    return ok;
+}
+
+bool transfer_disks(VmRun *run, GError **error)
+{
+    for (guint i = 0; i < run->disks->len; i++)
+        if (cancel_check(run->cancel, "backup", error) || !copy_disk(run, i, error))
+            return false;
+    return true;
+}
