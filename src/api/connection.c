@@ -122,8 +122,9 @@ static void dispatch(Exchange *exchange, unsigned index)
         return;
     }
     const Method *method = method_find(request->method);
-    bool slow = method && method->long_running &&
-                !MUTANT(connection_one_pool); /* mutant: system:api */
+    bool slow =
+        method && method->long_running &&
+        !MUTANT(connection_one_pool); /* mutant: system:test_api.Wire.test_completion_order */
     Work *work = g_new0(Work, 1);
     work->exchange = exchange;
     work->index = index;

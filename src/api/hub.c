@@ -94,7 +94,7 @@ static void send_all(Hub *hub, GPtrArray *messages)
     for (unsigned i = 0; i < hub->listeners->len; i++) {
         Listener *listener = hub->listeners->pdata[i];
         if (!session_is_signed_in(listener->session) &&
-            !MUTANT(hub_anyone)) /* mutant: system:api */
+            !MUTANT(hub_anyone)) /* mutant: system:test_api.Objects.test_notifications */
             continue;
         for (unsigned k = 0; k < messages->len; k++)
             ws_send_text(listener->socket, messages->pdata[k]);

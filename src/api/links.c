@@ -191,7 +191,7 @@ static Link *find_twin(Servers *servers, Link *link)
 static bool check_twin(Servers *servers, Link *link, GError **error)
 {
     g_autoptr(Link) twin = find_twin(servers, link);
-    if (!twin || MUTANT(servers_twins)) /* mutant: system:api */
+    if (!twin || MUTANT(servers_twins)) /* mutant: system:test_api.Servers.test_twin */
         return true;
     json_t *record = servers_record(servers, twin->server_id, NULL);
     err_set(error, ERR_EXISTS, "this pool is already connected, through the server %s (%s)",

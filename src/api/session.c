@@ -100,7 +100,7 @@ bool session_has_expired(Session *session)
     g_mutex_lock(&session->mutex);
     bool has = session->expires_ms > 0 && session->expires_ms <= g_get_real_time() / 1000;
     g_mutex_unlock(&session->mutex);
-    return has && !MUTANT(session_never_expires); /* mutant: api_methods */
+    return has && !MUTANT(session_never_expires); /* mutant: api_session */
 }
 
 json_t *session_user(Session *session)

@@ -15,7 +15,7 @@ static Xapi *xapi_of(const ApiObject *object)
 
 static void barrier(const ApiObject *object)
 {
-    if (!MUTANT(vm_no_barrier)) /* mutant: system:api */
+    if (!MUTANT(vm_no_barrier)) /* mutant: system:test_api.Power.test_power */
         pool_barrier(link_pool(object->link), BARRIER_MS, NULL);
 }
 

@@ -23,7 +23,8 @@ static bool is_its_own(Xapi *xapi, json_t *vdi, const char *ref)
     json_t *vbd;
     json_array_foreach (json_object_get(vdi, "VBDs"), i, vbd) {
         g_autofree char *owner = xapi_call_string(xapi, "VBD.get_VM", json_pack("[O]", vbd), NULL);
-        if (g_strcmp0(owner, ref) != 0 && !MUTANT(vm_delete_shared_disk)) /* mutant: system:api */
+        if (g_strcmp0(owner, ref) != 0 &&
+            !MUTANT(vm_delete_shared_disk)) /* mutant: system:test_api.Power.test_delete */
             return false;
     }
     return true;
