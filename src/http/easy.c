@@ -2,7 +2,7 @@
  * between threads safely. */
 #include "http/easy.h"
 
-#include "http/stream.h"
+#include "base/sigpipe.h"
 
 #include <glib.h>
 #include <pthread.h>
@@ -50,7 +50,7 @@ static void thread_ends(void *user)
 
 static void init(void)
 {
-    stream_ignore_sigpipe();
+    sigpipe_ignore();
     curl_global_init(CURL_GLOBAL_DEFAULT);
     for (unsigned i = 0; i < G_N_ELEMENTS(locks); i++)
         pthread_mutex_init(&locks[i], NULL);

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/sigpipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -199,7 +200,7 @@ guint16 http_server_listen(HttpServer *server, const char *address, bool tls, GE
 
 bool http_server_start(HttpServer *server, GError **error)
 {
-    stream_ignore_sigpipe();
+    sigpipe_ignore();
     server->threads = http_threads_new(server->config.max_threads);
     int status = pthread_create(&server->loop_thread, NULL, http_loop, server);
     if (status) {

@@ -22,10 +22,6 @@ enum {
     STREAM_BROKEN = -3,
 };
 
-/* OpenSSL writes without MSG_NOSIGNAL: a peer that leaves must be an error, not the end of the
- * process. Leaves a handler that somebody else has set. */
-void stream_ignore_sigpipe(void);
-
 /* A server's TLS settings from PEM files: TLS 1.2 and later, HTTP/1.1. */
 SSL_CTX *stream_tls_context(const char *cert_file, const char *key_file, GError **error);
 

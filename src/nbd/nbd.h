@@ -1,7 +1,9 @@
-/* One connection to an NBD export, for reading, by libnbd; blocking, with deadlines.
+/* One connection to an NBD export, for reading; blocking, with deadlines.
  *
  * A connection belongs to one thread at a time; for parallel reads open several. The server is a
- * host of a pool (VDI.get_nbd_info) or any NBD server with fixed newstyle negotiation. */
+ * host of a pool (VDI.get_nbd_info) or any NBD server with fixed newstyle negotiation (the NBD
+ * protocol, github.com/NetworkBlockDevice/nbd, doc/proto.md). Not by libnbd: as of 1.14 it checks a
+ * certificate only against a name that it resolves itself, and pools name addresses. */
 #pragma once
 
 #include "base/cancel.h"
@@ -24,10 +26,11 @@ typedef struct {
     guint16 port;        /* 0: 10809 */
     const char *export_name;
     NbdTls tls;
-    /* PEM of the certificate the server must present, or of the authority that signed it; NULL: any
-     * certificate will do. There is never a client certificate. */
+    /* PEM: the certificate that the server must present, whatever names are in it, or certificates
+     * of authorities; NULL: any certificate will do. There is never a client certificate. */
     const char *cert;
-    /* The name in that certificate (`subject` of get_nbd_info); NULL: the address. */
+    /* The name that must be in a certificate signed by an authority (`subject` of get_nbd_info);
+     * NULL: the address. */
     const char *subject;
     unsigned timeout_ms; /* 0: 60 s, for the connection and for each answer */
     Cancel *cancel;      /* ends a wait within a second; may be NULL */
