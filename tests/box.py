@@ -70,13 +70,11 @@ class Program:
 
 
 class Sim(Program):
-    """A simulated pool, over HTTPS and HTTP."""
+    """A simulated pool."""
 
-    def __init__(self, *args, data=None, **more):
-        self.own = data is None
-        self.data = str(data or tempfile.mkdtemp(prefix="cadenza-sim-"))
-        super().__init__("cadenza-sim", "--tls", "--data", self.data, *args, **more)
-        self.url, self.plain_url, self.password = self.ready["tls"], self.ready["master"], "cadenza"
+    def __init__(self, *args, **more):
+        super().__init__("cadenza-sim", *args, **more)
+        self.url, self.plain_url, self.password = (self.ready[key] for key in ("url", "plain_url", "password"))
 
     def control(self, path, body=None):
         data = None if body is None else json.dumps(body).encode()
@@ -88,24 +86,18 @@ class Sim(Program):
 
     def digest(self, vdi):
         """SHA-256 of all of a disk, as the generator knows it."""
-        return self.control("/sim/digest", {"vdi": vdi})[vdi]
+        return self.control(f"/sim/digest?vdi={vdi}")["sha256"]
 
-    def write(self, vm, mib, seed):
+    def write(self, vm, n_bytes, seed):
         """The guest writes into each of its disks."""
-        self.control("/sim/write", {"vm": vm, "mib": mib, "seed": seed})
+        self.control("/sim/write", {"vm": vm, "bytes": n_bytes, "seed": seed})
 
     def fault(self, **rule):
-        return self.control("/sim/fault", rule)["id"]
+        return self.control("/sim/faults", rule)["id"]
 
     def session(self):
         """Python's own XML-RPC client, as a third party."""
         return Xapi(self.plain_url, self.password)
-
-    def stop(self, **more):
-        status = super().stop(**more)
-        if self.own:
-            shutil.rmtree(self.data, ignore_errors=True)
-        return status
 
 
 class Xapi:

@@ -29,15 +29,10 @@ async function start(name, args, env = {}) {
 }
 
 export async function startSim(...args) {
-  const data = await mkdtemp(join(tmpdir(), 'cadenza-sim-'))
-  const sim = await start('cadenza-sim', ['--tls', '--data', data, ...args])
+  const sim = await start('cadenza-sim', args)
   const { control } = sim.ready
   return {
-    ...sim, url: sim.ready.tls, plainUrl: sim.ready.master, password: 'cadenza',
-    async stop() {
-      await sim.stop()
-      await rm(data, { recursive: true, force: true })
-    },
+    ...sim,
     async control(path, body) {
       const answer = await fetch(control + path, body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) })
       const text = await answer.text()

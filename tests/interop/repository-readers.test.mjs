@@ -32,12 +32,12 @@ async function digest(disk) {
 
 before(async () => {
   folder = await scratch()
-  sim = await startSim('--hosts', '1', '--vms', '2', '--disk-size', '96M', '--running', '2', '--seed', '23')
+  sim = await startSim('--hosts', '1', '--vms', '2', '--disk-size', '96MiB', '--running', '1', '--seed', '23')
   server = await startServer()
   xo = new Xo({ url: server.ready.url })
   await xo.open()
   await xo.signIn({ email: server.user, password: server.password })
-  const id = await xo.call('server.add', { host: sim.url, username: 'root', password: sim.password, allowUnauthorized: true, autoConnect: false })
+  const id = await xo.call('server.add', { host: sim.ready.url, username: 'root', password: sim.ready.password, allowUnauthorized: true, autoConnect: false })
   await xo.call('server.enable', { id })
 })
 after(async () => {
@@ -61,8 +61,8 @@ for (const [layout, options] of Object.entries(LAYOUTS)) {
     for (let run = 0; run < 5; run++) {
       await xo.call('backupNg.runJob', { id: jobId, schedule: schedule.id })
       for (const snapshot of await objects({ type: 'VDI-snapshot' }))
-        if (!truth.has(snapshot.id)) truth.set(snapshot.id, (await sim.control('/sim/digest', { vdi: snapshot.id }))[snapshot.id])
-      for (const vm of vms) await sim.control('/sim/write', { vm: vm.id, mib: 6, seed: run + 1 })
+        if (!truth.has(snapshot.id)) truth.set(snapshot.id, (await sim.control(`/sim/digest?vdi=${snapshot.id}`)).sha256)
+      for (const vm of vms) await sim.control('/sim/write', { vm: vm.id, bytes: 6 << 20, seed: run + 1 })
     }
     let n_disks = 0
     const handler = (await getSyncedHandler({ url: `file://${path}${options}` })).value

@@ -24,8 +24,8 @@ async function until(what, condition) {
 }
 
 before(async () => {
-  sim = await startSim('--hosts', '2', '--vms', '6', '--disk-size', '64M', '--running', '3', '--boot-delay', '500', '--seed', '7')
-  xapi = createClient({ url: sim.url, allowUnauthorized: true, auth: { user: 'root', password: sim.password } })
+  sim = await startSim('--hosts', '2', '--vms', '6', '--disk-size', '64MiB', '--running', '0.5', '--boot-delay', '1', '--seed', '7')
+  xapi = createClient({ url: sim.ready.url, allowUnauthorized: true, auth: { user: 'root', password: sim.ready.password } })
   await xapi.connect()
   await xapi.objectsFetched
 })
@@ -68,7 +68,7 @@ test('gets the errors it expects', async () => {
 })
 
 test('a wrong password is refused', async () => {
-  const other = createClient({ url: sim.url, allowUnauthorized: true, auth: { user: 'root', password: 'wrong' } })
+  const other = createClient({ url: sim.ready.url, allowUnauthorized: true, auth: { user: 'root', password: 'wrong' } })
   await rejectsWith(other.connect(), 'SESSION_AUTHENTICATION_FAILED')
 })
 
@@ -98,6 +98,6 @@ test('a watched task ends, with the error of what failed', async () => {
 })
 
 test('a new session after the old one expired', async () => {
-  await sim.control('/sim/expire-sessions', {})
+  await sim.control('/sim/sessions/expire', {})
   assert.equal((await xapi.call('pool.get_all')).length, 1)
 })

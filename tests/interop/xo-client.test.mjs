@@ -20,7 +20,7 @@ async function until(what, condition) {
 
 before(async () => {
   folder = await scratch()
-  sim = await startSim('--hosts', '2', '--vms', '3', '--disk-size', '64M', '--running', '3', '--seed', '11')
+  sim = await startSim('--hosts', '2', '--vms', '3', '--disk-size', '64MiB', '--running', '1', '--seed', '11')
   server = await startServer()
   xo = new Xo({ url: server.ready.url })
   await xo.open()
@@ -39,7 +39,7 @@ test('signs in', () => {
 })
 
 test('connects a pool and lists its objects', async () => {
-  await xo.call('server.add', { host: sim.url, username: 'root', password: sim.password, allowUnauthorized: true })
+  await xo.call('server.add', { host: sim.ready.url, username: 'root', password: sim.ready.password, allowUnauthorized: true })
   await until('the VMs', async () => (await objects({ type: 'VM' })).length === 3)
   const [vm] = await objects({ type: 'VM' })
   assert.equal(vm.memory.static.length, 2)

@@ -59,8 +59,8 @@ class ManyVms(unittest.TestCase):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-many-", dir="/var/tmp"))
         self.addCleanup(shutil.rmtree, self.folder, True)
-        self.sim = Sim("--hosts", 4, "--vms", N_VMS, "--disk-size", "16M", "--allocated", "0.5",
-                       "--running", N_VMS, "--seed", 3, data=self.folder / "pool")
+        self.sim = Sim("--hosts", 4, "--vms", N_VMS, "--disk-size", "16MiB", "--allocated", "0.5", "--running", "1",
+                       "--seed", 3, "--data", self.folder / "pool")
         self.addCleanup(self.sim.stop)
         self.server = Server(str(self.folder / "data"))
         self.addCleanup(self.server.stop)
