@@ -88,6 +88,14 @@ static void flags_init(Flags *flags, const SimOptions *o)
                       .seed = (gint64) o->seed };
 }
 
+static void flags_clear(Flags *flags)
+{
+    char *texts[] = { flags->disk_size, flags->sr_size, flags->listen,   flags->control,
+                      flags->data,      flags->name,    flags->username, flags->nbd };
+    for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
+        g_free(texts[i]);
+}
+
 static bool is_share(double value)
 {
     return value >= 0 && value <= 1;
@@ -145,14 +153,14 @@ static void flags_apply(const Flags *flags, SimOptions *o)
 }
 
 /* A certificate in the data folder, kept from one start to the next. */
-static bool make_certificate(SimOptions *options, GError **error)
+static bool make_certificate(SimOptions *options, char *files[2], GError **error)
 {
     if (g_mkdir_with_parents(options->data_dir, 0700) != 0) {
         err_set_errno(error, errno, "the data folder %s", options->data_dir);
         return false;
     }
-    options->cert_file = g_build_filename(options->data_dir, "cert.pem", NULL);
-    options->key_file = g_build_filename(options->data_dir, "key.pem", NULL);
+    options->cert_file = files[0] = g_build_filename(options->data_dir, "cert.pem", NULL);
+    options->key_file = files[1] = g_build_filename(options->data_dir, "key.pem", NULL);
     return (g_file_test(options->cert_file, G_FILE_TEST_EXISTS) &&
             g_file_test(options->key_file, G_FILE_TEST_EXISTS)) ||
            http_make_certificate(options->cert_file, options->key_file, "cadenza-sim", error);
@@ -199,16 +207,19 @@ static bool serve(const SimOptions *options, GError **error)
 static bool run(Flags *flags, SimOptions *options, GError **error)
 {
     g_autofree char *folder = NULL;
+    char *files[2] = { NULL, NULL };
     if (!flags_check(flags, error))
         return false;
     if (flags->data == NULL) {
         folder = g_dir_make_tmp("cadenza-sim-XXXXXX", error);
         if (folder == NULL)
             return false;
-        flags->data = folder;
+        flags->data = g_strdup(folder);
     }
     flags_apply(flags, options);
-    bool ok = (flags->no_tls || make_certificate(options, error)) && serve(options, error);
+    bool ok = (flags->no_tls || make_certificate(options, files, error)) && serve(options, error);
+    g_free(files[0]);
+    g_free(files[1]);
     if (folder != NULL)
         remove_tree(folder);
     return ok;
@@ -231,5 +242,6 @@ int main(int argc, char **argv)
         ok = run(&flags, &options, &error);
     if (!ok)
         fprintf(stderr, "cadenza-sim: %s\n", error->message);
+    flags_clear(&flags);
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -123,7 +123,7 @@ static void collect(Sim *sim, const Interest *interest, guint64 since, Batch *ba
         if (gone->dropped <= since)
             break;
         /* Born and dead in between: nobody has seen it. */
-        if ((gone->created <= since || MUTANT(sim_del_unseen)) /* mutant: sim_event */
+        if ((gone->created <= since || MUTANT(sim_del_unseen)) /* mutant: sim_api */
             && wants_gone(interest, gone))
             g_ptr_array_add(batch->gone, (gpointer) gone);
     }
@@ -292,8 +292,11 @@ static json_t *event_inject(Call *call, GError **error)
         return NULL;
     }
     char token[48];
+    if (MUTANT(sim_token_late)) /* mutant: sim_api */
+        obj_touch(obj);
     token_format(rows_generation(sim_rows(sim)), token);
-    obj_touch(obj);
+    if (!MUTANT(sim_token_late))
+        obj_touch(obj);
     return json_string(token);
 }
 

@@ -137,8 +137,7 @@ static bool set_parse(const Field *field, json_t *value, Vec **vec, GError **err
             sim_error(error, "INVALID_VALUE", field->name, text, NULL);
             return false;
         }
-        if (vec_find(*vec, text, 1) < 0)
-            vec_add(vec, text);
+        vec_add(vec, text); /* a list, in truth: error_info may repeat itself */
     }
     return true;
 }

@@ -1,5 +1,7 @@
 #include "sim/guest.h"
 
+#include "base/mutant.h"
+
 #include "sim/inner.h"
 #include "sim/lifecycle.h"
 
@@ -239,6 +241,8 @@ static void domain_build(Obj *vm, Obj *host, gint64 domid)
 void guest_boot(Obj *vm, Obj *host, bool paused)
 {
     Obj *guest = guest_metrics_renew(vm);
+    if (MUTANT(sim_metrics_unlinked)) /* mutant: sim_api */
+        obj_put_ref(vm, "guest_metrics", NULL);
     domain_build(vm, host, next_domid(vm));
     obj_put_str(vm, "power_state", paused ? "Paused" : "Running");
     console_open(vm);

@@ -62,7 +62,7 @@ static bool may_overlap(const char *op, const char *running)
 static bool check_blocked(Obj *vm, const Rule *rule, GError **error)
 {
     const char *reason = obj_map_get(vm, "blocked_operations", rule->op);
-    if (reason == NULL || MUTANT(sim_ignore_blocked)) /* mutant: sim_vm */
+    if (reason == NULL || MUTANT(sim_ignore_blocked)) /* mutant: sim_api */
         return true;
     sim_error(error, "OPERATION_BLOCKED", obj_ref(vm), reason, NULL);
     return false;

@@ -1,6 +1,8 @@
 /* The fields of a row: defaults, reads, writes, and the sets that mirror references. */
 #include "sim/row.h"
 
+#include "base/mutant.h"
+
 #include <string.h>
 
 static Slot slot_copy(const Field *field, Slot slot)
@@ -246,7 +248,8 @@ static void text_put(Obj *obj, guint i, const char *value)
     char *old = slot->text;
     slot->text = g_ref_string_new_intern(value);
     if (field->many != NULL) {
-        mirror(obj, field, old, false);
+        if (!MUTANT(sim_relation_kept)) /* mutant: sim_model */
+            mirror(obj, field, old, false);
         mirror(obj, field, value, true);
     }
     if ((gint) i == obj->table->cls->uuid) {

@@ -1,6 +1,8 @@
 /* The task records: made, moved forward, ended in XAPI's order of writes. */
 #include "sim/task.h"
 
+#include "base/mutant.h"
+
 #include "sim/inner.h"
 
 #include <string.h>
@@ -66,7 +68,8 @@ static void task_end(Obj *task, const char *result, const char *status)
     obj_set_clear(task, "allowed_operations");
     obj_put_int(task, "finished", sim_now(sim));
     obj_put_float(task, "progress", 1);
-    obj_put_str(task, "result", result);
+    if (!MUTANT(sim_result_lost)) /* mutant: sim_api */
+        obj_put_str(task, "result", result);
     obj_put_str(task, "status", status);
     const char *key, *value;
     for (guint i = 0; i < obj_map_size(task, "current_operations"); i++) {
