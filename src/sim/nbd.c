@@ -13,7 +13,7 @@ struct Nbd {
     NbdChildren *children;
 };
 
-Nbd *nbd_new(Sim *sim, GError **error)
+Nbd *sim_nbd_new(Sim *sim, GError **error)
 {
     g_autofree char *folder = g_dir_make_tmp("cadenza-sim-XXXXXX", error);
     if (!folder)
@@ -32,7 +32,7 @@ Nbd *nbd_new(Sim *sim, GError **error)
     return nbd;
 }
 
-void nbd_free(Nbd *nbd)
+void sim_nbd_free(Nbd *nbd)
 {
     static const char *const names[] = { "nbd", "server-cert.pem", "server-key.pem",
                                          "ca-cert.pem" };
@@ -50,12 +50,12 @@ void nbd_free(Nbd *nbd)
     g_free(nbd);
 }
 
-guint16 nbd_serve(Nbd *nbd, const char *address, bool tls, GError **error)
+guint16 sim_nbd_serve(Nbd *nbd, const char *address, bool tls, GError **error)
 {
     return nbd_children_serve(nbd->children, address, tls, error);
 }
 
-const char *nbd_cert_file(const Nbd *nbd)
+const char *sim_nbd_cert_file(const Nbd *nbd)
 {
     return nbd_children_cert_file(nbd->children);
 }
@@ -105,13 +105,13 @@ static json_t *serve_all(Nbd *nbd, const GPtrArray *addresses, bool tls, const c
     for (guint i = 0; i < addresses->len; i++) {
         g_autoptr(GError) error = NULL;
         g_autofree char *cert = NULL;
-        guint16 port = nbd_serve(nbd, addresses->pdata[i], tls, &error);
+        guint16 port = sim_nbd_serve(nbd, addresses->pdata[i], tls, &error);
         if (!port) {
             log_warning("sim", "%s", error->message);
             continue;
         }
         if (tls)
-            g_file_get_contents(nbd_cert_file(nbd), &cert, NULL, NULL);
+            g_file_get_contents(sim_nbd_cert_file(nbd), &cert, NULL, NULL);
         json_array_append_new(infos,
                               json_pack("{ss ss si ss ss}", "exportname", export_name, "address",
                                         (const char *) addresses->pdata[i], "port", (int) port,

@@ -44,7 +44,7 @@ void storage_free(Storage *storage)
 {
     if (!storage)
         return;
-    nbd_free(storage->nbd);
+    sim_nbd_free(storage->nbd);
     storage_gc_free(storage->gc);
     GHashTableIter iter;
     gpointer value;
@@ -63,7 +63,7 @@ Nbd *sim_nbd(Sim *sim, GError **error)
 {
     Storage *storage = sim_storage(sim);
     if (!storage->nbd)
-        storage->nbd = nbd_new(sim, error);
+        storage->nbd = sim_nbd_new(sim, error);
     return storage->nbd;
 }
 
