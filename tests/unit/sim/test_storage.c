@@ -1,5 +1,6 @@
 /* Disks through the API's own calls: the records and the tree after snapshots, clones, deletions
  * and merging; space; change tracking; content. */
+#include "sim/fault_rules.h"
 #include "sim/inner.h"
 #include "sim/storage_disk.h"
 #include "sim/storage_io.h"
@@ -31,6 +32,7 @@ static int set_up(void **state)
     options.n_running = 0;
     f->sim = sim_new(&options, NULL);
     assert_non_null(f->sim);
+    fault_set_coalesce_delay(f->sim, 0.02);
     sim_lock(f->sim);
     f->session = g_strdup(sim_session_open(f->sim, "root", "test"));
     for (Obj *vdi = obj_first(f->sim, "VDI"); vdi && !f->vdi; vdi = obj_next(vdi))
