@@ -124,7 +124,8 @@ static bool receive_all(Import *import, GError **error)
         if ((gsize) n < VHD_BLOCK_BYTES)
             break;
     }
-    return !import->vhd || MUTANT(sim_import_accepts_truncated) /* mutant: system:sim_data */ ||
+    return !import->vhd ||
+           MUTANT(sim_import_accepts_truncated) /* mutant: system:test_sim_data */ ||
            import_vhd_finish(import->vhd, error);
 }
 

@@ -191,7 +191,7 @@ static int sim_pread(void *handle, void *buffer, uint32_t n, uint64_t offset, ui
 }
 
 static struct nbdkit_plugin plugin = {
-    .name = "cadenza_sim",
+    .name = "cadenza-sim",
     .longname = "disks of cadenza-sim",
     .config = sim_config,
     .config_complete = sim_config_complete,

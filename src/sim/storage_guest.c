@@ -16,12 +16,14 @@ typedef struct {
 static bool write_cell(GuestWrite *write, guint64 cell, GError **error)
 {
     guint32 block = (guint32) (cell / VHD_BLOCK_CELLS);
-    if (!vhd_node_holds(write->disk->node, block) && storage_sr_is_thin(write->sr) &&
+    bool held = vhd_node_holds(write->disk->node, block);
+    if (!held && storage_sr_is_thin(write->sr) &&
         !storage_check_space(write->sr, VHD_BLOCK_BYTES + 512, error))
         return false;
     vhd_node_put(write->disk->node, cell, write->generation);
     cbt_log_mark(write->disk->cbt, cell);
-    storage_count(write->sim, write->disk);
+    if (!held)
+        storage_count(write->sim, write->disk);
     return true;
 }
 
@@ -49,7 +51,8 @@ static bool write_random(GuestWrite *write, guint64 n_cells, guint64 seed, GErro
     bool ok = total > 0;
     while (ok && n_cells) {
         guint64 at = ((guint64) g_rand_int(random) << 32 | g_rand_int(random)) % total;
-        guint64 run = MIN(1 + g_rand_int(random) % VHD_BLOCK_CELLS, n_cells);
+        guint64 run = 1 + g_rand_int(random) % VHD_BLOCK_CELLS;
+        run = MIN(run, n_cells);
         for (guint64 i = 0; ok && i < run; i++, n_cells--)
             ok = write_cell(write, (at + i) % total, error);
     }
