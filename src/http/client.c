@@ -7,17 +7,21 @@
 #include "http/pin.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum {
     CONNECT_TIMEOUT_MS = 20000,
     STALL_TIMEOUT_MS = 300000,
     RECEIVE_BYTES = 128 << 10,
     SEND_BYTES = 256 << 10,
+    CUT_WAIT_MS = 30000, /* for a server to take what was sent before a cut */
 };
 
 typedef struct {
     const HttpCall *call;
+    int socket;   /* the last one made, -1: none */
     char *server; /* "https://host:port", for messages */
     HttpPin pin;
     GError *error; /* of a callback */
@@ -72,6 +76,28 @@ static size_t on_header(char *data, size_t size, size_t n, void *user)
     return n;
 }
 
+static int on_socket(void *user, curl_socket_t fd, curlsocktype purpose)
+{
+    ((Transfer *) user)->socket = fd;
+    return CURL_SOCKOPT_OK;
+}
+
+/* Says that nothing more will come and lets the server take the rest: a close with an answer unread
+ * would be a reset, which throws away what is on its way. */
+static void half_close(const Transfer *t)
+{
+    int fd = t->socket;
+    char trash[4096];
+    gint64 end_us = g_get_monotonic_time() + CUT_WAIT_MS * 1000;
+    if (fd < 0 || shutdown(fd, SHUT_WR) != 0)
+        return;
+    while (!cancel_is_set(t->call->cancel) && g_get_monotonic_time() < end_us) {
+        struct pollfd waiting = { .fd = fd, .events = POLLIN };
+        if (poll(&waiting, 1, 500) > 0 && recv(fd, trash, sizeof trash, 0) <= 0)
+            return;
+    }
+}
+
 /* The source has no more. */
 static size_t source_ends(Transfer *t)
 {
@@ -79,12 +105,14 @@ static size_t source_ends(Transfer *t)
     t->source_done = true;
     if (announced < 0 || t->n_sent >= (guint64) announced)
         return 0;
-    if (t->call->cut_at_end)
+    if (t->call->cut_at_end) {
+        half_close(t);
         t->cut = true;
-    else
+    } else {
         err_set(&t->error, ERR_TRUNCATED,
                 "the data for %s ended after %" G_GUINT64_FORMAT " of %" G_GINT64_FORMAT " bytes",
                 t->server, t->n_sent, announced);
+    }
     return CURL_READFUNC_ABORT;
 }
 
@@ -219,6 +247,8 @@ static void set_callbacks(Transfer *t, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(easy, CURLOPT_XFERINFODATA, t);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, t);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->cause);
 }
 
@@ -231,6 +261,7 @@ static void set_wire(const HttpCall *call, CURL *easy)
     curl_easy_setopt(easy, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) connect_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) call->total_timeout_ms);
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, call->once ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long) RECEIVE_BYTES);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long) SEND_BYTES);
@@ -348,7 +379,7 @@ static int perform(Transfer *t, GError **error)
 
 int http_call(const HttpCall *call, GError **error)
 {
-    Transfer t = { .call = call };
+    Transfer t = { .call = call, .socket = -1 };
     if (call->trust == HTTP_TRUST_FINGERPRINT && (!call->fingerprint || !*call->fingerprint)) {
         err_set(error, ERR_INVALID, "no fingerprint was given to trust");
         return 0;

@@ -38,6 +38,9 @@ typedef struct {
      * (how XAPI takes imports of unknown length). The status is that of the early answer, else 200.
      */
     bool cut_at_end;
+    /* On a new connection: libcurl sends a request again, whatever its method, when a connection
+     * that it used before breaks without an answer. For what must not happen twice. */
+    bool once;
     HttpSink sink;
     HttpHeaderSeen header_seen;
     void *user;                                                      /* of the three callbacks */

@@ -10,7 +10,6 @@
 #include <string.h>
 
 enum {
-    MAX_PAGE_BYTES = 4096,         /* kept of the page of an error */
     SETTLE_EXPORT_MS = 30 * 1000,  /* for the task after the last byte */
     SETTLE_FAILED_MS = 5 * 1000,   /* for the task to say why */
     SETTLE_IMPORT_MS = 600 * 1000, /* the pool flushes what it was given */
@@ -40,7 +39,6 @@ typedef struct {
     char *location;
     char head[sizeof EMBEDDED - 1]; /* the first bytes, until they can be judged */
     size_t n_head;
-    GString *page; /* the body of an answer that is not the data */
     bool embedded, judged;
     bool ended;         /* the source has given its last byte */
     bool caller_failed; /* its sink or source said no */
@@ -52,8 +50,6 @@ static void transfer_clear(Transfer *transfer)
     g_free(transfer->task);
     g_free(transfer->host);
     g_free(transfer->location);
-    if (transfer->page)
-        g_string_free(transfer->page, TRUE);
 }
 
 static void see_header(const char *name, const char *value, void *user)
@@ -70,12 +66,6 @@ static void see_header(const char *name, const char *value, void *user)
 static bool is_good(const Transfer *transfer)
 {
     return transfer->status >= 200 && transfer->status < 300;
-}
-
-static void keep_page(Transfer *transfer, const char *data, size_t n)
-{
-    size_t room = MAX_PAGE_BYTES - MIN(transfer->page->len, MAX_PAGE_BYTES);
-    g_string_append_len(transfer->page, data, (gssize) MIN(n, room));
 }
 
 static bool pass_on(Transfer *transfer, const void *data, size_t n, GError **error)
@@ -100,27 +90,18 @@ static bool judge_head(Transfer *transfer, const char **data, size_t *n, GError 
     transfer->judged = true;
     transfer->embedded = memcmp(transfer->head, EMBEDDED, want) == 0 &&
                          !MUTANT(xapi_trusts_embedded_error); /* mutant: xapi_transfer */
-    if (!transfer->embedded)
-        return pass_on(transfer, transfer->head, want, error);
-    keep_page(transfer, transfer->head, want);
-    return true;
+    return transfer->embedded || pass_on(transfer, transfer->head, want, error);
 }
 
 static bool take_body(const void *bytes, size_t n, void *user, GError **error)
 {
     Transfer *transfer = user;
     const char *data = bytes;
-    if (!is_good(transfer) || !transfer->sink) {
-        keep_page(transfer, data, n);
-        return true;
-    }
+    if (!is_good(transfer) || !transfer->sink)
+        return true; /* the page of an error */
     if (!transfer->judged && !judge_head(transfer, &data, &n, error))
         return false;
-    if (transfer->embedded) {
-        keep_page(transfer, data, n);
-        return true;
-    }
-    return !transfer->judged || pass_on(transfer, data, n, error);
+    return !transfer->judged || transfer->embedded || pass_on(transfer, data, n, error);
 }
 
 static ssize_t give_body(void *data, size_t n, void *user, GError **error)
@@ -143,7 +124,7 @@ static char *transfer_url(Transfer *transfer, bool with_task, GError **error)
         transfer->host = g_steal_pointer(&host);
     g_autofree char *base = xapi_address_url(&transfer->xapi->address, transfer->host);
     g_autofree char *escaped = g_uri_escape_string(session, NULL, FALSE);
-    g_autofree char *task = g_uri_escape_string(transfer->task, NULL, FALSE);
+    g_autofree char *task = g_uri_escape_string(transfer->task ? transfer->task : "", NULL, FALSE);
     return g_strdup_printf("%s%s?session_id=%s%s%s&%s", base, transfer->path, escaped,
                            with_task ? "&task_id=" : "", with_task ? task : "", transfer->query);
 }
@@ -156,9 +137,6 @@ static int ask(Transfer *transfer, bool probe, GError **error)
         return 0;
     transfer->status = 0;
     g_clear_pointer(&transfer->location, g_free);
-    if (!transfer->page)
-        transfer->page = g_string_new(NULL);
-    g_string_truncate(transfer->page, 0);
     bool sends = transfer->source && !probe;
     HttpCall call = {
         .method = transfer->verb,
@@ -174,7 +152,8 @@ static int ask(Transfer *transfer, bool probe, GError **error)
         .user = transfer,
         .cancel = transfer->cancel,
     };
-    return xapi_http(transfer->xapi, &call, error);
+    transfer->status = xapi_http(transfer->xapi, &call, error);
+    return transfer->status;
 }
 
 /* The host that a 302 names; our own scheme and port stay. */
@@ -182,8 +161,7 @@ static bool follow(Transfer *transfer, GError **error)
 {
     XapiAddress address;
     if (!transfer->location) {
-        err_set(error, ERR_PROTOCOL, "%s: %s sent us on without saying where", transfer->what,
-                transfer->host);
+        err_set(error, ERR_PROTOCOL, "%s sent us on without saying where", transfer->host);
         return false;
     }
     if (!xapi_address_parse(transfer->location, &address, error))
@@ -203,18 +181,17 @@ static int ask_anywhere(Transfer *transfer, bool probe, GError **error)
         if (!follow(transfer, error))
             return 0;
     }
-    err_set(error, ERR_PROTOCOL, "%s: the hosts send us on in a circle", transfer->what);
+    err_set(error, ERR_PROTOCOL, "the hosts send us on in a circle");
     return 0;
 }
 
+/* Without the name of the transfer: its callers put that before. */
 static void set_page_error(Transfer *transfer, GError **error)
 {
     if (transfer->embedded)
-        err_set(error, ERR_PROTOCOL, "%s: %s sent an error in place of the data", transfer->what,
-                transfer->host);
+        err_set(error, ERR_PROTOCOL, "%s sent an error in place of the data", transfer->host);
     else
-        err_set(error, ERR_PROTOCOL, "%s: %s answered HTTP %d", transfer->what, transfer->host,
-                transfer->status);
+        err_set(error, ERR_PROTOCOL, "%s answered HTTP %d", transfer->host, transfer->status);
 }
 
 /* What the task says within the time: *error is replaced by the pool's reason when it has one. */
@@ -302,10 +279,10 @@ static bool run_import(Transfer *transfer, GError **error)
 {
     GError *failure = NULL;
     int status = ask_anywhere(transfer, true, error);
-    if (!status)
-        return false;
-    if (!is_good(transfer)) {
+    if (status && !is_good(transfer))
         set_page_error(transfer, error);
+    if (!status || !is_good(transfer)) {
+        g_prefix_error(error, "%s: ", transfer->what);
         return false;
     }
     if (!create_task(transfer, "Cadenza import", error))

@@ -144,6 +144,13 @@ int xapi_http(Xapi *xapi, HttpCall *call, GError **error)
     return 0;
 }
 
+/* May be asked twice. */
+static bool is_read(const char *method)
+{
+    const char *dot = strchr(method, '.');
+    return dot && g_str_has_prefix(dot, ".get_");
+}
+
 static char *make_request(const char *method, json_t *params)
 {
     json_t *request = json_pack("{s:s, s:s, s:O, s:i}", "jsonrpc", "2.0", "method", method,
@@ -171,6 +178,7 @@ bool xapi_request(Xapi *xapi, const char *host, const char *method, json_t *para
         .headers = headers,
         .body = body,
         .body_bytes = strlen(body),
+        .once = !is_read(method) && strcmp(method, "event.from") != 0,
         .sink = reply_sink,
         .header_seen = reply_header,
         .user = reply,
@@ -195,12 +203,6 @@ typedef struct {
     bool logged_in_again;
     unsigned n_redirects, n_busy, n_reads;
 } Recovery;
-
-static bool is_read(const char *method)
-{
-    const char *dot = strchr(method, '.');
-    return dot && g_str_has_prefix(dot, ".get_");
-}
 
 static bool follow_master(Xapi *xapi, const char *master, unsigned generation, GError **error)
 {
