@@ -118,7 +118,10 @@ void http_send_continue(HttpRequest *request);
 void *http_loop(void *server);
 void http_loop_wake(HttpServer *server);
 void http_loop_return(HttpConnection *connection);
-/* --- websocket.c, called by the loop --- */
+/* --- websocket.c, called by upgrade.c --- */
+WebSocket *ws_new(HttpRequest *request, const WebSocketOps *ops, const WebSocketLimits *limits,
+                  void *user);
+/* --- and by the loop --- */
 typedef enum { SOCKET_STAYS, SOCKET_ENDS, SOCKET_DROPS } SocketFate;
 /* Reads and writes what is possible; *events gets the epoll events to wait for. */
 SocketFate ws_pump(WebSocket *socket, uint32_t *events);

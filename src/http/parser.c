@@ -90,9 +90,12 @@ static int parse_target(HttpHead *head, char *target)
         char *rest = authority + strcspn(authority, "/?");
         if (rest == authority || *rest == '?')
             return 400;
-        target = *rest ? rest : strcpy(authority, "/");
+        if (*rest)
+            target = rest;
+        else
+            target = memcpy(authority, "/", 2); /* the host has at least one character */
     } else if (strcmp(target, "*") == 0 && strcmp(head->method, "OPTIONS") == 0) {
-        strcpy(target, "/");
+        *target = '/';
     }
     if (*target != '/')
         return 400;
