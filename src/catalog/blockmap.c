@@ -87,6 +87,14 @@ void block_map_drop(BlockMap *map, guint32 block)
     pthread_mutex_unlock(&map->lock);
 }
 
+void block_map_clear(BlockMap *map)
+{
+    pthread_mutex_lock(&map->lock);
+    g_array_set_size(map->rows, 0);
+    g_hash_table_remove_all(map->row_of);
+    pthread_mutex_unlock(&map->lock);
+}
+
 guint32 block_map_size(BlockMap *map)
 {
     pthread_mutex_lock(&map->lock);

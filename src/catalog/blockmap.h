@@ -17,8 +17,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(BlockMap, block_map_free)
 /* Replaces; thread-safe. */
 void block_map_set(BlockMap *map, guint32 block, const guint8 hash[BLOCK_HASH_BYTES]);
 bool block_map_get(BlockMap *map, guint32 block, guint8 hash[BLOCK_HASH_BYTES]);
-/* Forgets a block. */
+/* Forgets a block, or all. */
 void block_map_drop(BlockMap *map, guint32 block);
+void block_map_clear(BlockMap *map);
 guint32 block_map_size(BlockMap *map);
 /* Adds the rows of `newer` over those of `map`. */
 void block_map_add(BlockMap *map, BlockMap *newer);

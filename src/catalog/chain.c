@@ -17,7 +17,7 @@ typedef struct {
     char *folder;              /* of the states */
     GPtrArray *states;         /* merges noted there */
     GPtrArray *names;          /* of what was opened, newest first */
-    GPtrArray *wanted;         /* paths that were asked for, newest first */
+    GPtrArray *parts;          /* paths of all whose content is in it, newest first */
     GPtrArray *disks;          /* the same */
     GHashTable *seen;          /* paths */
     const MergeState *merging; /* the one whose ancestor is a member */
@@ -28,7 +28,7 @@ static void walk_clear(Walk *walk)
     g_free(walk->folder);
     g_clear_pointer(&walk->states, g_ptr_array_unref);
     g_clear_pointer(&walk->names, g_ptr_array_unref);
-    g_clear_pointer(&walk->wanted, g_ptr_array_unref);
+    g_clear_pointer(&walk->parts, g_ptr_array_unref);
     g_clear_pointer(&walk->disks, g_ptr_array_unref);
     g_clear_pointer(&walk->seen, g_hash_table_unref);
 }
@@ -99,6 +99,14 @@ static bool check_uid(const Walk *walk, const char *name, const Disk *disk, GErr
     return false;
 }
 
+/* The ancestor holds what all of its chain brought. */
+static void add_merged(Walk *walk, const char *ancestor)
+{
+    const GPtrArray *chain = state_of(walk, ancestor)->chain;
+    for (guint i = chain->len; i-- > 0;)
+        g_ptr_array_add(walk->parts, g_strjoin("/", walk->folder, chain->pdata[i], NULL));
+}
+
 /* Adds one member; its own name for the next step in *name. */
 static bool step(Walk *walk, const char *name, GError **error)
 {
@@ -119,7 +127,10 @@ static bool step(Walk *walk, const char *name, GError **error)
     if (opened == name && state_of(walk, name))
         walk->merging = state_of(walk, name);
     g_ptr_array_add(walk->names, g_strdup(opened));
-    g_ptr_array_add(walk->wanted, g_strjoin("/", walk->folder, name, NULL));
+    if (opened == name)
+        g_ptr_array_add(walk->parts, g_strjoin("/", walk->folder, name, NULL));
+    else
+        add_merged(walk, opened);
     g_ptr_array_add(walk->disks, disk);
     return true;
 }
@@ -208,12 +219,12 @@ Disk *chain_read(Catalog *catalog, const char *vm, const char *path, GPtrArray *
     }
     g_auto(Walk) walk = { .catalog = catalog,
                           .names = g_ptr_array_new_with_free_func(g_free),
-                          .wanted = g_ptr_array_new_with_free_func(g_free),
+                          .parts = g_ptr_array_new_with_free_func(g_free),
                           .disks = g_ptr_array_new_with_free_func(close_disk),
                           .seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
     Disk *disk = collect(&walk, whole, error) ? fold(&walk, error) : NULL;
     if (disk && members)
-        *members = g_ptr_array_ref(walk.wanted);
+        *members = g_ptr_array_ref(walk.parts);
     return disk;
 }
 

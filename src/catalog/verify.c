@@ -23,10 +23,16 @@ static BlockMap *map_of(Catalog *catalog, const char *vm, const char *path, GErr
     return NULL;
 }
 
-/* A member without a manifest makes unknown what older ones say of its blocks. */
+/* A member without a manifest makes unknown what older ones say of its blocks; of all blocks when
+ * it is gone (its content is in the ancestor that took its place). */
 static bool forget(Catalog *catalog, const char *path, BlockMap *known, GError **error)
 {
     g_auto(MemberPlace) place = { 0 };
+    RemoteStat st;
+    if (!remote_stat(catalog->remote, path, &st, NULL)) {
+        block_map_clear(known);
+        return true;
+    }
     g_autoptr(Disk) disk = member_locate(catalog, path, &place, error)
                                ? member_open(catalog, &place, true, error)
                                : NULL;

@@ -3,6 +3,7 @@
 #include "history.h"
 
 #include "base/error.h"
+#include "codec/hash.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -38,14 +39,14 @@ static void content(const History *history, guint32 block, guint8 *buffer)
 
 static char *sum_of(const History *history)
 {
-    g_autoptr(GChecksum) sum = g_checksum_new(G_CHECKSUM_SHA256);
+    g_autoptr(Hash) sum = hash_new(HASH_XXH3);
     g_autofree guint8 *buffer = g_malloc(DISK_BLOCK_BYTES);
     for (guint32 block = 0; block < history->n_blocks; block++) {
         content(history, block, buffer);
-        g_checksum_update(sum, buffer,
-                          block == history->n_blocks - 1 ? DISK_BLOCK_BYTES / 2 : DISK_BLOCK_BYTES);
+        hash_add(sum, buffer,
+                 block == history->n_blocks - 1 ? DISK_BLOCK_BYTES / 2 : DISK_BLOCK_BYTES);
     }
-    return g_strdup(g_checksum_get_string(sum));
+    return hash_end_hex(sum);
 }
 
 History *history_new(const char *options, guint32 n_blocks)
@@ -131,6 +132,20 @@ void history_add(History *history, const char *changed, bool full, guint32 n_blo
     json_decref(document);
 }
 
+static char *disk_sum(Disk *disk)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Hash) sum = hash_new(HASH_XXH3);
+    g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
+    for (guint64 at = 0; at < disk->info.size_bytes; at += DISK_BLOCK_BYTES) {
+        gsize n = MIN(DISK_BLOCK_BYTES, disk->info.size_bytes - at);
+        if (!disk_read(disk, at, buffer, n, &error))
+            fail_msg("%s", error->message);
+        hash_add(sum, buffer, n);
+    }
+    return hash_end_hex(sum);
+}
+
 static void check_point(History *history, unsigned point)
 {
     GError *error = NULL;
@@ -139,7 +154,7 @@ static void check_point(History *history, unsigned point)
     g_autoptr(Disk) disk = catalog_disk_open(catalog, HISTORY_VM, history->disks[point], &error);
     if (!disk)
         fail_msg("point %u: %s", point, error->message);
-    g_autofree char *sum = disk_sha256(disk);
+    g_autofree char *sum = disk_sum(disk);
     assert_string_equal(sum, history->sums[point]);
     if (!catalog_verify(catalog, HISTORY_VM, history->disks[point], &verified, &error))
         fail_msg("point %u: %s", point, error->message);
@@ -184,4 +199,36 @@ char *history_listing(History *history, const char *folder)
         return g_strdup("");
     g_ptr_array_add(names, NULL);
     return g_strjoinv(" ", (char **) names->pdata);
+}
+
+void history_metadata(History *history, unsigned point, gint64 *size_bytes, bool *differencing)
+{
+    json_t *document = catalog_point(history->repo->catalog, history->paths[point], NULL);
+    assert_non_null(document);
+    *size_bytes = json_integer_value(json_object_get(document, "size"));
+    *differencing = json_is_true(
+        json_object_get(json_object_get(document, "isVhdDifferencing"), "OpaqueRef:1"));
+    json_decref(document);
+}
+
+void history_clean(History *history, CatalogCleaned *cleaned)
+{
+    CatalogCleaned own;
+    g_autoptr(GError) error = NULL;
+    if (!catalog_clean(history->repo->catalog, HISTORY_VM, true, true, cleaned ? cleaned : &own,
+                       &error))
+        fail_msg("%s", error->message);
+    if (!cleaned)
+        json_decref(own.warnings);
+}
+
+void history_check_names(History *history)
+{
+    for (unsigned i = 0; i < history->n_points; i++) {
+        RemoteStat st;
+        g_autofree char *disk =
+            g_strjoin("/", "xo-vm-backups", HISTORY_VM, history->disks[i], NULL);
+        if (remote_stat(history->repo->remote, history->paths[i] + 1, &st, NULL))
+            assert_true(remote_stat(history->repo->remote, disk, &st, NULL));
+    }
 }

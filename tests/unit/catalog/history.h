@@ -17,7 +17,7 @@ typedef struct {
     unsigned n_points;
     char *paths[HISTORY_MAX_POINTS]; /* as catalog_commit gave */
     char *disks[HISTORY_MAX_POINTS]; /* relative to the VM's folder */
-    char *sums[HISTORY_MAX_POINTS];  /* SHA-256 of the whole disk */
+    char *sums[HISTORY_MAX_POINTS];  /* XXH3 of the whole disk */
     char *last_name;                 /* of the newest disk */
 } History;
 
@@ -32,3 +32,9 @@ void history_check(History *history, unsigned first, unsigned n);
 void history_delete(History *history, unsigned point);
 /* Names in the lineage's folder, joined by spaces. */
 char *history_listing(History *history, const char *folder);
+/* The size and "differencing" that the metadata of a point gives. */
+void history_metadata(History *history, unsigned point, gint64 *size_bytes, bool *differencing);
+/* Cleans with merge and remove; fails the test on an error. *cleaned may be NULL. */
+void history_clean(History *history, CatalogCleaned *cleaned);
+/* Every listed point has its disk under its own name: what XO would look for. */
+void history_check_names(History *history);

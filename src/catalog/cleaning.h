@@ -1,0 +1,53 @@
+/* What the parts of catalog_clean share. Private to the catalog. */
+#pragma once
+
+#include "catalog/lineage.h"
+#include "catalog/points.h"
+
+typedef struct {
+    Catalog *catalog;
+    const char *vm;
+    bool merge, remove;
+    Points *points;
+    CatalogCleaned *out;
+    GHashTable *touched;  /* "vdis/<job>/<vdi>/<name>" whose content is another than before */
+    GHashTable *journals; /* paths of merge journals to drop when the metadata is true again */
+    bool changed;         /* anything at all */
+} Cleaning;
+
+/* A warning of the task log: XO's form, {message, data: {path, …}}. */
+void cleaning_warn(Cleaning *cleaning, const char *path, const char *format, ...)
+    G_GNUC_PRINTF(3, 4);
+
+/* --- merge.c --- */
+
+/* Merges names[0] (the oldest) and those after it into one disk that has the last name. Durable and
+ * resumable at every step. `old`: the note of an interrupted merge of the same, or NULL. */
+bool merge_run(Cleaning *cleaning, const char *relative, GPtrArray *names, const MergeState *old,
+               GError **error);
+
+/* --- resume.c --- */
+
+/* Ends what was interrupted in a lineage. *frozen: something there is not understood, so nothing in
+ * it may be merged or deleted; it was warned about. */
+bool merges_resume(Cleaning *cleaning, const char *relative, bool *frozen, GError **error);
+/* Reads our own journals of merges: their results are touched. */
+bool journals_read(Cleaning *cleaning, GError **error);
+
+/* --- refresh.c --- */
+
+/* Writes size and isVhdDifferencing of the points that use touched disks, as the files are. */
+bool metadata_refresh(Cleaning *cleaning, GError **error);
+
+/* --- leftovers.c --- */
+
+/* Deletes what interrupted transfers and merges left, in a lineage and in the VM's folder. */
+bool leftovers_of_lineage(Cleaning *cleaning, Lineage *lineage, GError **error);
+bool leftovers_of_vm(Cleaning *cleaning, GError **error);
+/* Copies metadata that cannot be read to .cadenza/quarantine/: XO deletes it. */
+bool quarantine(Cleaning *cleaning, GError **error);
+/* Manifests of points and disks that are no more. `dates`: of the disks that are there. */
+bool manifests_clean(Cleaning *cleaning, GHashTable *dates, GError **error);
+/* Deletes a disk: its name first, then its data. */
+bool member_drop(Catalog *catalog, const char *folder, const char *name, const MemberPlace *place,
+                 GError **error);

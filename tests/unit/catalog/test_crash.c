@@ -1,0 +1,134 @@
+/* Killed at every point of a clean-up: each point that is listed reads as it was written, before
+ * anything is repaired and after; XO finds each disk under its name; and the next clean-up ends
+ * what was begun. */
+#include "history.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define MAX_VISITS 60u
+
+static const char *const points[] = {
+    "merge_journal",        "merge_noted",      "merge_flat_mark",        "merge_flat_footer",
+    "merge_directory_mark", "merge_marked",     "merge_directory_footer", "merge_blocks_done",
+    "merge_manifest",       "merge_renamed",    "member_drop_named",      "merge_children_dropped",
+    "merge_note_dropped",   "refresh_written",  "clean_dropped",          "clean_settled",
+    "remote_put_written",   "remote_put_named", "remote_chunk_written",   "catalog_delete_point",
+};
+
+static void copy_folder(const char *from, const char *to)
+{
+    g_autofree char *command = g_strdup_printf("rm -rf '%s' && cp -a '%s' '%s'", to, from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* A history with two merges, a disk that grows, and a tip to drop. */
+static History *template_new(const char *options)
+{
+    History *history = history_new(options, 3);
+    history_add(history, "01", true, 3);
+    history_add(history, "1", false, 3);
+    history_add(history, "24", false, 5);
+    history_add(history, "0", false, 5);
+    history_add(history, "34", false, 5);
+    history_add(history, "2", false, 5);
+    history_delete(history, 0);
+    history_delete(history, 1);
+    history_delete(history, 3);
+    history_delete(history, 5);
+    return history;
+}
+
+/* In a child that dies at the point's nth visit; whether it died. */
+static bool clean_dies(History *history, const char *point, unsigned nth)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        g_autofree char *order = g_strdup_printf("%s:%u", point, nth);
+        CatalogCleaned cleaned;
+        setenv("CADENZA_CRASH", order, 1);
+        bool ok = catalog_clean(history->repo->catalog, HISTORY_VM, true, true, &cleaned, NULL);
+        _exit(ok ? 0 : 1);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status));
+    assert_int_not_equal(WEXITSTATUS(status), 1);
+    return WEXITSTATUS(status) == 99;
+}
+
+static void check_end(History *history, const char *alias)
+{
+    g_autofree char *listing = history_listing(history, "");
+    g_autofree char *expected = g_strdup_printf("20261122T021859Z.%svhd 20261122T022059Z.%svhd%s",
+                                                alias, alias, *alias ? " data" : "");
+    g_autofree char *data = history_listing(history, "data");
+    g_auto(GStrv) folders = g_strsplit(data, " ", -1);
+    gint64 size;
+    bool differencing;
+    assert_string_equal(listing, expected);
+    if (*alias)
+        assert_int_equal(g_strv_length(folders), 2);
+    history_metadata(history, 2, &size, &differencing);
+    assert_false(differencing);
+    assert_int_equal(size, 2560 + 4 * (512 + DISK_BLOCK_BYTES));
+    history_metadata(history, 4, &size, &differencing);
+    assert_true(differencing);
+    g_autofree char *journals =
+        g_build_filename(history->repo->folder, ".cadenza/merges", HISTORY_VM, NULL);
+    g_autoptr(GDir) dir = g_dir_open(journals, 0, NULL);
+    assert_true(!dir || !g_dir_read_name(dir));
+}
+
+static unsigned crash_at(History *history, const char *point, const char *alias)
+{
+    g_autofree char *saved = g_strconcat(history->repo->folder, "-saved", NULL);
+    copy_folder(history->repo->folder, saved);
+    unsigned n_deaths = 0;
+    for (bool died = true; died; n_deaths += died) {
+        assert_true(n_deaths < MAX_VISITS);
+        died = clean_dies(history, point, n_deaths + 1);
+        history_check(history, 0, 2);
+        history_check_names(history);
+        history_clean(history, NULL);
+        history_check(history, 0, 2);
+        check_end(history, alias);
+        copy_folder(saved, history->repo->folder);
+    }
+    return n_deaths;
+}
+
+static void crash_everywhere(const char *options, const char *alias)
+{
+    History *history = template_new(options);
+    unsigned n_deaths = 0;
+    history_check(history, 0, 2);
+    for (unsigned i = 0; i < G_N_ELEMENTS(points); i++)
+        n_deaths += crash_at(history, points[i], alias);
+    assert_true(n_deaths > 40);
+    history_free(history);
+}
+
+static void test_flat(void **state)
+{
+    crash_everywhere(NULL, "");
+}
+
+static void test_directory(void **state)
+{
+    crash_everywhere("useVhdDirectory=true&compressionType=%22none%22", "alias.");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_flat),
+                                        cmocka_unit_test(test_directory) };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
