@@ -23,6 +23,7 @@ struct TaskLog {
     GHashTable *nodes; /* id → json_t, borrowed from the tree; only tasks that have not ended */
     json_t *root;
     unsigned n_tasks;
+    bool keeps_nothing;
     Task root_task;
     TaskEventSeen seen;
     void *user;
@@ -170,6 +171,11 @@ TaskLog *tasklog_new(const char *id, const char *name, json_t *data, gint64 star
     return log;
 }
 
+void tasklog_keep_nothing(TaskLog *log)
+{
+    log->keeps_nothing = true;
+}
+
 void tasklog_free(TaskLog *log)
 {
     if (!log)
@@ -203,7 +209,7 @@ static void emit(TaskLog *log, const char *id, const char *type, json_t *fields)
     json_object_set_new(fields, "type", json_string(type));
     json_object_set_new(fields, "timestamp", json_integer(now_ms()));
     pthread_mutex_lock(&log->lock);
-    if (apply(log, fields) && log->seen)
+    if ((log->keeps_nothing || apply(log, fields)) && log->seen)
         log->seen(fields, log->user);
     pthread_mutex_unlock(&log->lock);
     json_decref(fields);

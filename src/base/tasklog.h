@@ -28,6 +28,8 @@ typedef void (*TaskEventSeen)(json_t *event, void *user);
  * may be NULL; it gets no event for the root's begin. */
 TaskLog *tasklog_new(const char *id, const char *name, json_t *data, gint64 start_ms,
                      TaskEventSeen seen, void *user);
+/* Keeps no tree from now on, only tells `seen`: for a worker, whose server holds the tree. */
+void tasklog_keep_nothing(TaskLog *log);
 /* No Task of it may be used afterwards. */
 void tasklog_free(TaskLog *log);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(TaskLog, tasklog_free)

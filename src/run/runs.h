@@ -1,10 +1,10 @@
 /* Runs of jobs and restores: one run from start to report, each in a worker process of its own.
  *
  * The server side: it picks the VMs, gives the worker what it needs (secrets only over its socket),
- * folds what the worker tells into the log, keeps it in the store (namespaces "jobs" and "restore",
- * consolidated in XO's shape), grants leases of VMs, and says "run.begin", "run.task" and "run.end"
- * on the bus. A run is resumed, or closed as interrupted with the reason, when the server finds it
- * unfinished at start. Thread-safe. */
+ * folds what the worker tells into the log, keeps it in the store (namespace "jobs", consolidated
+ * in XO's shape), grants leases of VMs, and says "run.begin", "run.task" and "run.end" on the bus.
+ * A run is resumed, or closed as interrupted with the reason, when the server finds it unfinished
+ * at start. Thread-safe. */
 #pragma once
 
 #include "base/bus.h"
@@ -48,14 +48,15 @@ typedef struct {
 
 /* Closes what an earlier server left open. The config is copied, what it points at is not. */
 Runs *runs_new(const RunsConfig *config, GError **error);
-/* The server is ending: from now on runs_start is refused, and every runs_wait and runs_restore, also
- * those that wait now, returns with INTERRUPTED within RUNS_CANCEL_MS; what ran is resumed by the
- * next start. Returns when none of them is inside any more, so that runs_free may follow. */
+/* The server is ending: from now on runs_start is refused, and every runs_wait and runs_restore,
+ * also those that wait now, returns with INTERRUPTED within RUNS_CANCEL_MS; what ran is resumed by
+ * the next start. Returns when none of them is inside any more, so that runs_free may follow. */
 void runs_stop(Runs *runs);
 /* Stops when still running, then frees. */
 void runs_free(Runs *runs);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Runs, runs_free)
-/* Runs whose journal says they can go on are started again; call once the pools are connected. */
+/* Cleans up after dead runs, now and every five minutes, and starts those again that the server's
+ * end interrupted, for the VMs they had not finished (once). Call when the pools are connected. */
 void runs_resume(Runs *runs);
 
 /* Starts a run and returns its id (decimal ms) at once. Errors before there is a run: NOT_FOUND
@@ -66,6 +67,7 @@ char *runs_start(Runs *runs, const char *job_id, const char *schedule_id, json_t
 /* Blocks until the run has ended. True also when it failed for some VMs, as XO; false for an error
  * of the whole job: RUNNING, NO_MATCH (details: job, run, schedule id), STATE, CANCELLED. */
 bool runs_wait(Runs *runs, const char *run_id, GError **error);
+bool runs_is_going(Runs *runs, const char *run_id);
 /* Streams stop within 5 s; returns at once. NOT_FOUND when no such run is going on. */
 bool runs_cancel(Runs *runs, const char *run_id, GError **error);
 

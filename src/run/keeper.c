@@ -1,0 +1,254 @@
+/* What dead runs left. Each run has a record in the collection "runs" from its plan until its
+ * journal is gone. After a crash, of a worker or of the server, the keeper lets a worker end what
+ * the journal names, again and again until nothing is left; a run that the server's own stop
+ * interrupted is then started once more for the VMs that it had not finished. */
+#include "run/private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SWEEP_S = 300, SOON_S = 15, RECOVER_MS = 600000, EXIT_MS = 10000 };
+
+static const char *text(json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
+/* --- Records --- */
+
+bool keeper_put(Run *run, json_t *pools, bool interrupted, GError **error)
+{
+    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:O, s:b, s:O*}", "id", run->id, "kind",
+                               run->kind == RUN_RESTORE ? "restore" : "backup", "jobId",
+                               run->job_id, "scheduleId", run->schedule_id, "pools", pools,
+                               "interrupted", interrupted, "overrides", run->overrides);
+    bool ok = store_put(run->runs->config.store, "runs", run->id, record, error);
+    json_decref(record);
+    return ok;
+}
+
+void keeper_drop(Runs *runs, const char *run_id)
+{
+    g_autoptr(GError) error = NULL;
+    if (!store_drop(runs->config.store, "runs", run_id, NULL, &error))
+        log_warning("run", "record of run %s: %s", run_id, error->message);
+}
+
+void keeper_mark(Runs *runs, const char *run_id, bool interrupted)
+{
+    json_t *record = store_get(runs->config.store, "runs", run_id, NULL);
+    g_autofree char *journal = run_journal_path(runs, run_id);
+    if (record && !interrupted && access(journal, F_OK) != 0) {
+        keeper_drop(runs, run_id);
+    } else if (record) {
+        json_object_set_new(record, "interrupted", json_boolean(interrupted));
+        store_put(runs->config.store, "runs", run_id, record, NULL);
+    }
+    json_decref(record);
+}
+
+/* --- At start --- */
+
+static void close_log(Runs *runs, json_t *record)
+{
+    const char *id = text(record, "id");
+    json_t *log = store_log_get(runs->config.store, "jobs", id, NULL);
+    if (log && tasklog_close_interrupted(log, g_get_real_time() / 1000,
+                                         "the server ended unexpectedly during this run")) {
+        json_object_set_new(record, "interrupted", json_true());
+        store_put(runs->config.store, "runs", id, record, NULL);
+        store_log_set(runs->config.store, "jobs", id, log, NULL);
+        log_warning("run", "run %s of job %s was interrupted", id, text(record, "jobId"));
+    }
+    json_decref(log);
+}
+
+bool keeper_close_interrupted(Runs *runs, GError **error)
+{
+    json_t *records = store_list(runs->config.store, "runs", error), *record;
+    gsize i;
+    json_array_foreach (records, i, record)
+        close_log(runs, record);
+    bool ok = records != NULL;
+    json_decref(records);
+    return ok;
+}
+
+/* --- Recovering --- */
+
+static bool is_going(Runs *runs, const char *id)
+{
+    pthread_mutex_lock(&runs->lock);
+    Run *run = g_hash_table_lookup(runs->runs, id);
+    bool going = run && !run->ended;
+    pthread_mutex_unlock(&runs->lock);
+    return going;
+}
+
+static json_t *connections(Runs *runs, json_t *record)
+{
+    const RunsOps *ops = &runs->config.ops;
+    json_t *list = json_array(), *id;
+    gsize i;
+    json_array_foreach (json_object_get(record, "pools"), i, id) {
+        json_t *pool = ops->connection_of(json_string_value(id), ops->user, NULL);
+        if (pool)
+            json_array_append_new(list, pool);
+    }
+    return list;
+}
+
+/* Talks to the worker until it is done; the number of things still open, or -1. */
+static gint64 converse(Channel *channel, json_t *start, GError **error)
+{
+    gint64 left = -1;
+    if (!channel_send(channel, start, error))
+        return -1;
+    for (json_t *message; left < 0 && (message = channel_receive(channel, RECOVER_MS, error));) {
+        bool done = strcmp(text(message, "type"), "done") == 0;
+        json_t *problem = json_object_get(message, "error");
+        if (done && problem)
+            protocol_raise(problem, error);
+        else if (done)
+            left = json_integer_value(json_object_get(message, "left"));
+        json_decref(message);
+        if (done)
+            break;
+    }
+    return left;
+}
+
+static gint64 recover(Runs *runs, json_t *record, const char *journal, GError **error)
+{
+    pid_t pid;
+    int status;
+    g_autoptr(Channel) channel = NULL;
+    if (!process_start(runs->program, "worker", &pid, &channel, error))
+        return -1;
+    json_t *start = json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:[]}", "type", "start", "version",
+                              PROTOCOL_VERSION, "kind", "recover", "runId", text(record, "id"),
+                              "journal", journal, "pools", connections(runs, record), "remotes");
+    gint64 left = converse(channel, start, error);
+    channel_shut(channel);
+    if (!process_wait(pid, EXIT_MS, &status)) {
+        kill(-pid, SIGKILL);
+        process_wait(pid, EXIT_MS, &status);
+    }
+    return left;
+}
+
+/* --- Resuming --- */
+
+static bool is_success(json_t *log, const char *vm)
+{
+    gsize i;
+    json_t *task;
+    json_array_foreach (json_object_get(log, "tasks"), i, task)
+        if (strcmp(text(task, "status"), "success") == 0 &&
+            strcmp(text(json_object_get(task, "data"), "id"), vm) == 0)
+            return true;
+    return false;
+}
+
+/* The VMs that the run had chosen and not finished. */
+static json_t *unfinished(json_t *log)
+{
+    json_t *vms = json_array(), *info, *vm;
+    gsize i, j;
+    json_array_foreach (json_object_get(log, "infos"), i, info)
+        if (strcmp(text(info, "message"), "vms") == 0)
+            json_array_foreach (json_object_get(json_object_get(info, "data"), "vms"), j, vm)
+                if (json_is_string(vm) && !is_success(log, json_string_value(vm)))
+                    json_array_append(vms, vm);
+    return vms;
+}
+
+static void resume(Runs *runs, json_t *record)
+{
+    const char *id = text(record, "id");
+    json_t *log = store_log_get(runs->config.store, "jobs", id, NULL);
+    json_t *old = json_object_get(record, "overrides"), *vms = unfinished(log);
+    json_t *overrides = json_pack("{s:O, s:s, s:O*}", "vms", vms, "resumeOf", id, "settings",
+                                  json_object_get(old, "settings"));
+    g_autoptr(GError) error = NULL;
+    if (json_array_size(vms) > 0 && !json_object_get(old, "resumeOf")) {
+        g_autofree char *next =
+            runs_start(runs, text(record, "jobId"), text(record, "scheduleId"), overrides, &error);
+        if (next)
+            log_info("run", "run %s goes on as run %s with %zu VMs", id, next,
+                     json_array_size(vms));
+        else
+            log_warning("run", "run %s cannot go on: %s", id, error->message);
+    }
+    json_decref(overrides);
+    json_decref(vms);
+    json_decref(log);
+}
+
+/* --- The thread --- */
+
+/* True when it is to be tried again soon: the worker that is dying still holds its journal. */
+static bool sweep_one(Runs *runs, json_t *record)
+{
+    const char *id = text(record, "id");
+    g_autofree char *journal = run_journal_path(runs, id);
+    g_autoptr(GError) error = NULL;
+    bool interrupted = json_is_true(json_object_get(record, "interrupted"));
+    gint64 left = access(journal, F_OK) == 0 ? recover(runs, record, journal, &error) : 0;
+    if (error)
+        log_warning("run", "cleaning up after run %s: %s", id, error->message);
+    if (left > 0)
+        log_warning("run", "cleaning up after run %s: %" G_GINT64_FORMAT " things are still open",
+                    id, left);
+    if (left != 0)
+        return err_is(error, ERR_BUSY);
+    if (interrupted && strcmp(text(record, "kind"), "backup") == 0)
+        resume(runs, record);
+    keeper_drop(runs, id);
+    return false;
+}
+
+static bool is_stopping(Runs *runs)
+{
+    pthread_mutex_lock(&runs->lock);
+    bool stopping = runs->stopping;
+    pthread_mutex_unlock(&runs->lock);
+    return stopping;
+}
+
+static bool sweep(Runs *runs)
+{
+    bool soon = false;
+    json_t *records = store_list(runs->config.store, "runs", NULL), *record;
+    gsize i;
+    json_array_foreach (records, i, record)
+        if (!is_stopping(runs) && !is_going(runs, text(record, "id")))
+            soon |= sweep_one(runs, record);
+    json_decref(records);
+    return soon;
+}
+
+void *keeper_main(void *data)
+{
+    Runs *runs = data;
+    pthread_mutex_lock(&runs->lock);
+    while (!runs->stopping) {
+        runs->sweep_now = false;
+        pthread_mutex_unlock(&runs->lock);
+        bool soon = sweep(runs);
+        pthread_mutex_lock(&runs->lock);
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += soon ? SOON_S : SWEEP_S;
+        while (!runs->stopping && !runs->sweep_now &&
+               pthread_cond_timedwait(&runs->changed, &runs->lock, &until) == 0)
+            ;
+    }
+    pthread_mutex_unlock(&runs->lock);
+    return NULL;
+}

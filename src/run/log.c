@@ -1,0 +1,173 @@
+/* The log of a run: the tree of tasks under the run's own fields, in the store while it goes on. */
+#include "run/private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <string.h>
+
+#define NAMESPACE "jobs"
+
+static gint64 now_ms(void)
+{
+    return g_get_real_time() / 1000;
+}
+
+static const char *kind_name(const Run *run)
+{
+    return run->kind == RUN_RESTORE ? "restore" : "backup";
+}
+
+/* {mode, reportWhen} of a backup, {backupId, srId} of a restore. */
+static json_t *data_of(Run *run)
+{
+    if (run->kind == RUN_RESTORE)
+        return json_pack("{s:O*, s:O*}", "backupId", json_object_get(run->request, "backupId"),
+                         "srId", json_object_get(run->request, "sr"));
+    json_t *settings = job_settings(run->job, run->overrides, run->schedule_id, NULL, NULL);
+    json_t *data = json_pack("{s:O*, s:O*}", "mode", json_object_get(run->job, "mode"),
+                             "reportWhen", json_object_get(settings, "reportWhen"));
+    json_decref(settings);
+    return data;
+}
+
+static json_t *header_of(Run *run)
+{
+    if (run->kind == RUN_RESTORE)
+        return json_object();
+    return json_pack("{s:s, s:O*, s:s*}", "jobId", run->job_id, "jobName",
+                     json_object_get(run->job, "name"), "scheduleId",
+                     *run->schedule_id ? run->schedule_id : NULL);
+}
+
+bool run_log_begin(Run *run, GError **error)
+{
+    gint64 start_ms = now_ms();
+    run->header = header_of(run);
+    json_t *first = json_deep_copy(run->header);
+    json_object_set_new(first, "start", json_integer(start_ms));
+    json_object_set_new(first, "message", json_string(kind_name(run)));
+    json_object_set_new(first, "status", json_string("pending"));
+    run->id = store_log_add(run->runs->config.store, NAMESPACE, start_ms, first, error);
+    json_decref(first);
+    if (!run->id)
+        return false;
+    run->log = tasklog_new(run->id, kind_name(run), data_of(run), start_ms, NULL, NULL);
+    return true;
+}
+
+json_t *run_log_view(Run *run, bool running)
+{
+    json_t *view = tasklog_view(run->log, running);
+    json_object_update(view, run->header);
+    return view;
+}
+
+static void store_view(Run *run, json_t *view)
+{
+    g_autoptr(GError) error = NULL;
+    if (!store_log_set(run->runs->config.store, NAMESPACE, run->id, view, &error))
+        log_warning("run", "log of run %s: %s", run->id, error->message);
+}
+
+/* A long log takes long to store: at most a twentieth of the time goes into it. */
+void run_log_store(Run *run, bool running, bool now)
+{
+    gint64 start_us = g_get_monotonic_time();
+    gint64 pause_us = MAX((gint64) RUNS_LOG_MS * 1000, run->storing_us * 20);
+    if (!now && start_us - run->stored_us < pause_us)
+        return;
+    json_t *view = run_log_view(run, running);
+    store_view(run, view);
+    json_decref(view);
+    run->stored_us = g_get_monotonic_time();
+    run->storing_us = run->stored_us - start_us;
+}
+
+/* What XO's clients expect of the errors that concern the whole job. */
+static json_t *result_of(Run *run, const GError *error)
+{
+    json_t *result = tasklog_error(error);
+    if (err_is(error, ERR_NO_MATCH)) {
+        json_object_set_new(result, "code", json_integer(27));
+        json_object_set_new(result, "name", json_string("XoError"));
+        json_object_set_new(result, "data",
+                            json_pack("{s:s, s:s, s:s}", "jobId", run->job_id, "runJobId", run->id,
+                                      "scheduleId", run->schedule_id));
+    }
+    return result;
+}
+
+void run_log_end(Run *run, const GError *error, const char *interrupted)
+{
+    if (interrupted) {
+        json_t *view = run_log_view(run, false);
+        tasklog_close_interrupted(view, now_ms(), interrupted);
+        store_view(run, view);
+        json_decref(view);
+        return;
+    }
+    json_t *event = json_pack("{s:s, s:s, s:I, s:s, s:o*}", "id", run->id, "type", "end",
+                              "timestamp", (json_int_t) now_ms(), "status",
+                              error ? "failure" : "success", "result",
+                              error ? result_of(run, error) : json_incref(run->result));
+    tasklog_apply(run->log, event);
+    json_decref(event);
+    run_log_store(run, false, true);
+}
+
+/* --- Reading --- */
+
+static Run *find_going(Runs *runs, const char *id)
+{
+    pthread_mutex_lock(&runs->lock);
+    Run *run = g_hash_table_lookup(runs->runs, id);
+    run = run && !run->ended ? run_ref(run) : NULL;
+    pthread_mutex_unlock(&runs->lock);
+    return run;
+}
+
+/* A stored log, or the live one; the reference of `stored` is taken. Logs of before have no id. */
+static json_t *freshen(Runs *runs, const char *id, json_t *stored)
+{
+    Run *run = find_going(runs, id);
+    if (run) {
+        json_decref(stored);
+        stored = run_log_view(run, true);
+        run_unref(run);
+    }
+    json_object_set_new(stored, "id", json_string(id));
+    return stored;
+}
+
+json_t *runs_log(Runs *runs, const char *id, GError **error)
+{
+    json_t *stored = store_log_get(runs->config.store, NAMESPACE, id, NULL);
+    if (stored)
+        return freshen(runs, id, stored);
+    err_set(error, ERR_NOT_FOUND, "no such log %s", id);
+    return NULL;
+}
+
+json_t *runs_logs(Runs *runs, gint64 after_ms, gint64 before_ms, unsigned limit, GError **error)
+{
+    json_t *stored =
+        store_log_list(runs->config.store, NAMESPACE, after_ms, before_ms, limit, error);
+    json_t *logs = stored ? json_object() : NULL, *log;
+    const char *id;
+    json_object_foreach (stored, id, log)
+        json_object_set_new(logs, id, freshen(runs, id, json_incref(log)));
+    json_decref(stored);
+    return logs;
+}
+
+bool runs_delete_log(Runs *runs, const char *id, GError **error)
+{
+    Run *run = find_going(runs, id);
+    if (run) {
+        run_unref(run);
+        err_set(error, ERR_STATE, "run %s is going on: its log cannot be deleted", id);
+        return false;
+    }
+    return store_log_drop(runs->config.store, NAMESPACE, id, error);
+}

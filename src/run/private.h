@@ -1,0 +1,93 @@
+/* One run and the keeper of all, between the files of this room. */
+#pragma once
+
+#include "base/tasklog.h"
+#include "run/leases.h"
+#include "run/process.h"
+#include "run/runs.h"
+
+#include <pthread.h>
+
+typedef enum { RUN_BACKUP, RUN_RESTORE } RunKind;
+
+/* Counted. What is not marked is set before the run's thread starts and never changes. */
+struct Run {
+    gint n_refs;
+    Runs *runs;
+    RunKind kind;
+    char *id, *job_id, *schedule_id; /* the latter two "" for a restore */
+    json_t *job, *overrides;         /* of a backup; overrides may be NULL */
+    json_t *request;                 /* of a restore: {backupId, sr, settings?} */
+    json_t *header;                  /* what the log has besides the tasks */
+    TaskLog *log;
+    Channel *channel; /* set once, with runs->lock held, by the run's thread */
+    gint64 stored_us; /* the run's thread's: when the live log was stored, and how long it took */
+    gint64 storing_us;
+    /* with runs->lock held: */
+    bool cancelled, ended;
+    gint64 cancelled_us;
+    GError *error;  /* of the whole run */
+    json_t *result; /* of a restore */
+};
+
+struct Runs {
+    RunsConfig config;
+    char *folder, *program; /* copies; the folder of the journals */
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a run ended, a slot is free, the keeper has work, stopping */
+    GHashTable *runs;       /* id → Run; those going on and the last that ended */
+    GQueue *ended;          /* their ids, oldest first */
+    unsigned n_threads, n_running, n_waiting;
+    bool stopping, keeper_started, sweep_now;
+    pthread_t keeper;
+    Leases *leases;
+};
+
+enum { RUNS_REMEMBERED = 256 };
+
+Run *run_ref(Run *run);
+void run_unref(Run *run);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Run, run_unref)
+
+/* --- log.c --- */
+
+/* Begins the log in the store and gives the run its id. */
+bool run_log_begin(Run *run, GError **error);
+/* The log as it is shown. */
+json_t *run_log_view(Run *run, bool running);
+/* Stores it, at most every RUNS_LOG_MS unless `now`. */
+void run_log_store(Run *run, bool running, bool now);
+/* Ends the root: with success, with the error, or closed as interrupted for a reason. */
+void run_log_end(Run *run, const GError *error, const char *interrupted);
+
+/* --- plan.c --- */
+
+/* What the worker is told, with all secrets it needs; adds infos and failed tasks to the log. */
+json_t *plan_backup(Run *run, GError **error);
+json_t *plan_restore(Run *run, GError **error);
+char *run_journal_path(Runs *runs, const char *run_id);
+
+/* --- run.c --- */
+
+/* The thread of a run; takes a reference of it. */
+void *run_main(void *run);
+/* "success", "failure", "skipped", "interrupted" of a run that has ended; copy. */
+char *run_status(Run *run, const char *lost);
+/* Ends the log, tells everybody; the error is taken. */
+void run_finish(Run *run, GError *error, const char *lost);
+
+/* --- keeper.c: what dead runs left --- */
+
+/* Closes the logs that an earlier server left open. */
+bool keeper_close_interrupted(Runs *runs, GError **error);
+void *keeper_main(void *runs);
+/* The record of a run in the collection "runs", from its plan until its journal is gone. */
+bool keeper_put(Run *run, json_t *pools, bool interrupted, GError **error);
+void keeper_drop(Runs *runs, const char *run_id);
+/* Remembers whether it is to be resumed. */
+void keeper_mark(Runs *runs, const char *run_id, bool interrupted);
+
+/* --- failure.c --- */
+
+/* Runs the job's onFailureCommand, if any, when the run failed or was lost. */
+void run_failure_command(Run *run, const char *lost);

@@ -1,0 +1,252 @@
+/* The child that touches one remote: reads a call, does it, answers, until the socket closes. */
+#include "run/repository_worker.h"
+
+#include "base/error.h"
+#include "catalog/catalog.h"
+#include "codec/hash.h"
+#include "remote/remote.h"
+#include "run/protocol.h"
+
+#include <string.h>
+
+enum { LOCK_MS = 30000, DIGEST_BYTES = 2 << 20 };
+
+static const char *text(json_t *object, const char *name)
+{
+    const char *value = json_string_value(json_object_get(object, name));
+    return value ? value : "";
+}
+
+/* What a call works with; the catalog is opened for those that need it. */
+typedef struct {
+    json_t *request;
+    const char *remote_id;
+    Remote *remote;
+    Catalog *catalog;
+} Call;
+
+static json_t *call_space(Call *call, GError **error)
+{
+    RemoteSpace space;
+    if (!remote_space(call->remote, &space, error))
+        return NULL;
+    return json_pack("{s:I, s:I, s:I}", "size", (json_int_t) space.size_bytes, "used",
+                     (json_int_t) space.used_bytes, "available",
+                     (json_int_t) space.available_bytes);
+}
+
+/* --- Listing --- */
+
+static json_t *list_vm(Call *call, const char *vm, json_t *problems, GError **error)
+{
+    json_t *found = NULL, *point, *views = json_array();
+    json_t *points = catalog_points(call->catalog, vm, &found, error);
+    gsize i;
+    json_array_foreach (points, i, point)
+        json_array_append_new(views, catalog_view(point, call->remote_id));
+    json_array_extend(problems, found);
+    json_decref(found);
+    if (!points)
+        g_clear_pointer(&views, json_decref);
+    json_decref(points);
+    return views;
+}
+
+static json_t *call_list(Call *call, GError **error)
+{
+    g_autoptr(GPtrArray) vms = catalog_vms(call->catalog, error);
+    json_t *points = json_object(), *problems = json_array();
+    for (guint i = 0; vms && i < vms->len; i++) {
+        json_t *views = list_vm(call, vms->pdata[i], problems, error);
+        if (!views) {
+            json_decref(points);
+            json_decref(problems);
+            return NULL;
+        }
+        if (json_array_size(views) > 0)
+            json_object_set(points, vms->pdata[i], views);
+        json_decref(views);
+    }
+    json_t *result = vms ? json_pack("{s:O, s:O}", "points", points, "problems", problems) : NULL;
+    json_decref(points);
+    json_decref(problems);
+    return result;
+}
+
+static json_t *call_point(Call *call, GError **error)
+{
+    return catalog_point(call->catalog, text(call->request, "path"), error);
+}
+
+/* --- Deleting --- */
+
+/* The VM of "/xo-vm-backups/<vm>/<date>.json", or NULL. */
+static char *vm_of(const char *path, GError **error)
+{
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+    if (g_strv_length(parts) == 4 && !*parts[0] && strcmp(parts[1], "xo-vm-backups") == 0 &&
+        *parts[2] && strcmp(parts[2], "..") != 0)
+        return g_strdup(parts[2]);
+    err_set(error, ERR_INVALID,
+            "\"%.200s\" is not the path of a backup: /xo-vm-backups/<vm>/<date>.json", path);
+    return NULL;
+}
+
+static bool delete_of_vm(Call *call, const char *vm, const char *const *paths, GError **error)
+{
+    g_autoptr(RemoteLock) lock = catalog_lock(call->catalog, vm, LOCK_MS, error);
+    if (!lock || !catalog_delete(call->catalog, vm, paths, true, error))
+        return false;
+    CatalogCleaned cleaned = { 0 };
+    g_autoptr(GError) problem = NULL;
+    /* what cannot be cleaned now is cleaned by the next backup */
+    catalog_clean(call->catalog, vm, false, true, &cleaned, &problem);
+    json_decref(cleaned.warnings);
+    return true;
+}
+
+/* VM → its paths. */
+static GHashTable *group_by_vm(json_t *paths, GError **error)
+{
+    g_autoptr(GHashTable) groups =
+        g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_ptr_array_unref);
+    gsize i;
+    json_t *path;
+    json_array_foreach (paths, i, path) {
+        const char *name = json_is_string(path) ? json_string_value(path) : "";
+        char *vm = vm_of(name, error);
+        if (!vm)
+            return NULL;
+        GPtrArray *group = g_hash_table_lookup(groups, vm);
+        if (group)
+            g_free(vm);
+        else
+            g_hash_table_insert(groups, vm, group = g_ptr_array_new());
+        g_ptr_array_add(group, (char *) name);
+    }
+    return g_steal_pointer(&groups);
+}
+
+static json_t *call_delete(Call *call, GError **error)
+{
+    g_autoptr(GHashTable) groups = group_by_vm(json_object_get(call->request, "paths"), error);
+    GHashTableIter iter;
+    gpointer vm, group;
+    if (!groups)
+        return NULL;
+    g_hash_table_iter_init(&iter, groups);
+    while (g_hash_table_iter_next(&iter, &vm, &group)) {
+        g_ptr_array_add(group, NULL);
+        if (!delete_of_vm(call, vm, (const char *const *) ((GPtrArray *) group)->pdata, error))
+            return NULL;
+    }
+    return json_true();
+}
+
+/* --- Digests --- */
+
+static char *digest_disk(Disk *disk, GError **error)
+{
+    g_autoptr(Hash) hash = hash_new(HASH_SHA256);
+    g_autofree guint8 *buffer = g_malloc(DIGEST_BYTES);
+    for (guint64 at = 0; at < disk->info.size_bytes; at += DIGEST_BYTES) {
+        gsize n = (gsize) MIN(disk->info.size_bytes - at, (guint64) DIGEST_BYTES);
+        if (!disk_read(disk, at, buffer, n, error))
+            return NULL;
+        hash_add(hash, buffer, n);
+    }
+    return hash_end_hex(hash);
+}
+
+static bool add_digest(Call *call, const char *vm, const char *path, json_t *digests,
+                       GError **error)
+{
+    g_autoptr(Disk) disk = catalog_disk_open(call->catalog, vm, path, error);
+    g_autofree char *digest = disk ? digest_disk(disk, error) : NULL;
+    return digest && json_object_set_new(digests, path, json_string(digest)) == 0;
+}
+
+static json_t *call_digest(Call *call, GError **error)
+{
+    const char *path = text(call->request, "path"), *id;
+    g_autofree char *vm = vm_of(path, error);
+    json_t *point = vm ? catalog_point(call->catalog, path, error) : NULL, *vhd;
+    json_t *digests = point ? json_object() : NULL;
+    json_object_foreach (json_object_get(point, "vhds"), id, vhd)
+        if (digests && !add_digest(call, vm, json_is_string(vhd) ? json_string_value(vhd) : "",
+                                   digests, error))
+            g_clear_pointer(&digests, json_decref);
+    json_decref(point);
+    return digests;
+}
+
+/* --- The table --- */
+
+static const struct {
+    const char *name;
+    bool needs_catalog;
+    json_t *(*run)(Call *call, GError **error);
+} calls[] = {
+    { "list", true, call_list },     { "point", true, call_point },
+    { "delete", true, call_delete }, { "digest", true, call_digest },
+    { "space", false, call_space },
+};
+
+/* The test tells a failure as its result: it is what was asked. */
+static json_t *call_test(const char *url)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Remote) remote = remote_open(url, &error);
+    double read_rate = 0, write_rate = 0;
+    const char *step = "open";
+    if (remote && remote_test(remote, &read_rate, &write_rate, &step, &error))
+        return json_pack("{s:b, s:f, s:f}", "success", 1, "readRate", read_rate, "writeRate",
+                         write_rate);
+    return json_pack("{s:b, s:s, s:o}", "success", 0, "step", step ? step : "", "error",
+                     protocol_error(error));
+}
+
+static json_t *dispatch(Call *call, GError **error)
+{
+    const char *name = text(call->request, "call");
+    for (gsize i = 0; i < G_N_ELEMENTS(calls); i++) {
+        if (strcmp(name, calls[i].name) != 0)
+            continue;
+        g_autoptr(Catalog) catalog = calls[i].needs_catalog ? catalog_open(call->remote, error)
+                                                            : NULL;
+        call->catalog = catalog;
+        return catalog || !calls[i].needs_catalog ? calls[i].run(call, error) : NULL;
+    }
+    err_set(error, ERR_UNSUPPORTED, "repository worker: call \"%s\"", name);
+    return NULL;
+}
+
+static json_t *handle(json_t *request, GError **error)
+{
+    json_t *record = json_object_get(request, "remote");
+    if (json_integer_value(json_object_get(request, "version")) != PROTOCOL_VERSION) {
+        err_set(error, ERR_TOO_NEW,
+                "the server and its worker are of different versions: restart the server");
+        return NULL;
+    }
+    if (strcmp(text(request, "call"), "test") == 0)
+        return call_test(text(record, "url"));
+    g_autoptr(Remote) remote = remote_open(text(record, "url"), error);
+    Call call = { .request = request, .remote_id = text(record, "id"), .remote = remote };
+    return remote ? dispatch(&call, error) : NULL;
+}
+
+int repository_worker_main(int fd)
+{
+    g_autoptr(Channel) channel = channel_new(fd);
+    for (json_t *request; (request = channel_receive(channel, -1, NULL));) {
+        g_autoptr(GError) error = NULL;
+        json_t *result = handle(request, &error);
+        json_t *answer = result ? json_pack("{s:o}", "result", result)
+                                : json_pack("{s:o}", "error", protocol_error(error));
+        json_decref(request);
+        if (!channel_send(channel, answer, NULL))
+            break;
+    }
+    return 0;
+}

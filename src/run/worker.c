@@ -1,0 +1,143 @@
+/* The run worker: one process for one run. It is told everything at its start, works, tells every
+ * task as it goes, and ends; a hostile image or a defect costs this run only. */
+#include "run/worker_private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <string.h>
+
+enum { START_MS = 60000 };
+
+static void tell(json_t *event, void *worker)
+{
+    channel_send(((RunWorker *) worker)->channel,
+                 json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
+}
+
+/* --- The kinds of runs; each returns its result (may be NULL) --- */
+
+static json_t *do_backup(RunWorker *worker, GError **error)
+{
+    g_autoptr(GError) no_remote = NULL;
+    worker_open_pools(worker);
+    /* the failed tasks tell: such a run fails without an error of its own, as in XO */
+    if (worker_open_remotes(worker, &no_remote))
+        worker_backup(worker, error);
+    return NULL;
+}
+
+/* Which backup it is, for the log. */
+static void describe_point(RunWorker *worker, const char *path)
+{
+    Task *root = tasklog_root(worker->log);
+    json_t *point = catalog_point(worker->targets[0].catalog, path, NULL);
+    json_t *job = json_object_get(point, "jobId"), *time = json_object_get(point, "timestamp");
+    if (job)
+        task_property(root, "jobId", json_incref(job));
+    if (time)
+        task_property(root, "time", json_incref(time));
+    json_decref(point);
+}
+
+static json_t *do_restore(RunWorker *worker, GError **error)
+{
+    json_t *pools = json_object_get(worker->start, "pools");
+    const char *path = worker_text(worker->start, "path");
+    WorkContext context = { .run_id = worker_text(worker->start, "runId"),
+                            .journal = worker->journal,
+                            .cancel = worker->cancel };
+    WorkPool pool;
+    worker_open_pools(worker);
+    if (!worker_open_remotes(worker, error) ||
+        !worker_pool(worker, worker_text(json_array_get(pools, 0), "id"), &pool, error))
+        return NULL;
+    describe_point(worker, path);
+    return work_restore(
+        &context, &pool, &worker->targets[0], path, worker_text(worker->start, "sr"),
+        json_object_get(worker->start, "settings"), tasklog_root(worker->log), error);
+}
+
+static json_t *do_recover(RunWorker *worker, GError **error)
+{
+    worker_open_pools(worker);
+    return NULL;
+}
+
+static const struct {
+    const char *name;
+    json_t *(*run)(RunWorker *worker, GError **error);
+} kinds[] = { { "backup", do_backup }, { "restore", do_restore }, { "recover", do_recover } };
+
+static json_t *do_kind(RunWorker *worker, GError **error)
+{
+    const char *name = worker_text(worker->start, "kind");
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (strcmp(name, kinds[i].name) == 0)
+            return kinds[i].run(worker, error);
+    err_set(error, ERR_UNSUPPORTED, "worker: a run of kind \"%s\"", name);
+    return NULL;
+}
+
+/* --- The frame --- */
+
+static bool check_version(json_t *start, GError **error)
+{
+    if (json_integer_value(json_object_get(start, "version")) == PROTOCOL_VERSION)
+        return true;
+    err_set(error, ERR_TOO_NEW,
+            "the server and its worker are of different versions: restart the server");
+    return false;
+}
+
+static void finish(RunWorker *worker, json_t *result, unsigned n_left, const GError *error)
+{
+    json_t *done = json_pack("{s:s, s:o*, s:i, s:o*}", "type", "done", "result", result, "left",
+                             (int) n_left, "error", error ? protocol_error(error) : NULL);
+    pthread_mutex_lock(&worker->lock);
+    worker->finishing = true;
+    pthread_mutex_unlock(&worker->lock);
+    channel_send(worker->channel, done, NULL);
+}
+
+static void do_all(RunWorker *worker)
+{
+    g_autoptr(GError) error = NULL, unclean = NULL;
+    json_t *result = NULL;
+    unsigned n_left = 0;
+    if (check_version(worker->start, &error) && worker_open_journal(worker, &error))
+        result = do_kind(worker, &error);
+    if (worker->journal && worker->pools && !worker_close_journal(worker, &n_left, &unclean)) {
+        n_left = MAX(n_left, 1);
+        log_warning("run", "run %s: %s", worker_text(worker->start, "runId"), unclean->message);
+    }
+    finish(worker, result, n_left, error);
+    worker_close(worker);
+}
+
+int worker_main(int fd)
+{
+    g_autoptr(Channel) channel = channel_new(fd);
+    g_autoptr(Cancel) cancel = cancel_new();
+    g_autoptr(TaskLog) log = NULL;
+    RunWorker worker = { .channel = channel,
+                         .cancel = cancel,
+                         .lock = PTHREAD_MUTEX_INITIALIZER,
+                         .changed = PTHREAD_COND_INITIALIZER };
+    pthread_t listener;
+    worker.start = channel_receive(channel, START_MS, NULL);
+    if (!worker.start)
+        return 2;
+    worker.answers =
+        g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify) json_decref);
+    worker.log = log = tasklog_new(worker_text(worker.start, "runId"), "", NULL, 1, tell, &worker);
+    tasklog_keep_nothing(log);
+    if (pthread_create(&listener, NULL, worker_listen, &worker) != 0)
+        return 2;
+    do_all(&worker);
+    channel_shut(channel);
+    pthread_join(listener, NULL);
+    g_hash_table_destroy(worker.answers);
+    json_decref(worker.start);
+    return 0;
+}

@@ -1,0 +1,166 @@
+/* The VMs of a backup run: a line of them, and as many threads as the job allows that take from it.
+ * One that fails goes to the end of the line as often as the job says. */
+#include "run/worker_private.h"
+
+#include "base/error.h"
+#include "base/mutant.h"
+
+#include <string.h>
+
+enum { MAX_THREADS = 64, LOCK_WAIT_MS = 30 * 60 * 1000 };
+
+typedef struct {
+    const char *vm, *pool; /* of the start message */
+    unsigned n_tries;
+} Item;
+
+typedef struct {
+    RunWorker *worker;
+    WorkContext context;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    GQueue *line;
+    unsigned n_busy, n_retries;
+    bool wait;
+} Backup;
+
+static double number(json_t *object, const char *name)
+{
+    return json_number_value(json_object_get(object, name));
+}
+
+/* --- The line --- */
+
+/* The next VM; waits while one that is being done may still come back. NULL at the end. */
+static Item *next_item(Backup *backup)
+{
+    pthread_mutex_lock(&backup->lock);
+    while (!backup->line->head && backup->n_busy > 0)
+        pthread_cond_wait(&backup->changed, &backup->lock);
+    Item *item = cancel_is_set(backup->worker->cancel) ? NULL : g_queue_pop_head(backup->line);
+    backup->n_busy += item != NULL;
+    pthread_cond_broadcast(&backup->changed);
+    pthread_mutex_unlock(&backup->lock);
+    return item;
+}
+
+static void end_item(Backup *backup, Item *item, bool again)
+{
+    pthread_mutex_lock(&backup->lock);
+    backup->n_busy--;
+    if (again)
+        g_queue_push_tail(backup->line, item);
+    else
+        g_free(item);
+    pthread_cond_broadcast(&backup->changed);
+    pthread_mutex_unlock(&backup->lock);
+}
+
+/* --- One VM --- */
+
+static bool back_up(Backup *backup, Item *item, Task *task, GError **error)
+{
+    RunWorker *worker = backup->worker;
+    WorkPool pool;
+    if (!worker_pool(worker, item->pool, &pool, error) ||
+        !worker_take_lease(worker, item->vm, backup->wait, task, error))
+        return false;
+    bool ok = work_backup_vm(&backup->context, &pool, item->vm, task, NULL, error);
+    worker_give_lease(worker, item->vm);
+    return ok;
+}
+
+static bool may_retry(Backup *backup, Item *item, const GError *error)
+{
+    bool is_skip = err_is(error, ERR_UNHEALTHY_CHAIN) || err_is(error, ERR_NO_DISKS);
+    return item->n_tries <= backup->n_retries && !is_skip && !cancel_is_set(backup->worker->cancel);
+}
+
+static void do_item(Backup *backup, Item *item)
+{
+    g_autoptr(GError) error = NULL;
+    json_t *properties = json_pack("{s:s, s:s}", "type", "VM", "id", item->vm);
+    Task *task = task_begin(tasklog_root(backup->worker->log), "backup VM", properties);
+    item->n_tries++;
+    if (back_up(backup, item, task, &error)) {
+        task_end(task, NULL);
+        end_item(backup, item, false);
+        return;
+    }
+    bool again = may_retry(backup, item, error);
+    if (again)
+        task_warning(
+            task, TASKLOG_RETRY_WARNING,
+            json_pack("{s:i, s:s}", "attempt", (int) item->n_tries, "error", error->message));
+    task_fail(task, error);
+    end_item(backup, item, again);
+}
+
+static void *backup_main(void *data)
+{
+    Backup *backup = data;
+    for (Item *item; (item = next_item(backup));)
+        do_item(backup, item);
+    return NULL;
+}
+
+/* --- All of them --- */
+
+static GQueue *make_line(json_t *vms)
+{
+    GQueue *line = g_queue_new();
+    gsize i;
+    json_t *vm;
+    json_array_foreach (vms, i, vm) {
+        Item *item = g_new0(Item, 1);
+        item->vm = worker_text(vm, "id");
+        item->pool = worker_text(vm, "pool");
+        g_queue_push_tail(line, item);
+    }
+    return line;
+}
+
+static unsigned n_threads_of(json_t *settings, unsigned n_vms)
+{
+    double wanted = number(settings, "concurrency");
+    unsigned n = wanted >= 1 ? (unsigned) MIN(wanted, MAX_THREADS) : MAX_THREADS;
+    return MIN(n, n_vms);
+}
+
+static void run_threads(Backup *backup, unsigned n)
+{
+    pthread_t threads[MAX_THREADS];
+    unsigned n_started = 0;
+    while (n_started < n && pthread_create(&threads[n_started], NULL, backup_main, backup) == 0)
+        n_started++;
+    if (n_started == 0)
+        backup_main(backup);
+    for (unsigned i = 0; i < n_started; i++)
+        pthread_join(threads[i], NULL);
+}
+
+bool worker_backup(RunWorker *worker, GError **error)
+{
+    json_t *settings = json_object_get(worker->start, "settings");
+    bool wait = strcmp(worker_text(settings, "onBusyVm"), "fail") != 0;
+    Backup backup = {
+        .worker = worker,
+        .context = { .job = json_object_get(worker->start, "job"),
+                     .schedule_id = worker_text(worker->start, "scheduleId"),
+                     .run_id = worker_text(worker->start, "runId"),
+                     .settings = settings,
+                     .targets = worker->targets,
+                     .n_targets = worker->n_targets,
+                     .journal = worker->journal,
+                     .cancel = worker->cancel,
+                     .lock_wait_ms = wait ? LOCK_WAIT_MS : 0 },
+        .lock = PTHREAD_MUTEX_INITIALIZER,
+        .changed = PTHREAD_COND_INITIALIZER,
+        .line = make_line(json_object_get(worker->start, "vms")),
+        .n_retries = (unsigned) MIN(number(settings, "nRetriesVmBackupFailures"), 100),
+        .wait = wait,
+    };
+    run_threads(&backup, n_threads_of(settings, g_queue_get_length(backup.line)));
+    g_queue_free_full(backup.line, g_free);
+    return cancel_check(worker->cancel, "the run", error);
+}

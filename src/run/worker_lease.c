@@ -1,0 +1,133 @@
+/* What the worker hears from the server, and the leases it asks for. When the server goes, the run
+ * is cancelled, gets a minute to clean up, and the process ends. */
+#include "run/worker_private.h"
+
+#include "base/error.h"
+#include "base/log.h"
+
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ORPHAN_S = 60, LEASE_S = 3600 };
+
+/* The longest wait for a lease: RUNS_LEASE_MS of run/runs.h, which a worker does not include. */
+
+static void keep_answer(RunWorker *worker, json_t *message)
+{
+    gint64 id = json_integer_value(json_object_get(message, "id"));
+    pthread_mutex_lock(&worker->lock);
+    g_hash_table_replace(worker->answers, g_memdup2(&id, sizeof id), json_incref(message));
+    pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static void stop_all(RunWorker *worker)
+{
+    cancel_set(worker->cancel);
+    pthread_mutex_lock(&worker->lock);
+    pthread_cond_broadcast(&worker->changed);
+    pthread_mutex_unlock(&worker->lock);
+}
+
+static bool is_finishing(RunWorker *worker)
+{
+    pthread_mutex_lock(&worker->lock);
+    bool finishing = worker->finishing;
+    pthread_mutex_unlock(&worker->lock);
+    return finishing;
+}
+
+static void outlive_server(RunWorker *worker)
+{
+    log_warning("run", "run %s: the server has gone: stopping",
+                worker_text(worker->start, "runId"));
+    stop_all(worker);
+    for (unsigned i = 0; i < ORPHAN_S && !is_finishing(worker); i++)
+        sleep(1);
+    if (!is_finishing(worker))
+        _exit(3);
+}
+
+void *worker_listen(void *data)
+{
+    RunWorker *worker = data;
+    for (json_t *message; (message = channel_receive(worker->channel, -1, NULL));) {
+        if (strcmp(worker_text(message, "type"), "cancel") == 0)
+            stop_all(worker);
+        else
+            keep_answer(worker, message);
+        json_decref(message);
+    }
+    if (!is_finishing(worker))
+        outlive_server(worker);
+    return NULL;
+}
+
+/* --- Leases --- */
+
+static bool ask(RunWorker *worker, gint64 id, const char *vm, bool wait, GError **error)
+{
+    return channel_send(worker->channel,
+                        json_pack("{s:s, s:I, s:s, s:b}", "type", "ask", "id", (json_int_t) id,
+                                  "vm", vm, "wait", wait),
+                        error);
+}
+
+/* The next word on an ask, a new reference; NULL when cancelled or the deadline has passed. */
+static json_t *next_word(RunWorker *worker, gint64 id, const struct timespec *until)
+{
+    json_t *word = NULL;
+    int result = 0;
+    pthread_mutex_lock(&worker->lock);
+    while (!(word = g_hash_table_lookup(worker->answers, &id)) && result == 0 &&
+           !cancel_is_set(worker->cancel))
+        result = pthread_cond_timedwait(&worker->changed, &worker->lock, until);
+    word = json_incref(word);
+    g_hash_table_remove(worker->answers, &id);
+    pthread_mutex_unlock(&worker->lock);
+    return word;
+}
+
+static bool decide(RunWorker *worker, const char *vm, json_t *answer, GError **error)
+{
+    json_t *problem = json_object_get(answer, "error");
+    if (answer && !problem)
+        return true;
+    if (problem) {
+        protocol_raise(problem, error);
+        return false;
+    }
+    worker_give_lease(worker, vm);
+    if (cancel_check(worker->cancel, "waiting for a VM that another run backs up", error))
+        err_set(error, ERR_BUSY, "VM %s: another run still backs it up after %d minutes", vm,
+                LEASE_S / 60);
+    return false;
+}
+
+bool worker_take_lease(RunWorker *worker, const char *vm, bool wait, Task *task, GError **error)
+{
+    struct timespec until;
+    pthread_mutex_lock(&worker->lock);
+    gint64 id = ++worker->last_ask;
+    pthread_mutex_unlock(&worker->lock);
+    if (!ask(worker, id, vm, wait, error))
+        return false;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LEASE_S;
+    json_t *word = next_word(worker, id, &until);
+    while (word && strcmp(worker_text(word, "type"), "waiting") == 0) {
+        task_info(task, "waiting for another run that backs up this VM",
+                  json_pack("{s:s}", "runId", worker_text(word, "holder")));
+        json_decref(word);
+        word = next_word(worker, id, &until);
+    }
+    bool ok = decide(worker, vm, word, error);
+    json_decref(word);
+    return ok;
+}
+
+void worker_give_lease(RunWorker *worker, const char *vm)
+{
+    channel_send(worker->channel, json_pack("{s:s, s:s}", "type", "release", "vm", vm), NULL);
+}
