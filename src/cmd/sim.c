@@ -11,7 +11,7 @@
 #include <string.h>
 
 typedef struct {
-    int hosts, vms, disks, tls_port;
+    int hosts, vms, disks, tls_port, nbd_port;
     char *disk_size, *sr_size, *listen, *control, *data, *name, *username, *nbd;
     double allocated, change_rate, running, boot_delay_s, login_penalty_s, op_delay_s;
     gint64 seed;
@@ -67,6 +67,8 @@ static bool flags_parse(Flags *flags, int *argc, char ***argv, GError **error)
           "How long operations of machines take", "SECONDS" },
         { "nbd", 0, 0, G_OPTION_ARG_STRING, &flags->nbd,
           "How the first network serves disks by NBD", "insecure|secure|off" },
+        { "nbd-port", 0, 0, G_OPTION_ARG_INT, &flags->nbd_port,
+          "Port of NBD on each host's address, 0: any", "PORT" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &flags->version, "Print the version", NULL },
         { NULL },
     };
@@ -111,9 +113,10 @@ static bool flags_check(const Flags *flags, GError **error)
     bool nbd = flags->nbd == NULL || strcmp(flags->nbd, "insecure") == 0 ||
                strcmp(flags->nbd, "secure") == 0 || strcmp(flags->nbd, "off") == 0;
     if (flags->hosts >= 1 && flags->vms >= 0 && flags->disks >= 0 && flags->tls_port >= 0 &&
-        flags->tls_port <= 65535 && is_share(flags->allocated) && is_share(flags->change_rate) &&
-        is_share(flags->running) && is_delay(flags->boot_delay_s) &&
-        is_delay(flags->login_penalty_s) && is_delay(flags->op_delay_s) && nbd &&
+        flags->nbd_port >= 0 && flags->nbd_port <= 65535 && flags->tls_port <= 65535 &&
+        is_share(flags->allocated) && is_share(flags->change_rate) && is_share(flags->running) &&
+        is_delay(flags->boot_delay_s) && is_delay(flags->login_penalty_s) &&
+        is_delay(flags->op_delay_s) && nbd &&
         (flags->disk_size == NULL || parse_size(flags->disk_size) > 0) &&
         (flags->sr_size == NULL || parse_size(flags->sr_size) > 0))
         return true;
@@ -141,6 +144,7 @@ static void flags_apply(const Flags *flags, SimOptions *o)
     o->login_penalty_ms = (guint) (flags->login_penalty_s * 1000);
     o->op_delay_ms = (guint) (flags->op_delay_s * 1000);
     o->tls_port = (guint16) flags->tls_port;
+    o->nbd_port = (guint16) flags->nbd_port;
     o->allocated = flags->allocated;
     o->change_rate = flags->change_rate;
     o->seed = (guint64) flags->seed;

@@ -224,6 +224,17 @@ static json_t *sr_fill(Sim *sim, json_t *body, GError **error)
     return ok ? json_object() : NULL;
 }
 
+static json_t *cbt_break(Sim *sim, json_t *body, GError **error)
+{
+    sim_lock(sim);
+    g_autoptr(GPtrArray) disks = disks_of(sim, body, error);
+    bool ok = disks != NULL;
+    for (guint i = 0; ok && i < disks->len; i++)
+        ok = storage_cbt_break(sim, disks->pdata[i], error);
+    sim_unlock(sim);
+    return ok ? json_pack("{si}", "disks", (int) disks->len) : NULL;
+}
+
 static json_t *coalesce_delay(Sim *sim, json_t *body, GError **error)
 {
     json_t *seconds = json_object_get(body, "seconds");
@@ -249,6 +260,7 @@ static const Request requests[] = {
     { "POST", "/sim/hosts/find", host_find },
     { "POST", "/sim/srs/fill", sr_fill },
     { "POST", "/sim/coalesce", coalesce_delay },
+    { "POST", "/sim/cbt/break", cbt_break },
 };
 
 static void answer(HttpRequest *request, int status, json_t *value)

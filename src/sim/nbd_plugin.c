@@ -3,10 +3,10 @@
 #include "sim/nbd_wire.h"
 
 #include <errno.h>
+#include <glib.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -31,9 +31,9 @@ static int sim_config(const char *key, const char *value)
         nbdkit_error("unknown parameter %s", key);
         return -1;
     }
-    free(socket_path);
-    socket_path = strdup(value);
-    return socket_path ? 0 : -1;
+    g_free(socket_path);
+    socket_path = g_strdup(value);
+    return 0;
 }
 
 static int sim_config_complete(void)
@@ -46,7 +46,7 @@ static int sim_config_complete(void)
 
 static void sim_unload(void)
 {
-    free(socket_path);
+    g_free(socket_path);
 }
 
 static int dial(void)
@@ -56,7 +56,7 @@ static int dial(void)
         nbdkit_error("the path of the socket is too long");
         return -1;
     }
-    strcpy(address.sun_path, socket_path);
+    g_strlcpy(address.sun_path, socket_path, sizeof address.sun_path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *) &address, sizeof address) < 0) {
         nbdkit_error("connecting to the simulator: %s", strerror(errno));
@@ -147,15 +147,13 @@ static void *sim_open(int readonly)
         nbdkit_error("no such export");
         return NULL;
     }
-    Connection *connection = calloc(1, sizeof *connection);
-    if (!connection)
-        return NULL;
+    Connection *connection = g_new0(Connection, 1);
     connection->fd = dial();
     if (connection->fd >= 0 && ask_open(connection, name) == 0)
         return connection;
     if (connection->fd >= 0)
         close(connection->fd);
-    free(connection);
+    g_free(connection);
     return NULL;
 }
 
@@ -163,7 +161,7 @@ static void sim_close(void *handle)
 {
     Connection *connection = handle;
     close(connection->fd);
-    free(connection);
+    g_free(connection);
 }
 
 static int64_t sim_get_size(void *handle)
