@@ -17,6 +17,7 @@ static const char help[] =
     "  cadenza [OPTIONS] run JOB [SCHEDULE]      run a backup job (by id or name) and follow it\n"
     "  cadenza [OPTIONS] watch                   print changes of objects as they happen\n"
     "  cadenza [OPTIONS] list-methods [WORD]     the methods of the server, with their parameters\n"
+    "  cadenza [OPTIONS] help METHOD             one method with its parameters\n"
     "  cadenza [OPTIONS] login URL USER          sign in and remember the server\n"
     "  cadenza repo …                            look into a repository, without a server\n"
     "\n"
@@ -141,6 +142,23 @@ static int list_methods(const CliOptions *options, char **words)
     return status;
 }
 
+/* cadenza help METHOD */
+static int help_method(const CliOptions *options, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CliClient) client = cli_open(options, &error);
+    if (!client)
+        return cli_print_error(options, error);
+    json_t *refusal = NULL;
+    json_t *signature = cli_call(client, "system.methodSignature",
+                                 json_pack("{s:s*}", "method", words[0]), &refusal, &error);
+    int status = finish(options, words[0], signature, refusal, error);
+    if (status == CLI_OK)
+        print_method(words[0], json_array_get(signature, 0));
+    json_decref(signature);
+    return status;
+}
+
 static void print_news(json_t *message, void *user)
 {
     const CliOptions *options = user;
@@ -175,10 +193,8 @@ static const struct {
     const char *name;
     int (*run)(const CliOptions *options, char **words);
 } verbs[] = {
-    { "objects", objects },
-    { "run", cli_run },
-    { "watch", watch },
-    { "list-methods", list_methods },
+    { "objects", objects },           { "run", cli_run },      { "watch", watch },
+    { "list-methods", list_methods }, { "help", help_method },
 };
 
 static void free_options(CliOptions *options)
@@ -266,7 +282,7 @@ int main(int argc, char **argv)
         printf("cadenza %s\n", CADENZA_VERSION);
         return CLI_OK;
     }
-    if (asks(argc, argv, "--help") || asks(argc, argv, "help")) {
+    if (asks(argc, argv, "--help") || (argc == 2 && asks(argc, argv, "help"))) {
         fputs(help, stdout);
         return CLI_OK;
     }
