@@ -10,6 +10,7 @@
 enum {
     STACK_BYTES = 1 << 20, /* only what is touched is resident */
     IDLE_S = 10,           /* then a free thread exits */
+    MAX_FREE = 16,         /* more free ones than this exit at once, after a burst */
 };
 
 typedef struct {
@@ -65,7 +66,7 @@ static Job *next_job(HttpThreads *threads)
     struct timespec end = after_ms(IDLE_S * 1000);
     Job *job;
     while (!(job = g_queue_pop_head(&threads->jobs))) {
-        if (threads->ending)
+        if (threads->ending || threads->n_free >= MAX_FREE)
             return NULL;
         threads->n_free++;
         int status = pthread_cond_timedwait(&threads->work, &threads->lock, &end);

@@ -8,6 +8,7 @@
 
 #include <arpa/inet.h>
 #include <glib/gstdio.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,7 +23,8 @@ typedef struct {
     guint16 ports[2]; /* plain, TLS */
     char *folder;
     WebSocketLimits limits;
-    WebSocket *kept; /* the socket that was accepted last */
+    pthread_mutex_t lock;
+    WebSocket *kept; /* the socket that was accepted last; under lock */
     _Atomic int n_closed, n_slow;
     GBytes *big;
     size_t peak_bytes; /* queued for a client that does not read */
@@ -74,13 +76,16 @@ static void handler(HttpRequest *request, void *user)
         return;
     if (strcmp(http_path(request), "/greet") == 0)
         ws_send_string(socket, "welcome");
+    pthread_mutex_lock(&f->lock);
     ws_unref(f->kept);
     f->kept = ws_ref(socket);
+    pthread_mutex_unlock(&f->lock);
 }
 
 static int set_up(void **state)
 {
     Fixture *f = g_new0(Fixture, 1);
+    pthread_mutex_init(&f->lock, NULL);
     f->folder = g_dir_make_tmp("http-XXXXXX", NULL);
     g_autofree char *cert = g_build_filename(f->folder, "cert.pem", NULL);
     g_autofree char *key = g_build_filename(f->folder, "key.pem", NULL);
