@@ -1,3 +1,5 @@
+/* A guest as the pool sees it: its domain, its devices, and the agent inside that reports after a
+ * while, each change in the order in which a real host makes it. */
 #include "sim/guest.h"
 
 #include "base/mutant.h"

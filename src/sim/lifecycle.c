@@ -1,3 +1,5 @@
+/* The rules of vm_rules.def applied: blocked, power state, other operations, kind of VM, agent; the
+ * first that fails is the answer. */
 #include "sim/lifecycle.h"
 
 #include "base/mutant.h"

@@ -175,8 +175,7 @@ static bool map_add(const Target *t, GError **error)
     if (self == NULL)
         return false;
     const char *field = t->cls->fields[t->field].name, *key = call_str(t->call, 1);
-    if (obj_map_get(self, field, key) != NULL &&
-        !MUTANT(sim_map_overwrite)) { /* mutant: sim_api */
+    if (obj_map_get(self, field, key) != NULL && !MUTANT(sim_map_overwrite)) { /* mutant: sim_api */
         sim_error(error, "MAP_DUPLICATE_KEY", t->cls->name, field, obj_ref(self), key, NULL);
         return false;
     }

@@ -1,3 +1,5 @@
+/* A simulated pool put together: its parts are made in the order in which they need one another,
+ * and ended in reverse. */
 #include "sim/inner.h"
 
 #include <string.h>

@@ -43,7 +43,8 @@ static GPtrArray *disks_list(const Obj *vm, json_t *ignored)
     for (guint i = 0; i < obj_set_size(vm, "VBDs"); i++) {
         const Obj *vbd = obj_follow_nth(vm, "VBDs", i);
         const char *vdi = obj_str(vbd, "VDI");
-        if (list_has(ignored, vdi) && !MUTANT(sim_ignore_vdis)) /* mutant: system:test_sim.Snapshots */
+        if (list_has(ignored, vdi) &&
+            !MUTANT(sim_ignore_vdis)) /* mutant: system:test_sim.Snapshots */
             continue;
         Disk *disk = g_new0(Disk, 1);
         disk->vbd = g_strdup(obj_ref(vbd));

@@ -1,3 +1,4 @@
+/* Arrays of interned strings, copied when written while shared. */
 #include "sim/vec.h"
 
 #include <string.h>

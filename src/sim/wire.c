@@ -1,3 +1,5 @@
+/* One writer for JSON and for XML-RPC: a stack of open containers, and two spellings of each value.
+ */
 #include "sim/wire.h"
 
 #include "sim/model.h"
