@@ -346,13 +346,17 @@ static void file_close(Place *place)
 
 static Place *file_open(const RemoteUrl *url, GError **error)
 {
-    if (g_mkdir_with_parents(url->path, 0755) != 0 || access(url->path, R_OK | W_OK | X_OK) != 0) {
-        err_set_errno(error, errno, "the folder must be readable and writable");
+    const char *need = url->read_only ? "the folder must be readable"
+                                      : "the folder must be readable and writable";
+    int access_mode = R_OK | X_OK | (url->read_only ? 0 : W_OK);
+    struct stat st;
+    if ((!url->read_only && g_mkdir_with_parents(url->path, 0755) != 0) ||
+        access(url->path, access_mode) != 0 || stat(url->path, &st) != 0) {
+        err_set_errno(error, errno, "%s", need);
         return NULL;
     }
-    struct stat st;
-    if (stat(url->path, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        err_set_errno(error, ENOTDIR, "the folder must be readable and writable");
+    if (!S_ISDIR(st.st_mode)) {
+        err_set_errno(error, ENOTDIR, "%s", need);
         return NULL;
     }
     FilePlace *place = g_new0(FilePlace, 1);

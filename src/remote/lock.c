@@ -70,7 +70,8 @@ static gint64 age_ms(const RemoteStat *seen)
 
 static bool is_stale(const RemoteStat *seen)
 {
-    gint64 limit = MUTANT(remote_lock_steals) ? -1 : (gint64) STALE_AFTER_MS; /* mutant: remote_lock */
+    gint64 limit = MUTANT(remote_lock_steals) ? -1
+                                              : (gint64) STALE_AFTER_MS; /* mutant: remote_lock */
     return age_ms(seen) > limit;
 }
 

@@ -110,10 +110,9 @@ static bool refuse_sealed(Remote *remote, GError **error)
     return plain;
 }
 
-Remote *remote_open(const char *url, GError **error)
+static Remote *open_parsed(const RemoteUrl *parsed, GError **error)
 {
-    g_autoptr(RemoteUrl) parsed = remote_url_parse(url, error);
-    if (!parsed || !url_check(parsed, error))
+    if (!url_check(parsed, error))
         return NULL;
     g_autofree char *name = g_strdup_printf("%s:%s", parsed->scheme, parsed->path);
     Place *place = place_find(parsed->scheme)->open(parsed, error);
@@ -123,6 +122,23 @@ Remote *remote_open(const char *url, GError **error)
     }
     g_autoptr(Remote) remote = remote_new(place, name, parsed->options);
     return refuse_sealed(remote, error) ? g_steal_pointer(&remote) : NULL;
+}
+
+Remote *remote_open(const char *url, GError **error)
+{
+    g_autoptr(RemoteUrl) parsed = remote_url_parse(url, error);
+    return parsed ? open_parsed(parsed, error) : NULL;
+}
+
+Remote *remote_open_folder(const char *folder, GError **error)
+{
+    g_autofree char *absolute = g_canonicalize_filename(folder, NULL);
+    RemoteUrl url = {
+        .scheme = "file", .path = absolute, .read_only = true, .options = json_object()
+    };
+    Remote *remote = open_parsed(&url, error);
+    json_decref(url.options);
+    return remote;
 }
 
 void remote_close(Remote *remote)

@@ -17,6 +17,8 @@ typedef struct Remote Remote;
 
 /* Opens the place; the folder is made when missing, and must be readable and writable. */
 Remote *remote_open(const char *url, GError **error);
+/* A folder that is there, only to be read: it need not be writable, and nothing is made. */
+Remote *remote_open_folder(const char *folder, GError **error);
 void remote_close(Remote *remote);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Remote, remote_close)
 

@@ -11,6 +11,7 @@ typedef struct {
     char *username, *password; /* decoded; NULL where there are none */
     char *path;                /* file: "/abs/path"; else host and path as written */
     char *region;              /* NULL: none */
+    bool read_only;            /* not of the text: how the place is opened */
     json_t *options;           /* object, in the order written */
 } RemoteUrl;
 
