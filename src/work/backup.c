@@ -93,14 +93,17 @@ bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char
     run.vm_uuid = g_strdup(vm_uuid);
     run.cancel = cancel_new_under(context->cancel, cancel);
     run_init(&run);
+    GError *why = NULL;
     bool ok = false;
     if (run.n_targets > PIPE_MAX_WRITERS)
-        err_set(error, ERR_LIMIT, "%u repositories in one job (at most %d)", run.n_targets,
+        err_set(&why, ERR_LIMIT, "%u repositories in one job (at most %d)", run.n_targets,
                 PIPE_MAX_WRITERS);
     else
-        ok = backup(&run, error);
+        ok = backup(&run, &why);
+    targets_end(&run, why); /* before the pool is cleaned, which may take long */
     leave_pool(&run, ok);
-    targets_end(&run);
     run_clear(&run);
+    if (why)
+        g_propagate_error(error, why);
     return ok;
 }

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { MAX_UNCOALESCED = 1, MAX_CHAIN = 256 };
+enum { MAX_UNCOALESCED = 1, MAX_CHAIN = 256, CHECK_TRIES = 20, CHECK_WAIT_MS = 500 };
 
 static const char *parent_uuid(json_t *vdi)
 {
@@ -39,7 +39,7 @@ static json_t *vdi_by_uuid(Xapi *xapi, const char *uuid)
 static GPtrArray *suspects(VmRun *run, const VmDisk *disk)
 {
     GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
-    json_t *child = json_incref(disk->record);
+    json_t *child = get_record(run->xapi, "VDI", disk->ref, NULL);
     for (unsigned depth = 0; depth < MAX_CHAIN && parent_uuid(child); depth++) {
         json_t *parent = vdi_by_uuid(run->xapi, parent_uuid(child));
         if (!parent)
@@ -76,16 +76,33 @@ static bool check_chain(VmRun *run, const VmDisk *disk, Census *census, GError *
     return false;
 }
 
-bool vm_check_chains(VmRun *run, GError **error)
+static bool check_all(VmRun *run, GError **error)
 {
     Census census = { NULL };
     bool ok = true;
-    if (setting_bool(run->settings, "bypassVdiChainsCheck"))
-        return true;
     for (guint i = 0; ok && i < run->disks->len; i++)
         ok = check_chain(run, run->disks->pdata[i], &census, error);
     g_clear_pointer(&census.n_children, g_hash_table_unref);
     return ok;
+}
+
+/* The pool may be about to coalesce what an earlier run left: a short wait spares a skipped VM. */
+bool vm_check_chains(VmRun *run, GError **error)
+{
+    if (setting_bool(run->settings, "bypassVdiChainsCheck"))
+        return true;
+    for (unsigned tried = 1;; tried++) {
+        GError *why = NULL;
+        if (check_all(run, &why))
+            return true;
+        if (tried == CHECK_TRIES || !err_is(why, ERR_UNHEALTHY_CHAIN) ||
+            cancel_is_set(run->cancel)) {
+            g_propagate_error(error, why);
+            return false;
+        }
+        g_clear_error(&why);
+        g_usleep(CHECK_WAIT_MS * 1000);
+    }
 }
 
 guint64 chain_bytes(Xapi *xapi, json_t *vdi)

@@ -164,7 +164,8 @@ unsigned targets_left(const VmRun *run);
 bool targets_error(const VmRun *run, GError **error);
 /* Retention and clean-up at each, then the end of its export. */
 void targets_retain(VmRun *run);
-void targets_end(VmRun *run);
+/* Tasks still open fail with `why`; unlocks. */
+void targets_end(VmRun *run, const GError *why);
 
 /* --- transfer.c --- */
 

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { DESTROY_TRIES = 10, DESTROY_WAIT_MS = 2000 };
+enum { DESTROY_TRIES = 40, DESTROY_WAIT_MS = 500 };
 
 /* --- The mark --- */
 

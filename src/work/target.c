@@ -145,12 +145,10 @@ void targets_retain(VmRun *run)
     }
 }
 
-void targets_end(VmRun *run)
+void targets_end(VmRun *run, const GError *why)
 {
     for (unsigned i = 0; i < run->n_targets; i++) {
         TargetRun *target = &run->targets[i];
-        g_autoptr(GError) why = NULL;
-        err_set(&why, ERR_CANCELLED, "the backup did not get so far");
         if (target->transfer)
             task_fail(target->transfer, why);
         if (target->export)
