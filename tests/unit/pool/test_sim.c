@@ -1,0 +1,329 @@
+/* The pool client against the simulator, over real sockets: every object is shown, operations are
+ * seen, tasks end, disks travel there and back. */
+#include "base/error.h"
+#include "pool/pool.h"
+#include "sim/sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+enum { N_HOSTS = 2, N_VMS = 12, DISK_BYTES = 16 << 20, BARRIER_MS = 20000 };
+
+typedef struct {
+    Sim *sim;
+    Pool *pool;
+    char *data_dir;
+} Test;
+
+static char *sim_url(Sim *sim)
+{
+    g_autofree char *text = sim_addresses(sim);
+    json_t *addresses = json_loads(text, 0, NULL);
+    char *url = g_strdup(json_string_value(json_object_get(addresses, "plain_url")));
+    json_decref(addresses);
+    return url;
+}
+
+static int set_up(void **state)
+{
+    Test *test = g_new0(Test, 1);
+    g_autoptr(GError) error = NULL;
+    SimOptions options;
+    sim_options_init(&options);
+    test->data_dir = g_dir_make_tmp("cadenza-pool-XXXXXX", NULL);
+    options.data_dir = test->data_dir;
+    options.listen = "127.0.20.1:0";
+    options.n_hosts = N_HOSTS;
+    options.n_vms = N_VMS;
+    options.n_running = N_VMS / 2;
+    options.disk_bytes = DISK_BYTES;
+    options.boot_delay_ms = 100;
+    test->sim = sim_new(&options, &error);
+    if (!test->sim || !sim_start(test->sim, &error))
+        fail_msg("%s", error->message);
+    g_autofree char *url = sim_url(test->sim);
+    XapiConfig config = { .host = url, .username = options.username, .password = options.password };
+    test->pool = pool_new(&config, NULL);
+    if (!pool_connect(test->pool, false, &error))
+        fail_msg("%s", error->message);
+    *state = test;
+    return 0;
+}
+
+static void remove_tree(const char *path)
+{
+    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
+    const char *name;
+    while (dir && (name = g_dir_read_name(dir))) {
+        g_autofree char *child = g_build_filename(path, name, NULL);
+        remove_tree(child);
+    }
+    remove(path);
+}
+
+static int tear_down(void **state)
+{
+    Test *test = *state;
+    pool_free(test->pool);
+    sim_free(test->sim);
+    remove_tree(test->data_dir);
+    g_free(test->data_dir);
+    g_free(test);
+    return 0;
+}
+
+static void count(const char *id, const char *type, GBytes *text, void *user)
+{
+    json_error_t error;
+    json_t *object = json_loads(g_bytes_get_data(text, NULL), 0, &error);
+    assert_non_null(object);
+    assert_string_equal(json_string_value(json_object_get(object, "id")), id);
+    json_decref(object);
+    ++*(unsigned *) user;
+}
+
+static unsigned count_type(Test *test, const char *type)
+{
+    unsigned n = 0;
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    inventory_each(now, type, count, &n);
+    return n;
+}
+
+static guint sim_count(Test *test, const char *cls)
+{
+    sim_lock(test->sim);
+    guint n = obj_count(test->sim, cls);
+    sim_unlock(test->sim);
+    return n;
+}
+
+static void test_every_object_is_shown(void **state)
+{
+    Test *test = *state;
+    assert_int_equal(count_type(test, "host"), N_HOSTS);
+    assert_int_equal(count_type(test, "VM-controller"), N_HOSTS);
+    assert_int_equal(count_type(test, "VM"), N_VMS);
+    assert_int_equal(count_type(test, "VBD"), sim_count(test, "VBD"));
+    assert_int_equal(count_type(test, "VIF"), sim_count(test, "VIF"));
+    assert_int_equal(count_type(test, "SR"), sim_count(test, "SR"));
+    assert_int_equal(count_type(test, "PIF"), sim_count(test, "PIF"));
+    assert_int_equal(count_type(test, "network"), sim_count(test, "network"));
+}
+
+typedef struct {
+    const char *state;
+    char *id, *ref;
+} Wanted;
+
+static void find_by_state(const char *id, const char *type, GBytes *text, void *user)
+{
+    Wanted *wanted = user;
+    json_t *object = json_loads(g_bytes_get_data(text, NULL), 0, NULL);
+    const char *state = json_string_value(json_object_get(object, "power_state"));
+    if (!wanted->id && strcmp(state, wanted->state) == 0) {
+        wanted->id = g_strdup(id);
+        wanted->ref = g_strdup(json_string_value(json_object_get(object, "_xapiRef")));
+    }
+    json_decref(object);
+}
+
+static Wanted find_vm(Test *test, const char *state)
+{
+    Wanted wanted = { .state = state };
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    inventory_each(now, "VM", find_by_state, &wanted);
+    assert_non_null(wanted.id);
+    return wanted;
+}
+
+static void wanted_clear(Wanted *wanted)
+{
+    g_free(wanted->id);
+    g_free(wanted->ref);
+}
+
+static char *field(Test *test, const char *id, const char *name)
+{
+    g_autoptr(GError) error = NULL;
+    if (!pool_barrier(test->pool, BARRIER_MS, &error))
+        fail_msg("%s", error->message);
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    json_t *object = inventory_object(now, id);
+    char *text = g_strdup(json_string_value(json_object_get(object, name)));
+    json_decref(object);
+    return text;
+}
+
+static void test_operations_are_seen(void **state)
+{
+    Test *test = *state;
+    g_autoptr(GError) error = NULL;
+    Xapi *xapi = pool_xapi(test->pool);
+    Wanted vm = find_vm(test, "Halted");
+    g_autofree char *result = xapi_call_task(xapi, "VM.start", json_pack("[s,b,b]", vm.ref, 0, 0),
+                                             NULL, NULL, NULL, &error);
+    if (!result)
+        fail_msg("%s", error->message);
+    g_autofree char *running = field(test, vm.id, "power_state");
+    assert_string_equal(running, "Running");
+    assert_null(xapi_call_task(xapi, "VM.start", json_pack("[s,b,b]", vm.ref, 0, 0), NULL, NULL,
+                               NULL, &error));
+    assert_string_equal(err_xapi_code(error), "VM_BAD_POWER_STATE");
+    assert_true(xapi_do(xapi, "VM.hard_shutdown", json_pack("[s]", vm.ref), NULL));
+    g_autofree char *halted = field(test, vm.id, "power_state");
+    assert_string_equal(halted, "Halted");
+    assert_true(xapi_do(xapi, "VM.set_name_label", json_pack("[s,s]", vm.ref, "named"), NULL));
+    g_autofree char *name = field(test, vm.id, "name_label");
+    assert_string_equal(name, "named");
+    wanted_clear(&vm);
+}
+
+static void test_snapshot_comes_and_goes(void **state)
+{
+    Test *test = *state;
+    g_autoptr(GError) error = NULL;
+    Xapi *xapi = pool_xapi(test->pool);
+    Wanted vm = find_vm(test, "Running");
+    unsigned n_disks = count_type(test, "VDI-snapshot");
+    g_autofree char *ref = xapi_call_task(xapi, "VM.snapshot", json_pack("[s,s]", vm.ref, "snap"),
+                                          NULL, NULL, NULL, &error);
+    if (!ref)
+        fail_msg("%s", error->message);
+    g_autofree char *name = field(test, ref, "name_label");
+    assert_string_equal(name, "snap");
+    g_autofree char *of = field(test, ref, "$snapshot_of");
+    assert_string_equal(of, vm.id);
+    assert_int_equal(count_type(test, "VM-snapshot"), 1);
+    assert_true(count_type(test, "VDI-snapshot") > n_disks);
+    assert_true(xapi_do(xapi, "VM.destroy", json_pack("[s]", ref), NULL));
+    g_autofree char *gone = field(test, ref, "name_label");
+    assert_null(gone);
+    wanted_clear(&vm);
+}
+
+/* --- disks --- */
+
+static bool collect(const void *data, size_t n, void *user, GError **error)
+{
+    g_byte_array_append(user, data, (guint) n);
+    return true;
+}
+
+typedef struct {
+    const GByteArray *data;
+    size_t at;
+} Reading;
+
+static ssize_t give(void *data, size_t n, void *user, GError **error)
+{
+    Reading *reading = user;
+    n = MIN(n, reading->data->len - reading->at);
+    memcpy(data, reading->data->data + reading->at, n);
+    reading->at += n;
+    return (ssize_t) n;
+}
+
+static void find_disk(const char *id, const char *type, GBytes *text, void *user)
+{
+    Wanted *wanted = user;
+    json_t *object = json_loads(g_bytes_get_data(text, NULL), 0, NULL);
+    bool fits = json_integer_value(json_object_get(object, "size")) == DISK_BYTES;
+    if (!wanted->id && fits && json_array_size(json_object_get(object, "$VBDs"))) {
+        wanted->id = g_strdup(json_string_value(json_object_get(object, "$SR")));
+        wanted->ref = g_strdup(json_string_value(json_object_get(object, "_xapiRef")));
+    }
+    json_decref(object);
+}
+
+static GByteArray *export_disk(Xapi *xapi, const char *ref, const char *format)
+{
+    g_autoptr(GError) error = NULL;
+    GByteArray *data = g_byte_array_new();
+    if (!xapi_export_vdi(xapi, ref, NULL, format, collect, data, NULL, &error))
+        fail_msg("%s", error->message);
+    return data;
+}
+
+static char *create_disk(Test *test, const char *sr)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    json_t *storage = inventory_object(now, sr);
+    json_t *record = json_pack(
+        "{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:{}, s:{}, s:{}, s:[]}", "name_label", "copy",
+        "name_description", "", "SR", json_string_value(json_object_get(storage, "_xapiRef")),
+        "virtual_size", (json_int_t) DISK_BYTES, "type", "user", "sharable", 0, "read_only", 0,
+        "other_config", "xenstore_data", "sm_config", "tags");
+    json_decref(storage);
+    char *ref =
+        xapi_call_string(pool_xapi(test->pool), "VDI.create", json_pack("[o]", record), &error);
+    if (!ref)
+        fail_msg("%s", error->message);
+    return ref;
+}
+
+static void test_disks_travel(void **state)
+{
+    Test *test = *state;
+    Xapi *xapi = pool_xapi(test->pool);
+    static const struct {
+        const char *format;
+        bool known_length;
+    } ways[] = { { "vhd", true }, { "vhd", false }, { "raw", true } };
+    Wanted disk = { 0 };
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    inventory_each(now, "VDI", find_disk, &disk);
+    assert_non_null(disk.ref);
+    g_autoptr(GByteArray) raw = export_disk(xapi, disk.ref, "raw");
+    assert_int_equal(raw->len, DISK_BYTES);
+    for (unsigned i = 0; i < G_N_ELEMENTS(ways); i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *copy = create_disk(test, disk.id);
+        g_autoptr(GByteArray) data = export_disk(xapi, disk.ref, ways[i].format);
+        Reading reading = { .data = data };
+        gint64 length = ways[i].known_length ? (gint64) data->len : -1;
+        if (!xapi_import_vdi(xapi, copy, ways[i].format, give, length, &reading, NULL, &error))
+            fail_msg("%s %d: %s", ways[i].format, ways[i].known_length, error->message);
+        g_autoptr(GByteArray) back = export_disk(xapi, copy, "raw");
+        assert_int_equal(back->len, raw->len);
+        assert_memory_equal(back->data, raw->data, raw->len);
+    }
+    wanted_clear(&disk);
+}
+
+static void test_wrong_import_is_refused(void **state)
+{
+    Test *test = *state;
+    g_autoptr(GError) error = NULL;
+    Wanted disk = { 0 };
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    inventory_each(now, "VDI", find_disk, &disk);
+    g_autofree char *copy = create_disk(test, disk.id);
+    g_autoptr(GByteArray) data = g_byte_array_new();
+    g_byte_array_set_size(data, 4096);
+    memset(data->data, 'x', data->len);
+    Reading reading = { .data = data };
+    assert_false(xapi_import_vdi(pool_xapi(test->pool), copy, "vhd", give, data->len, &reading,
+                                 NULL, &error));
+    assert_non_null(strstr(error->message, copy));
+    assert_null(strstr(error->message, "session"));
+    wanted_clear(&disk);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_every_object_is_shown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_operations_are_seen, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_snapshot_comes_and_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_disks_travel, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_wrong_import_is_refused, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
