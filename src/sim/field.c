@@ -158,6 +158,20 @@ static bool map_parse(const Field *field, json_t *value, Vec **vec, GError **err
     return true;
 }
 
+static bool parse_float(json_t *value, double *out)
+{
+    const char *text = json_string_value(value);
+    char *end;
+    if (json_is_number(value)) {
+        *out = json_number_value(value);
+        return true;
+    }
+    if (text == NULL)
+        return false;
+    *out = g_ascii_strtod(text, &end);
+    return end != text && *end == '\0';
+}
+
 static bool vec_put_json(Obj *obj, guint i, json_t *value, GError **error)
 {
     const Field *field = &obj->table->cls->fields[i];
@@ -193,6 +207,7 @@ bool obj_put_json(Obj *obj, const char *name, json_t *value, GError **error)
     g_assert(i >= 0);
     const Field *field = &obj->table->cls->fields[i];
     gint64 number;
+    double real;
 
     if (field->kind == SLOT_TEXT && json_is_string(value))
         return text_put_json(obj, field, value, error);
@@ -201,8 +216,8 @@ bool obj_put_json(Obj *obj, const char *name, json_t *value, GError **error)
         return vec_put_json(obj, (guint) i, value, error);
     if (field->kind == SLOT_BOOL && json_is_boolean(value))
         obj_put_bool(obj, name, json_is_true(value));
-    else if (field->kind == SLOT_FLOAT && json_is_number(value))
-        obj_put_float(obj, name, json_number_value(value));
+    else if (field->kind == SLOT_FLOAT && parse_float(value, &real))
+        obj_put_float(obj, name, real);
     else if (field->is_date && json_is_string(value))
         obj_put_int(obj, name, sim_parse_date(json_string_value(value)));
     else if (field->kind == SLOT_INT && parse_int(value, &number))

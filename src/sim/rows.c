@@ -4,6 +4,7 @@
  * that the changes since a generation are the head of a list and an idle client costs nothing. */
 #include "sim/rows.h"
 
+#include "base/mutant.h"
 #include "sim/row.h"
 
 #include <pthread.h>
@@ -182,7 +183,8 @@ void obj_drop(Obj *obj)
 {
     Rows *rows = obj->table->rows;
     row_leave_relations(obj);
-    gone_add(rows, obj);
+    if (!MUTANT(sim_drop_silent)) /* mutant: sim_api */
+        gone_add(rows, obj);
     g_hash_table_remove(rows->by_ref, obj->ref);
     row_free(obj);
     pthread_cond_broadcast(&rows->changed);

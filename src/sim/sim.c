@@ -35,7 +35,6 @@ void sim_options_init(SimOptions *options)
         .seed = 1,
         .boot_delay_ms = 1000,
         .login_penalty_ms = 500,
-        .sr_bytes = (gint64) 4 << 40,
         .nbd_purpose = "insecure_nbd",
     };
 }
@@ -45,10 +44,20 @@ static const char *keep(Sim *sim, const char *text)
     return text == NULL ? NULL : g_string_chunk_insert(sim->strings, text);
 }
 
+/* Room for all disks twice over, when nobody said how much: they grow and are copied. */
+static gint64 roomy(const SimOptions *options)
+{
+    gint64 disks = (gint64) options->n_vms * options->n_disks;
+    gint64 most = disks == 0 ? 0 : MIN(options->disk_bytes, G_MAXINT64 / 4 / disks);
+    return MAX((gint64) 4 << 40, disks * most * 2);
+}
+
 static void options_copy(Sim *sim, const SimOptions *options)
 {
     sim->strings = g_string_chunk_new(1024);
     sim->options = *options;
+    if (options->sr_bytes == 0)
+        sim->options.sr_bytes = roomy(options);
     const char **texts[] = { &sim->options.listen,     &sim->options.control,
                              &sim->options.data_dir,   &sim->options.name,
                              &sim->options.username,   &sim->options.password,

@@ -19,7 +19,7 @@ typedef struct {
     guint64 seed;
     guint boot_delay_ms, login_penalty_ms;
     guint op_delay_ms;       /* how long an operation of a VM is seen in progress */
-    gint64 sr_bytes;         /* size of each storage repository */
+    gint64 sr_bytes;         /* of each storage repository; 0: room for all disks, 4 TiB at least */
     const char *nbd_purpose; /* of the first network: "nbd" (TLS), "insecure_nbd", NULL: none */
     guint16 nbd_port;        /* where, on each host's address; 0: any free one */
 } SimOptions;

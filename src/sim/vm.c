@@ -281,6 +281,34 @@ static json_t *vm_set_VCPUs_number_live(Call *call, GError **error)
     return call_void();
 }
 
+/* What the firmware tells the guest of its machine: once, or never. */
+static json_t *bios_strings_put(Obj *vm, json_t *strings, GError **error)
+{
+    static const char keys[] =
+        "bios-vendor bios-version system-manufacturer system-product-name system-version "
+        "system-serial-number enclosure-asset-tag baseboard-manufacturer baseboard-product-name "
+        "baseboard-version baseboard-serial-number baseboard-asset-tag "
+        "baseboard-location-in-chassis";
+    const char *key;
+    json_t *value;
+    if (obj_map_size(vm, "bios_strings") > 0) {
+        sim_error(error, "VM_BIOS_STRINGS_ALREADY_SET", NULL);
+        return NULL;
+    }
+    json_object_foreach (strings, key, value)
+        if (!enum_has(keys, key)) {
+            sim_error(error, "INVALID_VALUE", "bios_strings", key, NULL);
+            return NULL;
+        }
+    return obj_put_json(vm, "bios_strings", strings, error) ? call_void() : NULL;
+}
+
+static json_t *vm_set_bios_strings(Call *call, GError **error)
+{
+    Obj *vm = call_obj(call, 0, "VM", error);
+    return vm == NULL ? NULL : bios_strings_put(vm, call_param(call, 1), error);
+}
+
 static json_t *vm_compute_memory_overhead(Call *call, GError **error)
 {
     const Obj *vm = call_obj(call, 0, "VM", error);
@@ -386,6 +414,7 @@ const Method vm_methods[] = {
     { "VM.set_VCPUs_max", vm_set_VCPUs_max },
     { "VM.set_VCPUs_at_startup", vm_set_VCPUs_at_startup },
     { "VM.set_VCPUs_number_live", vm_set_VCPUs_number_live },
+    { "VM.set_bios_strings", vm_set_bios_strings },
     { "VM.compute_memory_overhead", vm_compute_memory_overhead },
     { "VM.maximise_memory", vm_maximise_memory },
     { NULL, NULL },

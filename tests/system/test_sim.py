@@ -11,6 +11,7 @@ import time
 import unittest
 import urllib.parse
 import urllib.request
+from random import Random
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import Refused, Sim  # noqa: E402
@@ -853,6 +854,77 @@ class Faults(Pool):
         self.xapi.proxy("close")()
         type(self).xapi = self.sim.session()
         self.assertGreater(float(self.call("host.get_other_config", host)["agent_start_time"]), before)
+
+
+class Crowd(Pool):
+    """Many clients at once; one that only listens must end up knowing what a fresh one is told."""
+
+    options = Pool.options[:-4] + ("--boot-delay", "0.05", "--login-penalty", "0.1", "--disk-size", "8MiB")
+    classes = ("VM", "VDI", "VBD", "VIF", "VM_metrics", "VM_guest_metrics", "SR", "host", "console", "network")
+
+    def work(self, seed, failures):
+        random, xapi, mine = Random(seed), self.sim.session(), []
+        template = next(iter(self.vms("Halted")))
+        end = time.monotonic() + 4
+        while time.monotonic() < end:
+            try:
+                step = random.choice(("clone", "start", "stop", "snapshot", "rename", "destroy"))
+                if step == "clone" or not mine:
+                    mine.append(xapi.call("VM.clone", template, f"of client {seed}"))
+                    continue
+                vm = random.choice(mine)
+                if step == "start":
+                    xapi.call("VM.start", vm, False, False)
+                elif step == "stop":
+                    xapi.call("VM.hard_shutdown", vm)
+                elif step == "snapshot":
+                    mine.append(xapi.call("VM.snapshot", vm, "snapshot"))
+                elif step == "rename":
+                    xapi.call("VM.set_name_description", vm, str(random.random()))
+                else:
+                    disks = [xapi.call("VBD.get_VDI", vbd) for vbd in xapi.call("VM.get_VBDs", vm)
+                             if xapi.call("VBD.get_type", vbd) == "Disk"]
+                    xapi.call("VM.destroy", vm)
+                    mine.remove(vm)
+                    for vdi in disks:
+                        xapi.call("VDI.destroy", vdi)
+            except Refused as refused:
+                if refused.code not in ("VM_BAD_POWER_STATE", "VM_IS_SNAPSHOT", "OTHER_OPERATION_IN_PROGRESS",
+                                        "HOST_NOT_ENOUGH_FREE_MEMORY", "SR_BACKEND_FAILURE_109", "NO_HOSTS_AVAILABLE",
+                                        "VDI_IN_USE"):
+                    failures.append(refused)
+            except Exception as failure:
+                failures.append(failure)
+                return
+        xapi.proxy("close")()
+
+    def apply(self, known, events):
+        for event in events:
+            if event["operation"] == "del":
+                known.pop(event["ref"], None)
+            else:
+                known[event["ref"]] = event["snapshot"]
+
+    def test_a_listener_misses_nothing(self):
+        events, token = self.events("", *self.classes)
+        known, failures = {}, []
+        self.apply(known, events)
+        threads = [threading.Thread(target=self.work, args=(seed, failures)) for seed in range(6)]
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            events, token = self.events(token, *self.classes, timeout=0.2)
+            self.apply(known, events)
+        self.assertEqual(failures, [])
+        time.sleep(2)  # the garbage collector and the guests come to rest
+        events, token = self.events(token, *self.classes, timeout=0.2)
+        self.apply(known, events)
+        fresh = {}
+        for cls in self.classes:
+            fresh.update(self.call(cls + ".get_all_records"))
+        self.assertEqual(set(known), set(fresh))
+        for ref, record in fresh.items():
+            self.assertEqual(known[ref], record)
 
 
 class Big(unittest.TestCase):
