@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <signal.h>
 #include <string.h>
@@ -43,7 +44,8 @@ void keeper_mark(Runs *runs, const char *run_id, bool interrupted)
 {
     json_t *record = store_get(runs->config.store, "runs", run_id, NULL);
     g_autofree char *journal = run_journal_path(runs, run_id);
-    if (record && !interrupted && access(journal, F_OK) != 0) {
+    bool clean = access(journal, F_OK) != 0 || MUTANT(keeper_forgets); /* mutant: run */
+    if (record && !interrupted && clean) {
         keeper_drop(runs, run_id);
     } else if (record) {
         json_object_set_new(record, "interrupted", json_boolean(interrupted));
@@ -150,6 +152,7 @@ static bool is_success(json_t *log, const char *vm)
     json_t *task;
     json_array_foreach (json_object_get(log, "tasks"), i, task)
         if (strcmp(text(task, "status"), "success") == 0 &&
+            !MUTANT(keeper_resumes_done) && /* mutant: run */
             strcmp(text(json_object_get(task, "data"), "id"), vm) == 0)
             return true;
     return false;
