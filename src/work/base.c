@@ -103,6 +103,13 @@ bool base_list(VmRun *run, GError **error)
     return true;
 }
 
+/* Only what every target got to the end is a base. */
+static bool is_exported(json_t *record)
+{
+    return g_strcmp0(config_text(record, KEY_EXPORTED), "true") == 0 ||
+           MUTANT(base_not_exported); /* mutant: work */
+}
+
 /* The datetime of the newest exported group, or NULL. */
 static const char *newest_exported(const VmRun *run)
 {
@@ -110,9 +117,7 @@ static const char *newest_exported(const VmRun *run)
     for (guint i = 0; i < run->job_vdis->len; i++) {
         JobVdi *vdi = run->job_vdis->pdata[i];
         const char *datetime = config_text(vdi->record, KEY_DATETIME);
-        bool exported = g_strcmp0(config_text(vdi->record, KEY_EXPORTED), "true") == 0 ||
-                        MUTANT(base_not_exported); /* mutant: system:crash */
-        if (exported && datetime && (!newest || strcmp(datetime, newest) > 0))
+        if (is_exported(vdi->record) && datetime && (!newest || strcmp(datetime, newest) > 0))
             newest = datetime;
     }
     return newest;
@@ -123,7 +128,7 @@ static JobVdi *base_of(const VmRun *run, const VmDisk *disk, const char *datetim
     for (guint i = 0; datetime && i < run->job_vdis->len; i++) {
         JobVdi *vdi = run->job_vdis->pdata[i];
         if (g_strcmp0(config_text(vdi->record, KEY_DATETIME), datetime) == 0 &&
-            g_strcmp0(config_text(vdi->record, KEY_EXPORTED), "true") == 0 &&
+            is_exported(vdi->record) &&
             strcmp(json_text(vdi->record, "snapshot_of"), disk->ref) == 0)
             return vdi;
     }

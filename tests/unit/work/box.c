@@ -181,7 +181,8 @@ void box_write(Box *box, guint32 seed)
     for (guint i = 0; i < refs->len; i++) {
         g_autoptr(GError) error = NULL;
         sim_lock(box->sim);
-        bool ok = storage_guest_write(box->sim, refs->pdata[i], 0, blocks, 2, seed + i, &error);
+        bool ok = storage_guest_write(box->sim, refs->pdata[i], 0, blocks, 2, seed + i, &error) &&
+                  storage_guest_write(box->sim, refs->pdata[i], 300000, NULL, 0, seed + i, &error);
         sim_unlock(box->sim);
         if (!ok)
             fail_msg("%s", error->message);

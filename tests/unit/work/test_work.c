@@ -332,13 +332,41 @@ static void test_recover(void **state)
     box_free(box);
 }
 
+/* A newer snapshot of the job that was never exported is no base, and is removed by the rotation.
+ */
+static void test_unexported(void **state)
+{
+    Box *box = box_new(1, "", 1);
+    backup_ok(box);
+    g_autofree char *vm_ref = box_call(box, "VM.get_by_uuid", json_pack("[s]", box->vm));
+    g_autofree char *snapshot = box_call(box, "VM.snapshot", json_pack("[ss]", vm_ref, "died"));
+    json_t *keys = json_pack("{ss ss ss ss}", KEY_JOB, JOB, KEY_SCHEDULE, SCHEDULE, KEY_VM, box->vm,
+                             KEY_DATETIME, "20990101T00:00:00Z");
+    assert_true(set_config(box->xapi, "VM", snapshot, keys, NULL));
+    json_t *record = box_record(box, "VM", snapshot), *ref;
+    size_t i;
+    json_array_foreach (json_object_get(record, "VBDs"), i, ref) {
+        json_t *vbd = box_record(box, "VBD", json_string_value(ref));
+        if (strcmp(json_text(vbd, "type"), "Disk") == 0)
+            assert_true(set_config(box->xapi, "VDI", json_text(vbd, "VDI"), keys, NULL));
+        json_decref(vbd);
+    }
+    json_decref(record);
+    json_decref(keys);
+    box_write(box, 3);
+    backup_ok(box);
+    assert_false(last_was_full(box));
+    box_check_clean(box, 1);
+    box_free(box);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flat_http), cmocka_unit_test(test_directory_nbd),
         cmocka_unit_test(test_flat_cbt),  cmocka_unit_test(test_two_targets),
         cmocka_unit_test(test_failures),  cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_recover),   cmocka_unit_test(test_unexported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
