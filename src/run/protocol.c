@@ -128,6 +128,11 @@ json_t *channel_receive(Channel *channel, int timeout_ms, GError **error)
 {
     guint32 length;
     gint64 deadline_ms = timeout_ms < 0 ? 0 : now_ms() + timeout_ms;
+    if (!wait_ready(channel->fd, POLLIN, deadline_ms, error))
+        return NULL;
+    /* A message that has begun is read to its end: to give up in its middle would lose the place.
+     */
+    deadline_ms = now_ms() + PROTOCOL_SEND_MS;
     if (!receive_all(channel->fd, (guint8 *) &length, sizeof length, deadline_ms, error))
         return NULL;
     gsize n = GUINT32_FROM_LE(length);
