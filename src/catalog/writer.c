@@ -6,6 +6,7 @@
 #include "base/mutant.h"
 #include "catalog/manifest.h"
 #include "catalog/member.h"
+#include "codec/codec.h"
 
 #include <string.h>
 
@@ -69,16 +70,20 @@ bool catalog_disk_hash(CatalogDisk *disk, guint32 block, guint8 hash[16])
 
 /* --- begin --- */
 
-/* The codec of the parent, or of the remote's choice. gzip is the fastest that XO reads. */
+/* The codec of the parent, or of the remote's choice (XO has it in its configuration, under this
+ * name). gzip is the fastest that XO reads. */
 static char *codec_for(Catalog *catalog, const char *parent_codec)
 {
-    json_t *option = remote_option(catalog->remote, "compressionType");
-    const char *wanted = json_string_value(option);
-    bool known = wanted &&
-                 (!strcmp(wanted, "gzip") || !strcmp(wanted, "brotli") || !strcmp(wanted, "none"));
-    char *codec = g_strdup(parent_codec ? parent_codec : known ? wanted : "gzip");
-    json_decref(option);
-    return codec;
+    static const char *const options[] = { "vhdDirectoryCompression", "compressionType" };
+    g_autofree char *chosen = g_strdup(parent_codec);
+    for (unsigned i = 0; i < G_N_ELEMENTS(options) && !chosen; i++) {
+        json_t *option = remote_option(catalog->remote, options[i]);
+        const char *wanted = json_string_value(option);
+        if (wanted && codec_find(wanted))
+            chosen = g_strdup(wanted);
+        json_decref(option);
+    }
+    return chosen ? g_steal_pointer(&chosen) : g_strdup("gzip");
 }
 
 static bool take_parent(OpenDisk *disk, const char *parent, char **codec, GError **error)

@@ -71,7 +71,7 @@ void history_free(History *history)
 
 static DiskUid uid_of(unsigned point)
 {
-    DiskUid uid = { { 0xaa, 0xbb, [15] = (guint8) (point + 1) } };
+    DiskUid uid = { { 0xaa, 0xbb, [6] = 0x40, [8] = 0x80, [15] = (guint8) (point + 1) } };
     return uid;
 }
 

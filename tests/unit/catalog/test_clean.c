@@ -251,7 +251,7 @@ static void write_state(History *history, const char *step, bool with_chain, uns
     if (with_chain)
         g_string_append_printf(
             text,
-            "{\"uuid\":\"aabb0000-0000-0000-0000-0000000000%02x\"},\"parent\":{\"uuid\":\"aabb0000-"
+            "{\"uuid\":\"aabb0000-0000-4000-8000-0000000000%02x\"},\"parent\":{\"uuid\":\"aabb0000-"
             "0000-0000-0000-0000000000%02x\"},\"chain\":[\"%s\",\"%s\"]",
             target + 1, ancestor + 1, p, t);
     else

@@ -74,7 +74,7 @@ static void test_modes(void **state)
 static void assert_base(History *history, guint8 last_byte, const char *expected, const char *why)
 {
     g_autoptr(GError) error = NULL;
-    DiskUid uid = { { 0xaa, 0xbb, [15] = last_byte } };
+    DiskUid uid = { { 0xaa, 0xbb, [6] = 0x40, [8] = 0x80, [15] = last_byte } };
     g_autofree char *base =
         catalog_base(history->repo->catalog, HISTORY_VM, HISTORY_JOB, HISTORY_VDI, &uid, &error);
     if (expected) {
