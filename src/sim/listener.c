@@ -4,6 +4,7 @@
 #include "sim/handler.h"
 #include "sim/inner.h"
 
+#include <pthread.h>
 #include <string.h>
 
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
 
 struct Listeners {
     Sim *sim;
+    pthread_mutex_t mutex; /* of hosts[].server: taken with no other lock held */
     Host *hosts;
     guint n_hosts;
     guint16 port, tls_port, control_port;
@@ -99,6 +101,7 @@ Listeners *listeners_new(Sim *sim)
     const SimOptions *options = sim_options(sim);
     Listeners *listeners = g_new0(Listeners, 1);
     listeners->sim = sim;
+    pthread_mutex_init(&listeners->mutex, NULL);
     listeners->n_hosts = options->n_hosts;
     listeners->hosts = g_new0(Host, options->n_hosts);
     listeners->tls_port = options->tls_port;
@@ -123,6 +126,7 @@ void listeners_free(Listeners *listeners)
         listeners_pause(listeners, i);
         g_free(listeners->hosts[i].address);
     }
+    pthread_mutex_destroy(&listeners->mutex);
     g_free(listeners->hosts);
     g_free(listeners->control_address);
     g_free(listeners);
@@ -140,9 +144,25 @@ static guint16 listen_at(HttpServer *server, const char *address, guint16 port, 
     return http_server_listen(server, text, tls, error);
 }
 
-bool listeners_resume(Listeners *listeners, guint number, GError **error)
+/* The first host to listen chooses the ports; the others, and all later starts, take the same. */
+static bool host_listen(Listeners *listeners, HttpServer *server, const char *address,
+                        GError **error)
 {
-    Host *host = &listeners->hosts[number];
+    bool tls = sim_options(listeners->sim)->cert_file != NULL;
+    guint16 port = listen_at(server, address, listeners->port, false, error);
+    guint16 tls_port =
+        port == 0 || !tls ? port : listen_at(server, address, listeners->tls_port, true, error);
+    if (tls_port == 0)
+        return false;
+    if (listeners->port == 0)
+        listeners->port = port;
+    if (tls && listeners->tls_port == 0)
+        listeners->tls_port = tls_port;
+    return http_server_start(server, error);
+}
+
+static bool host_start(Listeners *listeners, Host *host, GError **error)
+{
     const SimOptions *options = sim_options(listeners->sim);
     HttpServerConfig config = { .handler = host_serve,
                                 .user = host,
@@ -152,31 +172,29 @@ bool listeners_resume(Listeners *listeners, guint number, GError **error)
     if (host->server != NULL)
         return true;
     g_autoptr(HttpServer) server = http_server_new(&config, error);
-    if (server == NULL)
-        return false;
-    guint16 port = listen_at(server, host->address, listeners->port, false, error);
-    if (port == 0)
-        return false;
-    listeners->port = port; /* the members take the master's */
-    if (options->cert_file != NULL) {
-        port = listen_at(server, host->address, listeners->tls_port, true, error);
-        if (port == 0)
-            return false;
-        listeners->tls_port = port;
-    }
-    if (!http_server_start(server, error))
+    if (server == NULL || !host_listen(listeners, server, host->address, error))
         return false;
     host->server = g_steal_pointer(&server);
     return true;
 }
 
+bool listeners_resume(Listeners *listeners, guint number, GError **error)
+{
+    pthread_mutex_lock(&listeners->mutex);
+    bool ok = host_start(listeners, &listeners->hosts[number], error);
+    pthread_mutex_unlock(&listeners->mutex);
+    return ok;
+}
+
 void listeners_pause(Listeners *listeners, guint number)
 {
+    pthread_mutex_lock(&listeners->mutex);
     HttpServer *server = g_steal_pointer(&listeners->hosts[number].server);
-    if (server == NULL)
-        return;
-    http_server_stop(server, 0);
-    http_server_free(server);
+    if (server != NULL) {
+        http_server_stop(server, 0);
+        http_server_free(server);
+    }
+    pthread_mutex_unlock(&listeners->mutex);
 }
 
 static bool control_start(Listeners *listeners, GError **error)

@@ -96,6 +96,41 @@ static void dom0_add(Sim *sim, Obj *host)
     obj_put_int(metrics, "VCPUs_number", 4);
 }
 
+/* SHA-256 of the first certificate of a PEM file, as XAPI writes it: "AA:BB:…". */
+static char *fingerprint_of(const char *file)
+{
+    g_autofree char *pem = NULL;
+    if (file == NULL || !g_file_get_contents(file, &pem, NULL, NULL))
+        return NULL;
+    const char *begin = strstr(pem, "-----BEGIN CERTIFICATE-----");
+    const char *end = begin == NULL ? NULL : strstr(begin, "-----END");
+    if (end == NULL)
+        return NULL;
+    begin += strlen("-----BEGIN CERTIFICATE-----");
+    g_autofree char *base64 = g_strndup(begin, (gsize) (end - begin));
+    gsize n;
+    g_autofree guchar *der = g_base64_decode(base64, &n);
+    g_autofree char *hex = g_compute_checksum_for_data(G_CHECKSUM_SHA256, der, n);
+    GString *text = g_string_new(NULL);
+    for (guint i = 0; hex[i] != '\0'; i += 2)
+        g_string_append_printf(text, "%s%c%c", i == 0 ? "" : ":", g_ascii_toupper(hex[i]),
+                               g_ascii_toupper(hex[i + 1]));
+    return g_string_free(text, FALSE);
+}
+
+static void certificate_add(Sim *sim, Obj *host)
+{
+    g_autofree char *fingerprint = fingerprint_of(sim_options(sim)->cert_file);
+    if (fingerprint == NULL)
+        return;
+    Obj *certificate = obj_new(sim, "Certificate");
+    obj_put_ref(certificate, "host", host);
+    obj_put_str(certificate, "fingerprint", fingerprint);
+    obj_put_str(certificate, "fingerprint_sha256", fingerprint);
+    obj_put_int(certificate, "not_before", sim_now(sim) - 86400);
+    obj_put_int(certificate, "not_after", sim_now(sim) + (gint64) 10 * 365 * 86400);
+}
+
 static Obj *host_add(Sim *sim, guint number)
 {
     Obj *host = obj_new(sim, "host"), *metrics = obj_new(sim, "host_metrics");
@@ -118,6 +153,7 @@ static Obj *host_add(Sim *sim, guint number)
     obj_put_int(metrics, "memory_free", host_memory(sim) - 5 * GiB);
     obj_put_int(metrics, "last_updated", sim_now(sim));
     cpus_add(sim, host);
+    certificate_add(sim, host);
     dom0_add(sim, host);
     return host;
 }

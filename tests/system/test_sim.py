@@ -1,10 +1,12 @@
 """The simulated pool as third parties see it: the wire, errors, events, tasks, the life of VMs, members, faults.
 
 The client is Python's own XML-RPC library, or a few lines of JSON; nothing of the project."""
+import hashlib
 import http.client
 import json
 import os
 import pathlib
+import ssl
 import sys
 import threading
 import time
@@ -306,6 +308,15 @@ class Records(Pool):
             for field, value in theirs.items():
                 kinds = {int: (int, float), float: (int, float)}.get(type(value), type(value))
                 self.assertIsInstance(mine[field], kinds, f"{cls}.{field}")
+
+    def test_certificates(self):
+        parts = urllib.parse.urlsplit(self.sim.url)
+        der = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate((parts.hostname, parts.port)))
+        digest = hashlib.sha256(der).hexdigest().upper()
+        for certificate in self.call("Certificate.get_all_records").values():
+            self.assertEqual(certificate["fingerprint"].replace(":", ""), digest)
+            self.assertIn(certificate["host"], self.call("host.get_all"))
+        self.assertEqual(len(self.call("Certificate.get_all")), 2)
 
     def test_filters(self):
         vm = self.vms("Running")
