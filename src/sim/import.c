@@ -21,7 +21,8 @@ enum { DETACH_MS = 100 };
 typedef struct {
     Sim *sim;
     HttpRequest *request;
-    char *task, *vdi, *uuid, *vbd;
+    char *task; /* NULL: the client asked for none and may be probing */
+    char *vdi, *uuid, *vbd;
     gint64 length;  /* UNKNOWN_LENGTH when the client does not know */
     ImportVhd *vhd; /* NULL: raw */
     guint64 offset; /* raw: of the next byte */
@@ -110,23 +111,20 @@ static gssize receive(Import *import, guint8 *buffer, gsize size, GError **error
     return (gssize) n;
 }
 
-static bool receive_all(Import *import, GError **error)
+/* The rest, after the `n` bytes that are in the buffer already. */
+static bool receive_all(Import *import, guint8 *buffer, gssize n, GError **error)
 {
-    g_autofree guint8 *buffer = g_malloc(VHD_BLOCK_BYTES);
-    for (;;) {
-        gssize n = receive(import, buffer, VHD_BLOCK_BYTES, error);
-        if (n < 0 || !look_up(import, error))
-            return false;
-        if (n && !store(import, buffer, (gsize) n, error))
+    for (; n >= 0; n = receive(import, buffer, VHD_BLOCK_BYTES, error)) {
+        if (!look_up(import, error) || (n && !store(import, buffer, (gsize) n, error)))
             return false;
         if (import->vhd && import_vhd_is_complete(import->vhd))
             return true;
         if ((gsize) n < VHD_BLOCK_BYTES)
             break;
     }
-    return !import->vhd ||
-           MUTANT(sim_import_accepts_truncated) /* mutant: system:test_sim_data */ ||
-           import_vhd_finish(import->vhd, error);
+    return n >= 0 && (!import->vhd ||
+                      MUTANT(sim_import_accepts_truncated) || /* mutant: system:test_sim_data */
+                      import_vhd_finish(import->vhd, error));
 }
 
 /* What the client still sends after the end of the VHD, so that it is not met by a reset. */
@@ -139,8 +137,11 @@ static void drain(Import *import)
 
 static void finish(Import *import, const GError *error)
 {
-    storage_write_end(import->sim, import->vdi);
-    storage_detach(import->sim, import->vbd, DETACH_MS);
+    const char *name = import->uuid ? import->uuid : "to be made";
+    if (import->vbd) {
+        storage_write_end(import->sim, import->vdi);
+        storage_detach(import->sim, import->vbd, DETACH_MS);
+    }
     sim_lock(import->sim);
     if (error && err_is(error, ERR_XAPI) && strcmp(err_xapi_code(error), "TASK_CANCELLED") == 0) {
         sim_task_fail(import->sim, import->task, error);
@@ -148,7 +149,7 @@ static void finish(Import *import, const GError *error)
         g_autoptr(GError) cause = NULL;
         sim_error(&cause, "VDI_IO_ERROR", "Device I/O errors", NULL);
         sim_task_fail(import->sim, import->task, cause);
-        log_info("sim", "import into disk %s: %s", import->uuid, error->message);
+        log_info("sim", "import into disk %s: %s", name, error->message);
     } else {
         json_t *result = json_string(import->vdi);
         sim_task_succeed(import->sim, import->task, result);
@@ -157,13 +158,42 @@ static void finish(Import *import, const GError *error)
     sim_unlock(import->sim);
 }
 
-static void transfer(Import *import)
+/* raw + sr_id: the disk is made for the bytes. */
+static bool make_disk(Import *import, GError **error)
+{
+    sim_lock(import->sim);
+    import->vdi = storage_create(import->sim, handler_param(import->request, "sr_id"),
+                                 "Imported VDI", "user", import->length, error);
+    if (import->vdi)
+        import->uuid = g_strdup(obj_uuid(obj_find(import->sim, "VDI", import->vdi)));
+    sim_unlock(import->sim);
+    return import->vdi != NULL;
+}
+
+static bool attach(Import *import, GError **error)
+{
+    if (!import->vbd)
+        import->vbd = storage_attach(import->sim, import->vdi, true, error);
+    return import->vbd != NULL;
+}
+
+/* Answers, then takes the data. A probe is known by what does not come. */
+static void transfer(Import *import, bool may_be_probe)
 {
     g_autoptr(GError) error = NULL;
-    import->fault = fault_stream_open(import->sim, "/import_raw_vdi", import->uuid);
+    g_autofree guint8 *buffer = g_malloc(VHD_BLOCK_BYTES);
+    import->fault =
+        fault_stream_open(import->sim, "/import_raw_vdi", import->uuid ? import->uuid : "");
     http_reply_close(import->request);
+    gssize n = -1;
     if (http_reply_begin(import->request, 200, NULL, HTTP_LENGTH_UNTIL_CLOSE, &error))
-        receive_all(import, &error);
+        n = receive(import, buffer, VHD_BLOCK_BYTES, &error);
+    if (may_be_probe && !n) {
+        http_reply_end(import->request, NULL);
+        return;
+    }
+    if (n >= 0 && (import->vdi || make_disk(import, &error)) && attach(import, &error))
+        receive_all(import, buffer, n, &error);
     finish(import, error);
     if (error) {
         http_abort(import->request);
@@ -175,17 +205,6 @@ static void transfer(Import *import)
 
 /* --- The request --- */
 
-/* raw + sr_id: the disk is made for the bytes. */
-static bool make_disk(Import *import, const char *sr, GError **error)
-{
-    char *vdi = storage_create(import->sim, sr, "Imported VDI", "user", import->length, error);
-    if (vdi) {
-        import->vdi = vdi;
-        import->uuid = g_strdup(obj_uuid(obj_find(import->sim, "VDI", vdi)));
-    }
-    return vdi != NULL;
-}
-
 static bool find_disk(Import *import, const char *text, GError **error)
 {
     Obj *record = obj_find_any(import->sim, "VDI", text);
@@ -196,16 +215,6 @@ static bool find_disk(Import *import, const char *text, GError **error)
     import->vdi = g_strdup(obj_ref(record));
     import->uuid = g_strdup(obj_uuid(record));
     return storage_disk_with_data(import->sim, import->vdi, error) != NULL;
-}
-
-static bool choose_disk(Import *import, bool probe, GError **error)
-{
-    const char *vdi = handler_param(import->request, "vdi");
-    const char *sr = handler_param(import->request, "sr_id");
-    sim_lock(import->sim);
-    bool ok = vdi ? find_disk(import, vdi, error) : probe || make_disk(import, sr, error);
-    sim_unlock(import->sim);
-    return ok;
 }
 
 /* All that can be refused with an answer; 0 or the status of the refusal. */
@@ -230,16 +239,18 @@ static int check_request(Import *import, GError **error)
     return 0;
 }
 
-static int prepare(Import *import, bool probe, GError **error)
+static int prepare(Import *import, bool may_be_probe, GError **error)
 {
     int status = check_request(import, error);
     if (status)
         return status;
-    if (!choose_disk(import, probe, error))
-        return 500;
-    if (!probe)
-        import->vbd = storage_attach(import->sim, import->vdi, true, error);
-    return probe || import->vbd ? 0 : 500;
+    const char *vdi = handler_param(import->request, "vdi");
+    sim_lock(import->sim);
+    bool ok = !vdi || find_disk(import, vdi, error);
+    sim_unlock(import->sim);
+    if (ok && !may_be_probe)
+        ok = (vdi || make_disk(import, error)) && attach(import, error);
+    return ok ? 0 : 500;
 }
 
 static void import_raw_vdi(HttpRequest *request, Sim *sim)
@@ -249,18 +260,15 @@ static void import_raw_vdi(HttpRequest *request, Sim *sim)
         return;
     g_autoptr(GError) error = NULL;
     Import import = { .sim = sim, .request = request, .length = http_body_bytes(request) };
-    bool probe = !import.length && !handler_param(request, "task_id");
-    if (!probe)
+    bool may_be_probe = !handler_param(request, "task_id") &&
+                        (!import.length || import.length >= UNKNOWN_LENGTH);
+    if (!may_be_probe)
         import.task = handler_task(request, sim, session, "Importing raw VDI");
-    int status = prepare(&import, probe, &error);
-    if (status) {
+    int status = prepare(&import, may_be_probe, &error);
+    if (status)
         handler_fail(request, sim, import.task, status, error);
-    } else if (probe) {
-        http_reply_close(request);
-        http_reply(request, 200, NULL, "", 0);
-    } else {
-        transfer(&import);
-    }
+    else
+        transfer(&import, may_be_probe);
     import_clear(&import);
 }
 

@@ -26,6 +26,13 @@ static void complete_record(Obj *vdi, const Obj *sr)
     }
 }
 
+/* SM rounds the size of a VHD up to whole blocks. */
+static gint64 whole_blocks(const Obj *sr, gint64 size)
+{
+    return storage_sr_is_vhd(sr) ? (size + VHD_BLOCK_BYTES - 1) / VHD_BLOCK_BYTES * VHD_BLOCK_BYTES
+                                 : size;
+}
+
 static bool check_size(Obj *sr, gint64 *size, GError **error)
 {
     if (*size <= 0 || *size > (gint64) (2040ll << 30)) {
@@ -34,8 +41,7 @@ static bool check_size(Obj *sr, gint64 *size, GError **error)
                               "2088960 MB]");
         return false;
     }
-    if (storage_sr_is_vhd(sr))
-        *size = (*size + VHD_BLOCK_BYTES - 1) / VHD_BLOCK_BYTES * VHD_BLOCK_BYTES;
+    *size = whole_blocks(sr, *size);
     return storage_check_new(sr, *size, error);
 }
 
@@ -97,20 +103,21 @@ static json_t *vdi_create(Call *call, GError **error)
 Obj *storage_seed_vdi(Sim *sim, Obj *sr, const StorageSeed *seed)
 {
     VhdTree *tree = storage_tree(sim_storage(sim));
+    gint64 size = whole_blocks(sr, seed->virtual_size);
     Obj *vdi = obj_new(sim, "VDI");
     obj_put_str(vdi, "name_label", seed->name_label);
     obj_put_str(vdi, "name_description", seed->name_description ? seed->name_description : "");
     obj_put_str(vdi, "type", seed->type ? seed->type : "user");
     obj_put_ref(vdi, "SR", sr);
-    obj_put_int(vdi, "virtual_size", seed->virtual_size);
+    obj_put_int(vdi, "virtual_size", size);
     obj_put_bool(vdi, "read_only", !storage_sr_is_vhd(sr));
     complete_record(vdi, sr);
-    guint64 n_blocks = ((guint64) seed->virtual_size + VHD_BLOCK_BYTES - 1) / VHD_BLOCK_BYTES;
+    guint64 n_blocks = ((guint64) size + VHD_BLOCK_BYTES - 1) / VHD_BLOCK_BYTES;
     guint32 n_allocated = (guint32) ((double) n_blocks * CLAMP(seed->allocated, 0, 1) + 0.5);
     VhdSource generation = VHD_FIRST_GENERATION +
                            (VhdSource) (seed->number % (VHD_FIRST_WRITE - VHD_FIRST_GENERATION));
-    StoredDisk *disk = storage_add(
-        sim, vdi, vhd_node_new_seeded(tree, (guint64) seed->virtual_size, generation, n_allocated));
+    StoredDisk *disk =
+        storage_add(sim, vdi, vhd_node_new_seeded(tree, (guint64) size, generation, n_allocated));
     storage_publish(sim, disk);
     storage_vdi_refresh(vdi);
     return vdi;

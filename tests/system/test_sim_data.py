@@ -361,6 +361,12 @@ class SimData(unittest.TestCase):
             connection.request("PUT", "/import_raw_vdi/?" + self.query(**params), body=b"")
             self.assertEqual(connection.getresponse().status, 200)
             connection.close()
+            connection = self.connection()  # XO announces the length of the real request in its probe
+            connection.putrequest("PUT", "/import_raw_vdi/?" + self.query(**params))
+            connection.putheader("Content-Length", str(1 << 50))
+            connection.endheaders()
+            self.assertEqual(connection.getresponse().status, 200)
+            connection.close()
         self.assertEqual((len(self.xapi.call("VDI.get_all")), len(self.xapi.call("task.get_all"))), before)
 
     # --- changed blocks ---
