@@ -2,6 +2,7 @@
 #include "run/protocol.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -124,28 +125,21 @@ bool channel_send(Channel *channel, json_t *message, GError **error)
     return ok;
 }
 
-json_t *channel_receive(Channel *channel, int timeout_ms, GError **error)
+/* The rest of a message that has begun; one that stops in its middle cannot be gone on with. */
+static json_t *receive_message(int fd, GError **error)
 {
     guint32 length;
-    gint64 deadline_ms = timeout_ms < 0 ? 0 : now_ms() + timeout_ms;
-    if (!wait_ready(channel->fd, POLLIN, deadline_ms, error))
-        return NULL;
-    /* A message that has begun is read to its end: to give up in its middle would lose the place.
-     */
-    deadline_ms = now_ms() + PROTOCOL_SEND_MS;
-    if (!receive_all(channel->fd, (guint8 *) &length, sizeof length, deadline_ms, error))
+    bool impatient = MUTANT(protocol_impatient); /* mutant: run_protocol */
+    gint64 deadline_ms = now_ms() + (impatient ? 1 : PROTOCOL_SEND_MS);
+    if (!receive_all(fd, (guint8 *) &length, sizeof length, deadline_ms, error))
         return NULL;
     gsize n = GUINT32_FROM_LE(length);
-    if (n == 0 || n > PROTOCOL_MAX_BYTES) {
+    g_autofree guint8 *data = n > 0 && n <= PROTOCOL_MAX_BYTES ? g_try_malloc(n) : NULL;
+    if (!data) {
         err_set(error, ERR_PROTOCOL, "a message of %zu bytes from the process at the other end", n);
         return NULL;
     }
-    g_autofree guint8 *data = g_try_malloc(n);
-    if (!data) {
-        err_set(error, ERR_LIMIT, "no memory for a message of %zu bytes", n);
-        return NULL;
-    }
-    if (!receive_all(channel->fd, data, n, deadline_ms, error))
+    if (!receive_all(fd, data, n, deadline_ms, error))
         return NULL;
     json_t *message = json_loadb((const char *) data, n, 0, NULL);
     if (json_is_object(message))
@@ -154,6 +148,22 @@ json_t *channel_receive(Channel *channel, int timeout_ms, GError **error)
     err_set(error, ERR_PROTOCOL,
             "a message that is no JSON object from the process at the other end");
     return NULL;
+}
+
+/* Only the wait for a message to begin ends with TIMEOUT: half of one must not be lost. */
+json_t *channel_receive(Channel *channel, int timeout_ms, GError **error)
+{
+    g_autoptr(GError) problem = NULL;
+    gint64 deadline_ms = timeout_ms < 0 ? 0 : now_ms() + timeout_ms;
+    if (!wait_ready(channel->fd, POLLIN, deadline_ms, error))
+        return NULL;
+    json_t *message = receive_message(channel->fd, &problem);
+    if (err_is(problem, ERR_TIMEOUT))
+        err_set(error, ERR_PROTOCOL,
+                "the process at the other end stopped in the middle of a message");
+    else if (problem)
+        g_propagate_error(error, g_steal_pointer(&problem));
+    return message;
 }
 
 /* --- Errors --- */

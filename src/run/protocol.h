@@ -29,8 +29,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Channel, channel_free)
 
 /* The message's reference is taken. TRUNCATED when the other side has gone, TIMEOUT. */
 bool channel_send(Channel *channel, json_t *message, GError **error);
-/* The next message, a new reference; timeout_ms < 0: no limit. TIMEOUT, TRUNCATED at the end,
- * PROTOCOL. */
+/* The next message, a new reference. TIMEOUT when none has begun within timeout_ms (< 0: no limit):
+ * receive again. After any other error (TRUNCATED at the end, PROTOCOL) the channel is of no use.
+ */
 json_t *channel_receive(Channel *channel, int timeout_ms, GError **error);
 /* Makes receive and send fail from now on, in any thread; the other side sees the end. */
 void channel_shut(Channel *channel);

@@ -114,8 +114,8 @@ static void check_overdue(Run *run, pid_t pid)
     kill(-pid, SIGKILL);
 }
 
-/* The worker's "done", or NULL when it ended without. */
-static json_t *listen(Run *run, pid_t pid)
+/* The worker's "done"; NULL when it ended without, or broke the protocol, then with an error. */
+static json_t *listen(Run *run, pid_t pid, GError **broken)
 {
     for (;;) {
         g_autoptr(GError) error = NULL;
@@ -123,8 +123,11 @@ static json_t *listen(Run *run, pid_t pid)
         if (message && hear(run, message))
             return message;
         json_decref(message);
-        if (!message && !err_is(error, ERR_TIMEOUT))
+        if (!message && !err_is(error, ERR_TIMEOUT)) {
+            if (!err_is(error, ERR_TRUNCATED))
+                g_propagate_error(broken, g_steal_pointer(&error));
             return NULL;
+        }
         check_overdue(run, pid);
         run_log_store(run, true, false);
     }
@@ -174,15 +177,17 @@ static bool work(Run *run, json_t *start, char **lost, GError **error)
         json_decref(start);
         return false;
     }
+    g_autoptr(GError) broken = NULL;
     json_t *done = NULL;
     bool sent = channel_send(channel, start, error);
     set_channel(run, channel);
     if (sent)
-        done = listen(run, pid);
+        done = listen(run, pid, &broken);
     g_autofree char *how = bury(run, pid);
     leases_drop(run->runs->leases, run);
     if (sent && !done)
-        *lost = g_strdup_printf("the worker of this run %s", how);
+        *lost = g_strdup_printf("the worker of this run %s%s%s", how, broken ? ": " : "",
+                                broken ? broken->message : "");
     bool ok = done && read_done(run, done, error);
     json_decref(done);
     return ok;
