@@ -156,13 +156,12 @@ static void notify(const char *state)
 /* The first line of output is for programs: where to find the server. */
 static void say_ready(Server *server, const ServerOptions *options)
 {
-    const char *end = strchr(server->urls->str, ',');
-    int n = (int) (end ? end - server->urls->str : (gssize) server->urls->len);
+    g_auto(GStrv) urls = g_strsplit(server->urls->str, ",", 2);
     json_t *data = json_string(options->data);
     g_autofree char *folder = json_dumps(data, JSON_ENCODE_ANY);
     json_decref(data);
-    printf("{\"url\":%.*s,\"urls\":[%s],\"data\":%s,\"pid\":%d}\n", n,
-           server->urls->len ? server->urls->str : "null", server->urls->str, folder, getpid());
+    printf("{\"url\":%s,\"urls\":[%s],\"data\":%s,\"pid\":%d}\n", urls[0] ? urls[0] : "null",
+           server->urls->str, folder, getpid());
     fflush(stdout);
     log_info("server", "cadenzad %s serves %s", CADENZA_VERSION, server->urls->str);
     notify("READY=1");

@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import shutil
+import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -480,6 +482,82 @@ class Servers(Box):
                                  capture_output=True, text=True, timeout=60)
             self.assertEqual(run.returncode, 2, run.stderr)
         self.assertFalse((self.folder / "never").exists())
+
+
+class Door(unittest.TestCase):
+    """Starting: passwords, sockets, refusals."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-door-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.data = self.folder / "data"
+
+    def start(self, *words, **more):
+        command = [program("cadenzad"), "--data", str(self.data), *words]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+        self.addCleanup(self.end, process)
+        line = process.stdout.readline()
+        return process, json.loads(line) if line.strip() else None
+
+    def end(self, process):
+        process.terminate()
+        said = process.communicate(timeout=60)
+        return process.returncode, said[1]
+
+    def signs_in(self, url, password):
+        client = WebSocket(url)
+        self.addCleanup(client.close)
+        return "result" in client.call("session.signIn", {"email": "admin@admin.net", "password": password})
+
+    def plain(self, *words):
+        return self.start("--insecure-http", "--listen", "127.0.0.1:0", *words)
+
+    def test_passwords(self):
+        """Of a file; then a new one, made and told when asked for; the old one is no more."""
+        (self.folder / "secret").write_text("of my own choice\n")
+        process, ready = self.plain("--admin-password-file", str(self.folder / "secret"))
+        self.assertTrue(self.signs_in(ready["url"], "of my own choice"))
+        self.assertFalse((self.data / "initial-password").exists())
+        self.assertEqual(stat.S_IMODE(self.data.stat().st_mode), 0o700)
+        busy = subprocess.run([program("cadenzad"), "--data", str(self.data), "--reset-admin"], capture_output=True, timeout=60)
+        self.assertNotEqual(busy.returncode, 0)
+        self.assertEqual(self.end(process)[0], 0)
+        reset = subprocess.run([program("cadenzad"), "--data", str(self.data), "--reset-admin"], capture_output=True, timeout=60)
+        self.assertEqual(reset.returncode, 0, reset.stderr)
+        password = (self.data / "initial-password").read_text().split()[-1]
+        self.assertNotIn(password.encode(), reset.stdout + reset.stderr)
+        process, ready = self.plain()
+        self.assertTrue(self.signs_in(ready["url"], password))
+        self.assertFalse(self.signs_in(ready["url"], "of my own choice"))
+
+    def test_passed_socket(self):
+        """A socket that systemd opened, as it passes them."""
+        listener = socket.socket()
+        self.addCleanup(listener.close)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        words = ["sh", "-c", 'LISTEN_FDS=1 LISTEN_PID=$$ exec "$@" 3<&0', "sh", program("cadenzad"), "--data", str(self.data)]
+        process = subprocess.Popen(words, stdin=listener.fileno(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(self.end, process)
+        self.assertIsNone(json.loads(process.stdout.readline())["url"])
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        with urllib.request.urlopen(f"https://127.0.0.1:{listener.getsockname()[1]}/healthz", context=context) as answer:
+            self.assertEqual(answer.status, 200)
+
+    def test_refusals(self):
+        """Each names the thing."""
+        for words, named in ((["--admin-password-file", "/nonexistent"], "/nonexistent"), (["--listen", "192.0.2.1:1"], "192.0.2.1"),
+                             (["--listen", "127.0.0.1"], "127.0.0.1"), (["--certificate", "/none", "--key", "/none"], "/none")):
+            process, ready = self.start(*words)
+            self.assertIsNone(ready)
+            status, said = self.end(process)
+            self.assertIn(named, said)
+            self.assertGreater(status, 0)
+        self.data = pathlib.Path("/proc/cadenza")
+        process, ready = self.start()
+        self.assertIsNone(ready)
+        self.assertIn("/proc/cadenza", self.end(process)[1])
 
 
 class CommandLine(Box):

@@ -59,6 +59,8 @@ static json_t *get_all_objects(ApiCall *call, GError **error)
         return NULL;
     /* A pattern that asks for one type need not be tried on the others. */
     const char *type = json_string_value(json_object_get(collector.pattern, "type"));
+    if (type && json_object_size(collector.pattern) == 1)
+        collector.pattern = NULL;
     collector.text = g_string_new(collector.as_lines ? "" : "{");
     servers_each(call_parts(call)->servers, type, collect, &collector);
     g_clear_pointer(&collector.filter, filter_free);
