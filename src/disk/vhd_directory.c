@@ -98,6 +98,17 @@ static bool load_present(Chunks *chunks, VhdDirectory *directory, GError **error
     return true;
 }
 
+/* XO's merge of a disk that has grown leaves the old number of entries in the header. The map is
+ * long enough nevertheless: it has a byte for each entry and uses a bit. */
+static void adopt_growth(VhdDirectory *directory)
+{
+    guint64 n_blocks = (directory->footer.current_size + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES;
+    if (n_blocks <= directory->header.n_entries || n_blocks > directory->header.n_entries * 8ull)
+        return;
+    directory->header.n_entries = (guint32) n_blocks;
+    vhd_header_resize(directory->raw_header, (guint32) n_blocks);
+}
+
 bool vhd_directory_load(Chunks *chunks, VhdDirectory *directory, GError **error)
 {
     memset(directory, 0, sizeof *directory);
@@ -109,6 +120,7 @@ bool vhd_directory_load(Chunks *chunks, VhdDirectory *directory, GError **error)
            vhd_chunk_get(chunks, directory->codec, "header", directory->raw_header,
                          VHD_HEADER_BYTES, error) &&
            vhd_header_parse(directory->raw_header, &directory->header, error) &&
+           (adopt_growth(directory), true) &&
            vhd_info(&directory->footer, &directory->header, &directory->info, error) &&
            load_present(chunks, directory, error);
 }
