@@ -82,7 +82,7 @@ class Box(unittest.TestCase):
     def messages(self, task):
         found = [json.dumps(task.get("result"))] if task.get("status") == "failure" else []
         for child in task.get("tasks", []):
-            found += self.messages(child)
+            found.append(self.messages(child))
         return " ".join(found)
 
     def pool_uuids(self, cls):
@@ -110,7 +110,7 @@ class Streams(Box):
                     continue
                 self.assertEqual(log["status"], "failure")
                 said = self.messages(log)
-                self.assertRegex(said, "(?i)ended|cut|closed|reset|early|truncated|broke")
+                self.assertRegex(said, "(?i)ended|cut|closed|reset|early|broke|VDI_IO_ERROR")
                 self.assertEqual(self.pool_uuids("VM") - vms - {s["id"] for s in self.server.objects(type="VM-snapshot")}, set())
         self.assertLessEqual(len(self.server.objects(type="VM-snapshot")), 2)
         self.assert_restorable(self.points()[:1])
