@@ -144,7 +144,10 @@ static bool parse_into(RemoteUrl *url, char *text, GError **error)
     if (scheme->secrets != NO_SECRETS && !secrets_parse(url, scheme->secrets, &rest, error))
         return false;
     url->path = strcmp(url->scheme, "file") == 0 ? clean_path(rest) : g_strdup(rest);
-    return true;
+    if (*url->path && strcmp(url->path, "/") != 0)
+        return true;
+    err_set(error, ERR_INVALID, "remote url: it names no path");
+    return false;
 }
 
 RemoteUrl *remote_url_parse(const char *text, GError **error)

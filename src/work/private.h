@@ -155,6 +155,9 @@ bool snapshot_sweep(Xapi *xapi, const char *vm_ref, const char *mark, GError **e
 bool targets_begin(VmRun *run, GError **error);
 /* Drops those without the room; false when none is left. */
 bool targets_check_space(VmRun *run, GError **error);
+/* Whether an SR has need_bytes left; NO_SPACE names it. An SR that does not tell its size passes.
+ */
+bool sr_check_space(Xapi *xapi, const char *sr_uuid, guint64 need_bytes, GError **error);
 /* Opens the export and transfer tasks. */
 void targets_export(VmRun *run);
 /* Drops a target: its tasks fail with the error, which is taken. */

@@ -90,6 +90,27 @@ static bool open_disks(Restore *restore, GError **error)
     return true;
 }
 
+/* Every SR must hold all the disks that go to it, before anything is made there. */
+static bool check_space(const Restore *restore, GError **error)
+{
+    json_t *needs = json_object();
+    for (guint i = 0; i < restore->disks->len; i++) {
+        const RestoreDisk *disk = restore->disks->pdata[i];
+        bool wanted;
+        const char *sr = sr_of(restore, disk->record, &wanted);
+        json_int_t n_bytes = disk_n_present(disk->disk) * (json_int_t) DISK_BLOCK_BYTES;
+        json_object_set_new(needs, sr,
+                            json_integer(json_integer_value(json_object_get(needs, sr)) + n_bytes));
+    }
+    const char *sr;
+    json_t *need;
+    bool ok = true;
+    json_object_foreach (needs, sr, need)
+        ok = ok && sr_check_space(restore->xapi, sr, json_integer_value(need), error);
+    json_decref(needs);
+    return ok;
+}
+
 static json_t *vdi_record(const Restore *restore, const RestoreDisk *disk, const char *sr_ref)
 {
     g_autofree char *name =
@@ -199,8 +220,9 @@ static char *run_restore(Restore *restore, const char *path, GError **error)
         g_prefix_error(error, "SR %s: ", restore->sr_uuid);
         return NULL;
     }
-    if (!begin_intent(restore, error) || !restore_create_vm(restore, error) ||
-        !fill_all(restore, error) || !restore_create_vifs(restore, error))
+    if (!check_space(restore, error) || !begin_intent(restore, error) ||
+        !restore_create_vm(restore, error) || !fill_all(restore, error) ||
+        !restore_create_vifs(restore, error))
         return NULL;
     return restore_finish_vm(restore, error);
 }

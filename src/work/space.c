@@ -26,6 +26,29 @@ static guint64 disk_bytes(VmRun *run, const VmDisk *disk)
     return MIN(leaf_bytes, virtual_bytes);
 }
 
+bool sr_check_space(Xapi *xapi, const char *sr_uuid, guint64 need_bytes, GError **error)
+{
+    g_autofree char *ref =
+        xapi_call_string(xapi, "SR.get_by_uuid", json_pack("[s]", sr_uuid), error);
+    json_t *sr = ref ? get_record(xapi, "SR", ref, error) : NULL;
+    if (!sr) {
+        g_prefix_error(error, "SR %s: ", sr_uuid);
+        return false;
+    }
+    gint64 size_bytes = json_integer_value(json_object_get(sr, "physical_size"));
+    gint64 free_bytes = size_bytes -
+                        json_integer_value(json_object_get(sr, "physical_utilisation"));
+    bool fits = size_bytes <= 0 || (free_bytes >= 0 && (guint64) free_bytes >= need_bytes);
+    if (!fits) {
+        g_autofree char *need = g_format_size_full(need_bytes, G_FORMAT_SIZE_IEC_UNITS);
+        g_autofree char *have = g_format_size_full(MAX(free_bytes, 0), G_FORMAT_SIZE_IEC_UNITS);
+        err_set(error, ERR_NO_SPACE, "SR %s (%s) has %s of space left, the disks need %s", sr_uuid,
+                json_text(sr, "name_label"), have, need);
+    }
+    json_decref(sr);
+    return fits;
+}
+
 bool work_check_space(const WorkTarget *target, guint64 need_bytes, GError **error)
 {
     RemoteSpace space = { 0 };

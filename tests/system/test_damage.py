@@ -181,14 +181,14 @@ class Space(Box):
     def test_full_remote(self):
         small = self.folder / "small"
         small.mkdir()
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=14m", "tmpfs", small], capture_output=True, text=True)
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=44m", "tmpfs", small], capture_output=True, text=True)
         if mounted.returncode:
             self.skipTest(f"no tmpfs here: {mounted.stderr.strip()}")
         self.addCleanup(subprocess.run, ["umount", "-l", small])
         self.make_job("full", url=f"file://{small}/repo")
         self.repository = small / "repo"
         self.assertEqual(self.run_job()["status"], "success")
-        for seed in range(1, 6):
+        for seed in range(1, 9):
             self.sim.write(self.vm["id"], 8 << 20, seed)
             log = self.run_job()
             if log["status"] == "failure":
