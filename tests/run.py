@@ -4,6 +4,7 @@
 A suite is one row of SUITES: a function that yields (case, outcome, detail), outcome one of passed,
 failed, skipped. `./run test NAME` runs one, `--full` lets it take its time, `--list` names them."""
 import argparse
+import concurrent.futures
 import json
 import os
 import pathlib
@@ -49,13 +50,20 @@ def meson_tests(suite):
         yield case["name"].split(" / ")[-1], outcome, tail(case.get("stdout", "") + case.get("stderr", ""))
 
 
+def side_by_side(function, items):
+    """The results in order, two at a time: the machines that run this have two cores."""
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        yield from pool.map(function, items)
+
+
 def python_tests(folder, build, full):
     """unittest files; each test method is a case. Skips carry their reason."""
-    for path in sorted((ROOT / "tests" / folder).glob("test_*.py")):
-        run = subprocess.run(["/usr/bin/python3", "-m", "unittest", "-v", path.name], cwd=path.parent, text=True,
-                             capture_output=True, timeout=1500,
-                             env=environment(build, CADENZA_FULL="1" if full else ""))
-        yield from unittest_cases(path.stem, run)
+    def run(path):
+        return path, subprocess.run(["/usr/bin/python3", "-m", "unittest", "-v", path.name], cwd=path.parent, text=True,
+                                    capture_output=True, timeout=1500,
+                                    env=environment(build, CADENZA_FULL="1" if full else ""))
+    for path, done in side_by_side(run, sorted((ROOT / "tests" / folder).glob("test_*.py"))):
+        yield from unittest_cases(path.stem, done)
 
 
 def unittest_cases(stem, run):
@@ -117,19 +125,20 @@ def mutant_command(test):
     return ["meson", "test", "-C", str(ASAN), "--no-rebuild", "-q", test], ROOT
 
 
+def try_mutant(mutant):
+    name, test, place = mutant
+    if not test:
+        return name, "failed", f"{place}: no comment `mutant: TEST` beside it"
+    command, folder = mutant_command(test)
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
+                         env=environment(ASAN, CADENZA_MUTANT=name))
+    if "No suitable tests" in run.stdout + run.stderr or re.search(r"No module named|has no attribute", run.stderr):
+        return name, "failed", f"{place}: there is no test {test}"
+    return name, "passed" if run.returncode else "failed", f"{place}: survives {test}"
+
+
 def run_mutants(full):
-    for name, test, place in mutants():
-        if not test:
-            yield name, "failed", f"{place}: no comment `mutant: TEST` beside it"
-            continue
-        command, folder = mutant_command(test)
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
-                             env=environment(ASAN, CADENZA_MUTANT=name))
-        missing = "No suitable tests" in run.stdout + run.stderr or "No module named" in run.stderr
-        if missing:
-            yield name, "failed", f"{place}: there is no test {test}"
-        else:
-            yield name, "passed" if run.returncode else "failed", f"{place}: survives {test}"
+    yield from side_by_side(try_mutant, sorted(set(mutants())))
 
 
 SUITES = {
