@@ -156,13 +156,13 @@ static const char *expand(const char *text)
     return text;
 }
 
-Cron *cron_parse(const char *text, const char *timezone, GError **error)
+Cron *cron_parse(const char *text, const char *zone_name, GError **error)
 {
     if (strlen(text) > MAX_TEXT_BYTES) {
         err_set(error, ERR_INVALID, "cron: longer than %d bytes", MAX_TEXT_BYTES);
         return NULL;
     }
-    GTimeZone *zone = parse_zone(timezone, error);
+    GTimeZone *zone = parse_zone(zone_name, error);
     if (!zone)
         return NULL;
     g_autoptr(Cron) cron = g_new0(Cron, 1);

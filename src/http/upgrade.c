@@ -30,7 +30,7 @@ static bool is_key(const char *key)
         return false;
     gsize n;
     g_autofree guchar *raw = g_base64_decode(key, &n);
-    return n == 16;
+    return raw && n == 16;
 }
 
 static bool check_handshake(HttpRequest *request, GError **error)

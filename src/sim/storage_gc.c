@@ -44,7 +44,6 @@ static bool pause_before_step(StorageGc *gc)
 static void drop_record(Sim *sim, StoredDisk *disk)
 {
     Obj *record = obj_find(sim, "VDI", disk->vdi);
-    g_autofree char *vdi = g_strdup(disk->vdi);
     storage_remove(sim, disk);
     if (record)
         obj_drop(record);
