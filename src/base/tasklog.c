@@ -4,6 +4,7 @@
 #include "base/tasklog.h"
 
 #include "base/mutant.h"
+#include "base/taskview.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -28,8 +29,6 @@ struct TaskLog {
     TaskEventSeen seen;
     void *user;
 };
-
-json_t *tasklog_arrange(json_t *node, bool running); /* taskview.c */
 
 static gint64 now_ms(void)
 {
@@ -111,6 +110,33 @@ static bool apply_property(json_t *node, json_t *event)
     return json_object_set_new(member(node, "data", json_object), name, json_deep_copy(value)) == 0;
 }
 
+/* Forgets the ids of what is about to become text. */
+static void forget(TaskLog *log, json_t *node)
+{
+    gsize i;
+    json_t *child;
+    const char *id = json_string_value(json_object_get(node, "id"));
+    if (id)
+        g_hash_table_remove(log->nodes, id);
+    json_array_foreach (json_object_get(node, "tasks"), i, child)
+        forget(log, child);
+}
+
+/* A child of the root that has ended becomes text, except where retries must still be compared. */
+static void compact(TaskLog *log, json_t *node)
+{
+    json_t *children = json_object_get(log->root, "tasks");
+    gsize i = json_array_size(children);
+    while (i > 0 && json_array_get(children, i - 1) != node)
+        i--;
+    if (i == 0 || task_takes_part_in_retry(node, children))
+        return;
+    forget(log, node);
+    json_t *stub = task_compact(node);
+    if (stub)
+        json_array_set_new(children, i - 1, stub);
+}
+
 static bool apply_end(TaskLog *log, json_t *node, json_t *event, const char *id, gint64 time_ms)
 {
     json_t *status = json_object_get(event, "status");
@@ -122,6 +148,7 @@ static bool apply_end(TaskLog *log, json_t *node, json_t *event, const char *id,
     if (result)
         json_object_set_new(node, "result", json_deep_copy(result));
     g_hash_table_remove(log->nodes, id);
+    compact(log, node);
     return true;
 }
 
@@ -192,12 +219,26 @@ Task *tasklog_root(TaskLog *log)
     return &log->root_task;
 }
 
-json_t *tasklog_view(TaskLog *log, bool running)
+static json_t *arranged_copy(TaskLog *log, bool running)
 {
     pthread_mutex_lock(&log->lock);
     json_t *copy = json_deep_copy(log->root);
     pthread_mutex_unlock(&log->lock);
-    return tasklog_arrange(copy, running);
+    return task_arrange(copy, running);
+}
+
+json_t *tasklog_view(TaskLog *log, bool running)
+{
+    return task_expand(arranged_copy(log, running));
+}
+
+char *tasklog_text(TaskLog *log, bool running, json_t *header)
+{
+    json_t *copy = arranged_copy(log, running);
+    json_object_update(copy, header);
+    char *text = task_text(copy);
+    json_decref(copy);
+    return text;
 }
 
 /* --- One task --- */

@@ -44,6 +44,9 @@ bool tasklog_apply(TaskLog *log, json_t *event);
  * others by start. A task that has not ended is "pending" when `running`, else "interrupted". A new
  * reference, sharing nothing with the log. */
 json_t *tasklog_view(TaskLog *log, bool running);
+/* The same as JSON text, with the fields of `header` set in the root; allocates little more than
+ * the text, which is what keeps a server flat while thousands of VMs are done. */
+char *tasklog_text(TaskLog *log, bool running, json_t *header);
 
 /* --- One task. NULL is allowed everywhere: nobody listens. --- */
 

@@ -1,13 +1,12 @@
 /* How a tree of tasks is shown and closed: the status rules of XO's reader, the order of children,
  * errors as JSON, and the closing of what an interrupted run left open. */
-#include "base/tasklog.h"
+#include "base/taskview.h"
 
 #include "base/error.h"
 #include "base/mutant.h"
 
+#include <stdlib.h>
 #include <string.h>
-
-json_t *tasklog_arrange(json_t *node, bool running);
 
 static const char *text(json_t *object, const char *name)
 {
@@ -110,17 +109,85 @@ static void sort_children(json_t *children)
         json_array_set(children, i, order->pdata[i]);
 }
 
-json_t *tasklog_arrange(json_t *node, bool running)
+json_t *task_arrange(json_t *node, bool running)
 {
     json_t *children = json_object_get(node, "tasks");
     gsize i;
     json_t *child;
     json_array_foreach (children, i, child)
-        tasklog_arrange(child, running);
+        task_arrange(child, running);
     if (children)
         sort_children(children);
     json_object_set_new(node, "status", json_string(status_of(node, running)));
     return node;
+}
+
+/* --- Compact children of the root --- */
+
+#define TEXT "_text"
+
+bool task_takes_part_in_retry(json_t *node, json_t *siblings)
+{
+    gsize i;
+    json_t *sibling;
+    if (has_retry_warning(node))
+        return true;
+    json_array_foreach (siblings, i, sibling)
+        if (sibling != node && same_work(node, sibling) && has_retry_warning(sibling))
+            return true;
+    return false;
+}
+
+json_t *task_compact(json_t *node)
+{
+    char *dump = json_dumps(task_arrange(node, false), JSON_COMPACT);
+    json_t *stub = dump ? json_pack("{s:O, s:O, s:s}", "end", json_object_get(node, "end"),
+                                    "status", json_object_get(node, "status"), TEXT, dump)
+                        : NULL;
+    free(dump);
+    return stub;
+}
+
+json_t *task_expand(json_t *root)
+{
+    json_t *children = json_object_get(root, "tasks"), *child;
+    gsize i;
+    json_array_foreach (children, i, child) {
+        json_t *stored = json_object_get(child, TEXT);
+        json_t *whole =
+            stored ? json_loadb(json_string_value(stored), json_string_length(stored), 0, NULL)
+                   : NULL;
+        if (whole)
+            json_array_set_new(children, i, whole);
+    }
+    return root;
+}
+
+static void append_child(GString *text, json_t *child)
+{
+    json_t *stored = json_object_get(child, TEXT);
+    char *dump = stored ? NULL : json_dumps(child, JSON_COMPACT);
+    g_string_append(text, stored ? json_string_value(stored) : dump ? dump : "{}");
+    free(dump);
+}
+
+char *task_text(json_t *root)
+{
+    json_t *children = json_incref(json_object_get(root, "tasks"));
+    json_object_del(root, "tasks");
+    char *dump = json_dumps(root, JSON_COMPACT);
+    GString *all = g_string_new(dump ? dump : "{}");
+    free(dump);
+    if (json_array_size(children) > 0) {
+        g_string_truncate(all, all->len - 1); /* the closing brace */
+        for (gsize i = 0; i < json_array_size(children); i++) {
+            g_string_append(all, i ? "," : all->len > 1 ? ",\"tasks\":[" : "\"tasks\":[");
+            append_child(all, json_array_get(children, i));
+        }
+        g_string_append(all, "]}");
+    }
+    json_decref(children);
+    return g_string_free(all, FALSE);
 }
 
 /* --- Errors --- */

@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define NAMESPACE "jobs"
@@ -63,10 +64,10 @@ json_t *run_log_view(Run *run, bool running)
     return view;
 }
 
-static void store_view(Run *run, json_t *view)
+static void store_text(Run *run, const char *text)
 {
     g_autoptr(GError) error = NULL;
-    if (!store_log_set(run->runs->config.store, NAMESPACE, run->id, view, &error))
+    if (!store_log_set_text(run->runs->config.store, NAMESPACE, run->id, text, &error))
         log_warning("run", "log of run %s: %s", run->id, error->message);
 }
 
@@ -77,9 +78,8 @@ void run_log_store(Run *run, bool running, bool now)
     gint64 pause_us = MAX((gint64) RUNS_LOG_MS * 1000, run->storing_us * 20);
     if (!now && start_us - run->stored_us < pause_us)
         return;
-    json_t *view = run_log_view(run, running);
-    store_view(run, view);
-    json_decref(view);
+    g_autofree char *text = tasklog_text(run->log, running, run->header);
+    store_text(run, text);
     run->stored_us = g_get_monotonic_time();
     run->storing_us = run->stored_us - start_us;
 }
@@ -103,7 +103,9 @@ void run_log_end(Run *run, const GError *error, const char *interrupted)
     if (interrupted) {
         json_t *view = run_log_view(run, false);
         tasklog_close_interrupted(view, now_ms(), interrupted);
-        store_view(run, view);
+        char *text = json_dumps(view, JSON_COMPACT);
+        store_text(run, text ? text : "{}");
+        free(text);
         json_decref(view);
         return;
     }

@@ -111,7 +111,7 @@ static void bind(sqlite3_stmt *statement, const char *format, va_list args)
 {
     for (int i = 1; *format; format++, i++) {
         if (*format == 's')
-            sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_TRANSIENT);
+            sqlite3_bind_text(statement, i, va_arg(args, const char *), -1, SQLITE_STATIC);
         else
             sqlite3_bind_int64(statement, i, va_arg(args, gint64));
     }

@@ -58,20 +58,22 @@ char *store_log_add(Store *store, const char *name_space, gint64 time_ms, json_t
     return ok ? format_key(time_ms, n) : NULL;
 }
 
+bool store_log_set_text(Store *store, const char *name_space, const char *key, const char *text,
+                        GError **error)
+{
+    gint64 time_ms, n;
+    return check_key(name_space, key, &time_ms, &n, error) &&
+           database_run(&store->logs, NULL, NULL, error,
+                        "INSERT INTO logs (name_space, time_ms, n, value) VALUES (?1, ?2, ?3, ?4)"
+                        " ON CONFLICT DO UPDATE SET value = excluded.value",
+                        "siis", name_space, time_ms, n, text);
+}
+
 bool store_log_set(Store *store, const char *name_space, const char *key, json_t *entry,
                    GError **error)
 {
-    gint64 time_ms, n;
-    if (!check_key(name_space, key, &time_ms, &n, error))
-        return false;
     char *text = database_text(entry, key, error);
-    if (!text)
-        return false;
-    bool ok =
-        database_run(&store->logs, NULL, NULL, error,
-                     "INSERT INTO logs (name_space, time_ms, n, value) VALUES (?1, ?2, ?3, ?4)"
-                     " ON CONFLICT DO UPDATE SET value = excluded.value",
-                     "siis", name_space, time_ms, n, text);
+    bool ok = text && store_log_set_text(store, name_space, key, text, error);
     free(text);
     return ok;
 }

@@ -25,8 +25,9 @@ bool database_open(Database *database, const char *folder, const char *name, boo
                    const char *const *steps, int n_steps, GError **error);
 void database_close(Database *database);
 
-/* Runs one statement with the lock held. `format` of the bindings: s text (copied), i gint64.
- * Rows go to `row`, which may be NULL; it returns false with an error to stop. */
+/* Runs one statement with the lock held. `format` of the bindings: s text (must stay until it
+ * returns), i gint64. Rows go to `row`, which may be NULL; it returns false with an error to stop.
+ */
 typedef bool (*DatabaseRow)(sqlite3_stmt *statement, void *user, GError **error);
 bool database_run(Database *database, DatabaseRow row, void *user, GError **error, const char *sql,
                   const char *format, ...);

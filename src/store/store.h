@@ -38,6 +38,9 @@ char *store_log_add(Store *store, const char *name_space, gint64 time_ms, json_t
                     GError **error);
 bool store_log_set(Store *store, const char *name_space, const char *key, json_t *entry,
                    GError **error);
+/* The same, of an entry that is JSON text already. */
+bool store_log_set_text(Store *store, const char *name_space, const char *key, const char *text,
+                        GError **error);
 json_t *store_log_get(Store *store, const char *name_space, const char *key, GError **error);
 /* An object key → entry of those with after_ms <= time < before_ms (0: open), newest `limit` (0:
  * all). */

@@ -132,6 +132,32 @@ static void test_error(void **state)
     json_decref(json);
 }
 
+/* The text is the view, with compacted children or without. */
+static void test_text(void **state)
+{
+    g_autoptr(TaskLog)
+        log = tasklog_new("1", "backup", json_pack("{s:s}", "mode", "delta"), 5, NULL, NULL);
+    json_t *header = json_pack("{s:s}", "jobId", "j");
+    Task *open[8];
+    for (unsigned i = 0; i < 4; i++) {
+        json_t *view = tasklog_view(log, true);
+        json_object_update(view, header);
+        g_autofree char *text_of_it = tasklog_text(log, true, header);
+        json_t *parsed = json_loads(text_of_it, 0, NULL);
+        assert_true(json_equal(parsed, view));
+        assert_int_equal(json_array_size(json_object_get(view, "tasks")), 2 * i);
+        json_decref(parsed);
+        json_decref(view);
+        Task *vm = task_begin(tasklog_root(log), "backup VM", json_pack("{s:i}", "id", i));
+        open[2 * i] = task_begin(vm, "never ended", NULL);
+        task_end(vm, NULL);
+        open[2 * i + 1] = task_begin(tasklog_root(log), "goes on", NULL);
+    }
+    for (unsigned i = 0; i < 8; i++)
+        task_end(open[i], NULL); /* those of an ended task are known no more */
+    json_decref(header);
+}
+
 static void *many(void *log)
 {
     for (unsigned i = 0; i < 200; i++) {
@@ -162,6 +188,7 @@ int main(void)
         cmocka_unit_test(test_status),
         cmocka_unit_test(test_order_and_interrupted),
         cmocka_unit_test(test_error),
+        cmocka_unit_test(test_text),
         cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
