@@ -4,12 +4,14 @@
 #include "base/error.h"
 #include "pool/pool.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 #define POOL_REF "OpaqueRef:pool"
@@ -18,7 +20,7 @@
 enum { WAIT_MS = 20000, EVENT_WAIT_MS = 300 };
 
 typedef struct {
-    GMutex lock;
+    pthread_mutex_t lock;
     json_t *classes; /* class → ref → record */
     json_t *changes; /* [generation, class, operation, ref] */
     gint64 generation;
@@ -54,7 +56,7 @@ static void note(World *world, const char *cls, const char *operation, const cha
 
 static void change(World *world, const char *cls, const char *ref, json_t *record)
 {
-    g_mutex_lock(&world->lock);
+    pthread_mutex_lock(&world->lock);
     bool known = json_object_get(class_of(world, cls), ref) != NULL;
     if (record)
         json_object_set_new(class_of(world, cls), ref, record);
@@ -62,7 +64,7 @@ static void change(World *world, const char *cls, const char *ref, json_t *recor
         json_object_del(class_of(world, cls), ref);
     if (!world->hide)
         note(world, cls, !record ? "del" : known ? "mod" : "add", ref);
-    g_mutex_unlock(&world->lock);
+    pthread_mutex_unlock(&world->lock);
 }
 
 static char *token_at(World *world, gint64 generation)
@@ -97,14 +99,14 @@ static json_t *event_from(World *world, json_t *params, json_t **error)
     const char *token = json_string_value(json_array_get(params, 2));
     gint64 from = g_ascii_strtoll(token + strspn(token, "t"), NULL, 10);
     for (unsigned waited = 0; waited < EVENT_WAIT_MS; waited += 10) {
-        g_mutex_lock(&world->lock);
+        pthread_mutex_lock(&world->lock);
         bool news = world->generation > from || world->lose_events;
-        g_mutex_unlock(&world->lock);
+        pthread_mutex_unlock(&world->lock);
         if (news)
             break;
         g_usleep(10000);
     }
-    g_mutex_lock(&world->lock);
+    pthread_mutex_lock(&world->lock);
     json_t *reply = NULL;
     if (world->lose_events) {
         world->lose_events = false;
@@ -116,25 +118,25 @@ static json_t *event_from(World *world, json_t *params, json_t **error)
                           (json_int_t) json_object_size(class_of(world, "task")), "vm",
                           (json_int_t) json_object_size(class_of(world, "VM")), "token", next);
     }
-    g_mutex_unlock(&world->lock);
+    pthread_mutex_unlock(&world->lock);
     return reply;
 }
 
 static json_t *all_records(World *world, const char *method)
 {
     g_autofree char *cls = g_strndup(method, strcspn(method, "."));
-    g_mutex_lock(&world->lock);
+    pthread_mutex_lock(&world->lock);
     json_t *records = json_deep_copy(class_of(world, cls));
-    g_mutex_unlock(&world->lock);
+    pthread_mutex_unlock(&world->lock);
     return records;
 }
 
 static json_t *inject(World *world)
 {
-    g_mutex_lock(&world->lock);
+    pthread_mutex_lock(&world->lock);
     g_autofree char *token = token_at(world, world->generation);
     note(world, "pool", "mod", POOL_REF);
-    g_mutex_unlock(&world->lock);
+    pthread_mutex_unlock(&world->lock);
     return json_string(token);
 }
 
@@ -155,17 +157,17 @@ static json_t *log_in(World *world, json_t *params, json_t **error)
 {
     if (g_strcmp0(json_string_value(json_array_get(params, 1)), world->password) != 0)
         return refuse(error, "SESSION_AUTHENTICATION_FAILED", "root");
-    g_mutex_lock(&world->lock);
+    pthread_mutex_lock(&world->lock);
     json_t *session = json_sprintf("OpaqueRef:%u", world->session);
-    g_mutex_unlock(&world->lock);
+    pthread_mutex_unlock(&world->lock);
     return session;
 }
 
 static bool is_valid(World *world, json_t *params)
 {
-    g_mutex_lock(&world->lock);
+    pthread_mutex_lock(&world->lock);
     g_autofree char *session = g_strdup_printf("OpaqueRef:%u", world->session);
-    g_mutex_unlock(&world->lock);
+    pthread_mutex_unlock(&world->lock);
     return g_strcmp0(json_string_value(json_array_get(params, 0)), session) == 0;
 }
 
@@ -201,8 +203,8 @@ typedef struct {
     World world;
     Fake *fake;
     Pool *pool;
-    GMutex lock;
-    GCond news;
+    pthread_mutex_t lock;
+    pthread_cond_t news;
     GString *log; /* "+id " and "-id " */
     unsigned n_status;
 } Test;
@@ -210,35 +212,37 @@ typedef struct {
 static void on_changed(Pool *pool, Inventory *now, GPtrArray *entered, GPtrArray *left, void *user)
 {
     Test *test = user;
-    g_mutex_lock(&test->lock);
+    pthread_mutex_lock(&test->lock);
     for (guint i = 0; i < entered->len; i++)
         g_string_append_printf(test->log, "+%s ", (char *) entered->pdata[i]);
     for (guint i = 0; i < left->len; i++)
         g_string_append_printf(test->log, "-%s ", (char *) left->pdata[i]);
-    g_cond_broadcast(&test->news);
-    g_mutex_unlock(&test->lock);
+    pthread_cond_broadcast(&test->news);
+    pthread_mutex_unlock(&test->lock);
 }
 
 static void on_status(Pool *pool, void *user)
 {
     Test *test = user;
-    g_mutex_lock(&test->lock);
+    pthread_mutex_lock(&test->lock);
     test->n_status++;
-    g_cond_broadcast(&test->news);
-    g_mutex_unlock(&test->lock);
+    pthread_cond_broadcast(&test->news);
+    pthread_mutex_unlock(&test->lock);
 }
 
 static const PoolOps pool_ops = { .changed = on_changed, .status = on_status };
 
 static bool log_has(Test *test, const char *what)
 {
-    gint64 end_us = g_get_monotonic_time() + WAIT_MS * 1000;
-    g_mutex_lock(&test->lock);
+    struct timespec end;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += WAIT_MS / 1000;
+    pthread_mutex_lock(&test->lock);
     bool in_time = true;
     while (!strstr(test->log->str, what) && in_time)
-        in_time = g_cond_wait_until(&test->news, &test->lock, end_us);
+        in_time = pthread_cond_timedwait(&test->news, &test->lock, &end) == 0;
     bool found = strstr(test->log->str, what) != NULL;
-    g_mutex_unlock(&test->lock);
+    pthread_mutex_unlock(&test->lock);
     return found;
 }
 
@@ -389,9 +393,9 @@ static void test_lost_events(void **state)
     Test *test = *state;
     connect_pool(test);
     hide_change(test);
-    g_mutex_lock(&test->world.lock);
+    pthread_mutex_lock(&test->world.lock);
     test->world.lose_events = true;
-    g_mutex_unlock(&test->world.lock);
+    pthread_mutex_unlock(&test->world.lock);
     assert_true(log_has(test, "+b "));
     g_autofree char *name = name_of(test, "a");
     assert_string_equal(name, "two");
@@ -427,12 +431,12 @@ static void test_renewed_session_reads_again(void **state)
 {
     Test *test = *state;
     connect_pool(test);
-    g_mutex_lock(&test->world.lock);
+    pthread_mutex_lock(&test->world.lock);
     json_array_clear(test->world.changes);
     test->world.generation = 0;
     test->world.session++;
     json_object_set_new(class_of(&test->world, "VM"), "OpaqueRef:a", vm("a", "other"));
-    g_mutex_unlock(&test->world.lock);
+    pthread_mutex_unlock(&test->world.lock);
     assert_true(name_becomes(test, "a", "other"));
     assert_int_equal(pool_status(test->pool), POOL_CONNECTED);
 }

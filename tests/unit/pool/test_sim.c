@@ -1,6 +1,7 @@
 /* The pool client against the simulator, over real sockets: every object is shown, operations are
  * seen, tasks end, disks travel there and back. */
 #include "base/error.h"
+#include "http/certificate.h"
 #include "pool/pool.h"
 #include "sim/sim.h"
 
@@ -20,11 +21,11 @@ typedef struct {
     char *data_dir;
 } Test;
 
-static char *sim_url(Sim *sim)
+static char *sim_url(Sim *sim, const char *which)
 {
     g_autofree char *text = sim_addresses(sim);
     json_t *addresses = json_loads(text, 0, NULL);
-    char *url = g_strdup(json_string_value(json_object_get(addresses, "plain_url")));
+    char *url = g_strdup(json_string_value(json_object_get(addresses, which)));
     json_decref(addresses);
     return url;
 }
@@ -43,10 +44,16 @@ static int set_up(void **state)
     options.n_running = N_VMS / 2;
     options.disk_bytes = DISK_BYTES;
     options.boot_delay_ms = 100;
+    g_autofree char *cert = g_build_filename(test->data_dir, "cert.pem", NULL);
+    g_autofree char *key = g_build_filename(test->data_dir, "key.pem", NULL);
+    if (!http_make_certificate(cert, key, "pool", &error))
+        fail_msg("%s", error->message);
+    options.cert_file = cert;
+    options.key_file = key;
     test->sim = sim_new(&options, &error);
     if (!test->sim || !sim_start(test->sim, &error))
         fail_msg("%s", error->message);
-    g_autofree char *url = sim_url(test->sim);
+    g_autofree char *url = sim_url(test->sim, "plain_url");
     XapiConfig config = { .host = url, .username = options.username, .password = options.password };
     test->pool = pool_new(&config, NULL);
     if (!pool_connect(test->pool, false, &error))
@@ -75,6 +82,38 @@ static int tear_down(void **state)
     g_free(test->data_dir);
     g_free(test);
     return 0;
+}
+
+static bool try_tls(Test *test, HttpTrust trust, const char *fingerprint, GError **error)
+{
+    const SimOptions *options = sim_options(test->sim);
+    g_autofree char *url = sim_url(test->sim, "url");
+    XapiConfig config = { .host = url,
+                          .username = options->username,
+                          .password = options->password,
+                          .trust = trust,
+                          .fingerprint = fingerprint };
+    g_autoptr(Pool) pool = pool_new(&config, NULL);
+    assert_true(g_str_has_prefix(url, "https://"));
+    return pool_connect(pool, false, error);
+}
+
+static void test_certificates(void **state)
+{
+    Test *test = *state;
+    g_autoptr(GError) shown = NULL, wrong = NULL, error = NULL;
+    assert_false(try_tls(test, HTTP_TRUST_SYSTEM, NULL, &shown));
+    assert_true(err_is(shown, ERR_TLS));
+    const char *fingerprint = err_detail(shown)[0]; /* for the person to confirm */
+    assert_int_equal(strlen(fingerprint), 32 * 3 - 1);
+    if (!try_tls(test, HTTP_TRUST_FINGERPRINT, fingerprint, &error) ||
+        !try_tls(test, HTTP_TRUST_ANY, NULL, &error))
+        fail_msg("%s", error->message);
+    g_autofree char *other = g_strdup(fingerprint);
+    other[0] = other[0] == '0' ? '1' : '0';
+    assert_false(try_tls(test, HTTP_TRUST_FINGERPRINT, other, &wrong));
+    assert_true(err_is(wrong, ERR_TLS));
+    assert_string_equal(err_detail(wrong)[0], fingerprint);
 }
 
 static void count(const char *id, const char *type, GBytes *text, void *user)
@@ -229,16 +268,28 @@ static ssize_t give(void *data, size_t n, void *user, GError **error)
     return (ssize_t) n;
 }
 
-static void find_disk(const char *id, const char *type, GBytes *text, void *user)
+/* The first disk of a machine that does not run, and its storage. */
+static Wanted find_disk(Test *test)
 {
-    Wanted *wanted = user;
-    json_t *object = json_loads(g_bytes_get_data(text, NULL), 0, NULL);
-    bool fits = json_integer_value(json_object_get(object, "size")) == DISK_BYTES;
-    if (!wanted->id && fits && json_array_size(json_object_get(object, "$VBDs"))) {
-        wanted->id = g_strdup(json_string_value(json_object_get(object, "$SR")));
-        wanted->ref = g_strdup(json_string_value(json_object_get(object, "_xapiRef")));
+    Wanted vm = find_vm(test, "Halted"), disk = { 0 };
+    g_autoptr(Inventory) now = pool_inventory(test->pool);
+    json_t *object = inventory_object(now, vm.id), *id;
+    size_t i;
+    json_array_foreach (json_object_get(object, "$VBDs"), i, id) {
+        json_t *vbd = inventory_object(now, json_string_value(id));
+        const char *vdi = json_string_value(json_object_get(vbd, "VDI"));
+        json_t *found = vdi && !disk.ref ? inventory_object(now, vdi) : NULL;
+        if (found && json_is_false(json_object_get(vbd, "is_cd_drive"))) {
+            disk.id = g_strdup(json_string_value(json_object_get(found, "$SR")));
+            disk.ref = g_strdup(json_string_value(json_object_get(found, "_xapiRef")));
+        }
+        json_decref(found);
+        json_decref(vbd);
     }
     json_decref(object);
+    wanted_clear(&vm);
+    assert_non_null(disk.ref);
+    return disk;
 }
 
 static GByteArray *export_disk(Xapi *xapi, const char *ref, const char *format)
@@ -276,10 +327,7 @@ static void test_disks_travel(void **state)
         const char *format;
         bool known_length;
     } ways[] = { { "vhd", true }, { "vhd", false }, { "raw", true } };
-    Wanted disk = { 0 };
-    g_autoptr(Inventory) now = pool_inventory(test->pool);
-    inventory_each(now, "VDI", find_disk, &disk);
-    assert_non_null(disk.ref);
+    Wanted disk = find_disk(test);
     g_autoptr(GByteArray) raw = export_disk(xapi, disk.ref, "raw");
     assert_int_equal(raw->len, DISK_BYTES);
     for (unsigned i = 0; i < G_N_ELEMENTS(ways); i++) {
@@ -301,9 +349,7 @@ static void test_wrong_import_is_refused(void **state)
 {
     Test *test = *state;
     g_autoptr(GError) error = NULL;
-    Wanted disk = { 0 };
-    g_autoptr(Inventory) now = pool_inventory(test->pool);
-    inventory_each(now, "VDI", find_disk, &disk);
+    Wanted disk = find_disk(test);
     g_autofree char *copy = create_disk(test, disk.id);
     g_autoptr(GByteArray) data = g_byte_array_new();
     g_byte_array_set_size(data, 4096);
@@ -320,6 +366,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_every_object_is_shown, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_certificates, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_operations_are_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_snapshot_comes_and_goes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_disks_travel, set_up, tear_down),

@@ -11,17 +11,17 @@
 
 static void count(Fake *fake, const char *method)
 {
-    g_mutex_lock(&fake->lock);
+    pthread_mutex_lock(&fake->lock);
     guint n = GPOINTER_TO_UINT(g_hash_table_lookup(fake->calls, method)) + 1;
     g_hash_table_insert(fake->calls, g_strdup(method), GUINT_TO_POINTER(n));
-    g_mutex_unlock(&fake->lock);
+    pthread_mutex_unlock(&fake->lock);
 }
 
 unsigned fake_calls(Fake *fake, const char *method)
 {
-    g_mutex_lock(&fake->lock);
+    pthread_mutex_lock(&fake->lock);
     guint n = GPOINTER_TO_UINT(g_hash_table_lookup(fake->calls, method));
-    g_mutex_unlock(&fake->lock);
+    pthread_mutex_unlock(&fake->lock);
     return n;
 }
 
@@ -82,7 +82,7 @@ Fake *fake_new(const FakeOps *ops, void *user, const char *host, guint16 port)
     fake->ops = ops;
     fake->user = user;
     fake->calls = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_mutex_init(&fake->lock);
+    pthread_mutex_init(&fake->lock, NULL);
     fake->server = http_server_new(&config, &error);
     fake->port = fake->server ? http_server_listen(fake->server, address, false, &error) : 0;
     if (!fake->port || !http_server_start(fake->server, &error))
@@ -98,7 +98,7 @@ void fake_free(Fake *fake)
     http_server_stop(fake->server, 0);
     http_server_free(fake->server);
     g_hash_table_unref(fake->calls);
-    g_mutex_clear(&fake->lock);
+    pthread_mutex_destroy(&fake->lock);
     g_free(fake->address);
     g_free(fake);
 }

@@ -4,6 +4,7 @@
 #include "http/server.h"
 
 #include <jansson.h>
+#include <pthread.h>
 
 typedef struct Fake Fake;
 
@@ -20,9 +21,9 @@ struct Fake {
     void *user;
     HttpServer *server;
     guint16 port;
-    char *address;     /* "http://127.0.0.1:12345" */
-    GMutex lock;       /* for the test's state */
-    GHashTable *calls; /* method → how often */
+    char *address;        /* "http://127.0.0.1:12345" */
+    pthread_mutex_t lock; /* for the test's state */
+    GHashTable *calls;    /* method → how often */
 };
 
 /* On "127.0.0.1" or another loopback address; port 0: any. */
