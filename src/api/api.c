@@ -13,12 +13,14 @@ Api *api_new(const ApiParts *parts)
     api->parts = *parts;
     api->dispatch.parts = &api->parts;
     api->dispatch.quick = g_thread_pool_new(connection_work, NULL, API_QUICK_THREADS, FALSE, NULL);
+    api->dispatch.door = g_thread_pool_new(connection_work, NULL, API_DOOR_THREADS, FALSE, NULL);
     api->dispatch.slow = g_thread_pool_new(connection_work, NULL, API_LONG_THREADS, FALSE, NULL);
     return api;
 }
 
 void api_free(Api *api)
 {
+    g_thread_pool_free(api->dispatch.door, FALSE, TRUE);
     g_thread_pool_free(api->dispatch.quick, FALSE, TRUE);
     g_thread_pool_free(api->dispatch.slow, FALSE, TRUE);
     g_free(api);

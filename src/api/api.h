@@ -13,7 +13,9 @@ typedef struct Api Api;
 enum {
     API_QUICK_THREADS = 32,
     API_LONG_THREADS = 256,
+    API_DOOR_THREADS = 8,
     API_MAX_CALLS = 256, /* in flight on one socket */
+    API_MAX_CALLS_BEFORE_SIGN_IN = 16,
     API_MESSAGE_BYTES_BEFORE_SIGN_IN = 64 * 1024,
     API_MESSAGE_BYTES = 16 * 1024 * 1024,
     API_QUEUED_BYTES = 256 * 1024 * 1024,

@@ -99,36 +99,49 @@ void connection_work(void *data, void *user)
 
 /* --- Receiving --- */
 
+static gint max_calls(Connection *connection)
+{
+    return session_is_signed_in(connection->session) ? API_MAX_CALLS : API_MAX_CALLS_BEFORE_SIGN_IN;
+}
+
 /* The answer of a call that is one too many. */
 static void refuse(Exchange *exchange, unsigned index)
 {
     RpcRequest *request = exchange->message->requests->pdata[index];
     g_autoptr(GError) error = NULL;
     api_error_set(&error, API_INTERNAL, NULL, "too many calls in flight on this connection (%d)",
-                  API_MAX_CALLS);
+                  max_calls(exchange->connection));
     if (request->id)
         exchange->texts[index] = failure_text(exchange->connection, request->id, error);
+    if (g_atomic_int_dec_and_test(&exchange->n_open))
+        exchange_close(exchange);
+}
+
+static GThreadPool *pool_for(Connection *connection, const char *name)
+{
+    const Dispatch *dispatch = connection->dispatch;
+    const Method *method = method_find(name);
+    if (!session_is_signed_in(connection->session))
+        return dispatch->door;
+    bool slow = method && method->long_running;
+    if (MUTANT(connection_one_pool)) /* mutant: system:test_api.Wire.test_completion_order */
+        slow = false;
+    return slow ? dispatch->slow : dispatch->quick;
 }
 
 static void dispatch(Exchange *exchange, unsigned index)
 {
     Connection *connection = exchange->connection;
     RpcRequest *request = exchange->message->requests->pdata[index];
-    if (g_atomic_int_add(&connection->n_calls, 1) >= API_MAX_CALLS) {
+    if (g_atomic_int_add(&connection->n_calls, 1) >= max_calls(connection)) {
         g_atomic_int_add(&connection->n_calls, -1);
         refuse(exchange, index);
-        if (g_atomic_int_dec_and_test(&exchange->n_open))
-            exchange_close(exchange);
         return;
     }
-    const Method *method = method_find(request->method);
-    bool slow =
-        method && method->long_running &&
-        !MUTANT(connection_one_pool); /* mutant: system:test_api.Wire.test_completion_order */
     Work *work = g_new0(Work, 1);
     work->exchange = exchange;
     work->index = index;
-    g_thread_pool_push(slow ? connection->dispatch->slow : connection->dispatch->quick, work, NULL);
+    g_thread_pool_push(pool_for(connection, request->method), work, NULL);
 }
 
 static void socket_text(WebSocket *socket, const char *text, size_t n, void *user)

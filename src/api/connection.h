@@ -8,6 +8,7 @@
 typedef struct {
     const ApiParts *parts;
     GThreadPool *quick, *slow; /* of connection_work */
+    GThreadPool *door;         /* for those who have not signed in: they cannot hold up others */
 } Dispatch;
 
 /* The function of both thread pools; `data` is what this module pushed. */

@@ -100,6 +100,7 @@ json_t *cli_receive(CliClient *client, gint64 id, unsigned timeout_ms, json_t **
                     GError **error)
 {
     g_autofree char *key = g_strdup_printf("%" G_GINT64_FORMAT, id);
+    gint64 until_us = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
     *refusal = NULL;
     for (;;) {
         json_t *kept = json_object_get(client->answers, key);
@@ -109,7 +110,8 @@ json_t *cli_receive(CliClient *client, gint64 id, unsigned timeout_ms, json_t **
             return open_answer(kept, refusal);
         }
         json_t *message = NULL;
-        if (!next_message(client, timeout_ms, &message, error))
+        gint64 left_ms = (until_us - g_get_monotonic_time()) / 1000;
+        if (!next_message(client, timeout_ms ? (unsigned) MAX(left_ms, 1) : 0, &message, error))
             return NULL;
         json_t *its_id = json_object_get(message, "id");
         if (json_is_integer(its_id)) {

@@ -5,9 +5,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { POLL_MS = 1000, BAR_CELLS = 24, MAX_DEPTH = 8 };
+enum { POLL_MS = 1000, BAR_CELLS = 24, MAX_DEPTH = 8, FALLBACK_ROWS = 24 };
 
 typedef struct {
     const CliOptions *options;
@@ -15,7 +16,10 @@ typedef struct {
     const char *job_id;
     json_t *old;      /* ids of runs that were there before: {id: true} */
     GHashTable *told; /* "<task id> <status>" already printed */
+    json_t *names;    /* of remotes and storage: {id: name} */
     unsigned n_lines; /* drawn on the terminal */
+    unsigned n_rows;  /* of the terminal */
+    bool brief;       /* not all fits: what ended well is only counted */
     bool live;        /* a terminal */
 } Follower;
 
@@ -78,10 +82,12 @@ static const char *mark_of(json_t *task)
                                                 : "…";
 }
 
-static char *title_of(json_t *task)
+static char *title_of(const Follower *follower, json_t *task)
 {
     json_t *data = json_object_get(task, "data");
     const char *name = text_of(data, "name_label");
+    if (!*name)
+        name = text_of(follower->names, text_of(data, "id"));
     const char *id = *name ? name : text_of(data, "id");
     return g_strdup_printf("%s%s%s", text_of(task, "message"), *id ? " " : "", id);
 }
@@ -122,17 +128,46 @@ static char *reason_of(json_t *task)
     return failed && *message ? g_strdup_printf(": %s", message) : g_strdup("");
 }
 
+static unsigned count_lines(json_t *task)
+{
+    unsigned n = 1;
+    size_t i;
+    json_t *child;
+    json_array_foreach (json_object_get(task, "tasks"), i, child)
+        n += count_lines(child);
+    return n;
+}
+
 static void draw(Follower *follower, json_t *task, unsigned depth)
 {
-    g_autofree char *title = title_of(task), *bar = bar_of(task), *size = size_of(task),
+    if (follower->n_lines + 2 > follower->n_rows)
+        return;
+    g_autofree char *title = title_of(follower, task), *bar = bar_of(task), *size = size_of(task),
                     *reason = reason_of(task);
     printf("\033[K%*s%s %s%s%s%s\n", (int) depth * 2, "", title, mark_of(task), bar, size, reason);
     follower->n_lines++;
     size_t i;
     json_t *child;
-    if (depth < MAX_DEPTH)
-        json_array_foreach (json_object_get(task, "tasks"), i, child)
+    unsigned n_done = 0;
+    json_array_foreach (json_object_get(task, "tasks"), i, child) {
+        bool well = g_str_equal(text_of(child, "status"), "success");
+        if (follower->brief && well)
+            n_done++;
+        else if (depth < MAX_DEPTH)
             draw(follower, child, depth + 1);
+    }
+    if (n_done && depth == 0) {
+        printf("\033[K  %u done\n", n_done);
+        follower->n_lines++;
+    }
+}
+
+static void measure_terminal(Follower *follower, json_t *log)
+{
+    struct winsize size = { 0 };
+    bool known = ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 3;
+    follower->n_rows = known ? size.ws_row : FALLBACK_ROWS;
+    follower->brief = count_lines(log) + 2 > follower->n_rows;
 }
 
 /* Elsewhere than on a terminal: each beginning and each end once. */
@@ -140,7 +175,8 @@ static void tell(Follower *follower, json_t *task, unsigned depth)
 {
     g_autofree char *key = g_strdup_printf("%s %s", text_of(task, "id"), text_of(task, "status"));
     if (g_hash_table_add(follower->told, g_strdup(key))) {
-        g_autofree char *title = title_of(task), *size = size_of(task), *reason = reason_of(task);
+        g_autofree char *title = title_of(follower, task), *size = size_of(task),
+                        *reason = reason_of(task);
         printf("%*s%s %s%s%s\n", (int) depth * 2, "", title, mark_of(task), size, reason);
     }
     size_t i;
@@ -158,6 +194,7 @@ static void show(Follower *follower, json_t *log)
         if (follower->n_lines)
             printf("\033[%uA", follower->n_lines);
         follower->n_lines = 0;
+        measure_terminal(follower, log);
         draw(follower, log, 0);
         printf("\033[J");
     } else {
@@ -225,6 +262,20 @@ static int follow(Follower *follower, gint64 call)
     }
 }
 
+/* Names are a comfort: without them ids are shown. */
+static json_t *names_of_remotes(CliClient *client)
+{
+    json_t *names = json_object(), *refusal = NULL;
+    json_t *remotes = ask(client, "remote.getAll", NULL, &refusal, NULL);
+    size_t i;
+    json_t *remote;
+    json_array_foreach (remotes, i, remote)
+        json_object_set(names, text_of(remote, "id"), json_object_get(remote, "name"));
+    json_decref(refusal);
+    json_decref(remotes);
+    return names;
+}
+
 static json_t *ids_of(json_t *logs)
 {
     json_t *ids = json_object();
@@ -280,12 +331,15 @@ int cli_run(const CliOptions *options, char **words)
     json_t *jobs = ask(client, "backupNg.getAllJobs", NULL, &refusal, &error);
     json_t *schedules = jobs ? ask(client, "schedule.getAll", NULL, &refusal, &error) : NULL;
     g_autoptr(GHashTable) told = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    Follower follower = {
-        .options = options, .client = client, .told = told, .live = isatty(STDOUT_FILENO)
-    };
+    Follower follower = { .options = options,
+                          .client = client,
+                          .told = told,
+                          .names = schedules ? names_of_remotes(client) : NULL,
+                          .live = isatty(STDOUT_FILENO) };
     int status = schedules ? run_named(&follower, jobs, schedules, words)
                  : refusal ? cli_print_refusal(options, "run", refusal)
                            : cli_print_error(options, error);
+    json_decref(follower.names);
     json_decref(refusal);
     json_decref(schedules);
     json_decref(jobs);

@@ -218,6 +218,18 @@ class Wire(Box):
             if "result" in answer:
                 self.server.call("vm.delete", id=answer["result"])
 
+    def test_flood(self):
+        """Strangers who guess passwords by the hundred do not hold up those who are signed in."""
+        admin, strangers = self.admin(), [self.socket() for _ in range(8)]
+        for number, stranger in enumerate(strangers):
+            for guess in range(40):
+                stranger.ask("session.signIn", {"email": f"guess-{number}-{guess}", "password": "wrong"})
+        started = time.monotonic()
+        self.assertEqual(admin.call("system.getVersion")["result"], "0.1")
+        self.assertLess(time.monotonic() - started, 2)
+        answers = [stranger.answer(60)["error"]["message"] for stranger in strangers for _ in range(40)]
+        self.assertTrue(any("too many calls" in answer for answer in answers))
+
     def test_http(self):
         with urllib.request.urlopen(self.server.url + "/healthz") as answer:
             self.assertEqual(json.loads(answer.read())["status"], "ok")

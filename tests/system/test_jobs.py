@@ -3,6 +3,7 @@ cancelled, and what is said when something is wrong."""
 import json
 import os
 import pathlib
+import pty
 import sys
 import threading
 import time
@@ -10,7 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from test_api import FIXTURES, NOWHERE, Box, until  # noqa: E402
-from box import Refused  # noqa: E402
+from box import Refused, program  # noqa: E402
 
 JOBS = FIXTURES.parent / "jobs"
 
@@ -173,6 +174,26 @@ class Runs(JobsBox):
         self.assertEqual(answers[0].returncode, 1)
         self.assertIn("backup", answers[0].stdout)
         self.assertEqual(self.server.call("backupNg.listVmBackups", remotes=[remote])[remote].get(vm, []), [])
+
+    def test_bars(self):
+        """On a terminal, a run is drawn again and again, with bars and names."""
+        remote = self.remote("shown")
+        job, _ = self.job("shown", self.vms(2), [remote], preferNbd=False)
+        self.sim.fault(kind="throttle", path="/export_raw_vdi", bytes_per_s=8 << 20)
+        self.addCleanup(self.sim.control, "/sim/faults/clear", {})
+        child, terminal = pty.fork()
+        if child == 0:
+            os.execve(program("cadenza"), ["cadenza", "run", "shown"], self.server.env)
+        drawn = b""
+        try:
+            while block := os.read(terminal, 4096):
+                drawn += block
+        except OSError:
+            pass  # the end of a terminal
+        os.close(terminal)
+        self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), 0)
+        self.assertRegex(drawn.decode(), r"transfer … \[#+\.*\] +\d+ %")
+        self.assertIn("export shown done", drawn.decode())
 
     def transfer_of(self, log):
         tasks = [log]
