@@ -16,11 +16,13 @@
 #define MAX_VISITS 60u
 
 static const char *const points[] = {
-    "merge_journal",        "merge_noted",      "merge_flat_mark",        "merge_flat_footer",
-    "merge_directory_mark", "merge_marked",     "merge_directory_footer", "merge_blocks_done",
-    "merge_manifest",       "merge_renamed",    "member_drop_named",      "merge_children_dropped",
-    "merge_note_dropped",   "refresh_written",  "clean_dropped",          "clean_settled",
-    "remote_put_written",   "remote_put_named", "remote_chunk_written",   "catalog_delete_point",
+    "merge_journal",          "merge_noted",          "merge_flat_mark",
+    "merge_flat_footer",      "merge_directory_mark", "merge_marked",
+    "merge_directory_footer", "merge_blocks_done",    "merge_manifest",
+    "merge_renamed",          "member_drop_named",    "merge_children_dropped",
+    "merge_note_dropped",     "refresh_written",      "clean_dropped",
+    "clean_settled",          "remote_put_written",   "remote_chunk_written",
+    "catalog_delete_point",
 };
 
 static void copy_folder(const char *from, const char *to)
