@@ -6,6 +6,7 @@
 
 #include <curl/curl.h>
 #include <locale.h>
+#include <malloc.h>
 #include <stddef.h>
 #include <signal.h>
 #include <stdio.h>
@@ -270,8 +271,18 @@ static int serve(ServerOptions *options)
     return status;
 }
 
+/* Memory goes back to the system: few arenas, and large texts and blocks mapped on their own, for
+ * glibc otherwise keeps what each of many threads once needed. */
+static void bound_heap(void)
+{
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 256 << 10);
+    mallopt(M_TRIM_THRESHOLD, 1 << 20);
+}
+
 int main(int argc, char **argv)
 {
+    bound_heap();
     setlocale(LC_ALL, "C.UTF-8");
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (argc > 1 && g_str_equal(argv[1], "worker"))
