@@ -2,6 +2,7 @@
 #include "pool/view.h"
 
 #include "base/json_write.h"
+#include "base/mutant.h"
 #include "pool/views/tables.h"
 #include "xapi/xapi.h"
 
@@ -235,6 +236,17 @@ void view_date(View *view, const ViewField *field)
 void view_link(View *view, const ViewField *field)
 {
     view_put_link(view, field->name, view_value(view, field->source));
+}
+
+void view_weak_link(View *view, const ViewField *field)
+{
+    char scratch[VALUE_SCRATCH];
+    Value ref = view_value(view, field->source);
+    if (view_peek(view, ref) && !MUTANT(view_links_to_the_gone)) { /* mutant: pool_sim */
+        g_autofree char *gone = g_strconcat("!", value_text(ref, scratch), NULL);
+        view->world->depend(gone, view->world->user);
+    }
+    view_put_link(view, field->name, ref);
 }
 
 void view_links(View *view, const ViewField *field)

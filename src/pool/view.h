@@ -18,7 +18,8 @@ struct ViewField {
 typedef struct {
     Record *(*find)(const char *ref, void *user);
     Record *(*find_id)(const char *id, void *user);
-    /* The view must be written again when `ref_or_id` appears, changes or goes. */
+    /* The view must be written again when `ref_or_id` appears, changes or goes; "!ref": when it
+     * goes. */
     void (*depend)(const char *ref_or_id, void *user);
     const char *pool_id;
     Record *pool;
@@ -51,6 +52,8 @@ void view_bool(View *view, const ViewField *field);
 void view_int(View *view, const ViewField *field);  /* number or text; absent when neither */
 void view_date(View *view, const ViewField *field); /* Unix seconds, null when unset */
 void view_link(View *view, const ViewField *field);
+/* The same where a pool leaves the reference in place when the other object goes. */
+void view_weak_link(View *view, const ViewField *field);
 void view_links(View *view, const ViewField *field);
 void view_no_links(View *view, const ViewField *field); /* "[]" */
 

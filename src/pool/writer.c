@@ -10,11 +10,14 @@
 
 #include <string.h>
 
+enum { WAITING_PER_OBJECT = 8, WAITING_AT_LEAST = 4096 };
+
 struct InventoryWriter {
     Trie *by_ref, *by_id;
     GHashTable *shapes;  /* class → Shape */
     GHashTable *counts;  /* class → number of objects */
     GHashTable *waiters; /* reference or id → GSList of references */
+    guint n_waiting;     /* references in all lists of waiters */
     GHashTable *dirty;   /* references whose view must be written */
     GHashTable *left;    /* ids that went since the last commit */
     char *pool_id;
@@ -99,6 +102,7 @@ static void depend(InventoryWriter *writer, const char *on, const char *dependen
         if (strcmp(item->data, dependent) == 0)
             return;
     char *ref = g_ref_string_new_intern(dependent);
+    writer->n_waiting++;
     if (list)
         list->next = g_slist_prepend(list->next, ref);
     else
@@ -117,8 +121,10 @@ static void tell(InventoryWriter *writer, const char *key)
     gpointer stolen_key, list;
     if (!g_hash_table_steal_extended(writer->waiters, key, &stolen_key, &list))
         return;
-    for (GSList *item = list; item; item = item->next)
+    for (GSList *item = list; item; item = item->next) {
         mark_dirty(writer, item->data);
+        writer->n_waiting--;
+    }
     free_waiters(list);
     g_ref_string_release(stolen_key);
 }
@@ -215,6 +221,8 @@ void inventory_writer_drop(InventoryWriter *writer, const char *ref)
     drop_id(writer, object);
     writer->by_ref = trie_drop(writer->by_ref, inventory_key_ref, object_key(object));
     g_hash_table_remove(writer->dirty, object_key(object));
+    g_autofree char *gone = g_strconcat("!", object_key(object), NULL);
+    tell(writer, gone);
     tell(writer, object_key(object));
     tell(writer, object_id(object));
     object_unref(object);
@@ -252,6 +260,7 @@ void inventory_writer_clear(InventoryWriter *writer)
 {
     drop_all(writer, NULL, NULL);
     g_hash_table_remove_all(writer->waiters);
+    writer->n_waiting = 0;
     g_clear_pointer(&writer->pool, record_unref);
 }
 
@@ -322,8 +331,32 @@ static void report_left(InventoryWriter *writer, GPtrArray *left)
     g_hash_table_remove_all(writer->left);
 }
 
+static void renew_later(Object *object, void *user)
+{
+    if (*object_id(object))
+        mark_dirty(user, object_key(object));
+}
+
+/* Some wait for what never comes, or are gone themselves: when these are too many, all views are
+ * written once more, and only those that must wait do. */
+static void forget_vain_waiters(InventoryWriter *writer)
+{
+    if (writer->n_waiting <= WAITING_PER_OBJECT * writer->n_objects + WAITING_AT_LEAST ||
+        MUTANT(inventory_waits_for_ever)) /* mutant: pool_inventory */
+        return;
+    g_hash_table_remove_all(writer->waiters);
+    writer->n_waiting = 0;
+    trie_each(writer->by_ref, renew_later, writer);
+}
+
+unsigned inventory_writer_waiting(const InventoryWriter *writer)
+{
+    return writer->n_waiting;
+}
+
 Inventory *inventory_writer_commit(InventoryWriter *writer, GPtrArray *entered, GPtrArray *left)
 {
+    forget_vain_waiters(writer);
     g_autoptr(GHashTable) dirty = g_steal_pointer(&writer->dirty);
     writer->dirty = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     GHashTableIter iter;

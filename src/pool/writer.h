@@ -28,3 +28,6 @@ unsigned inventory_writer_count(const InventoryWriter *writer, const char *cls);
 /* Publishes; adds the XO ids of objects whose view came or changed to `entered`, of those that went
  * to `left` (arrays of g_free'd text). */
 Inventory *inventory_writer_commit(InventoryWriter *writer, GPtrArray *entered, GPtrArray *left);
+
+/* How many views wait for others to change or to come; bounded by the number of objects. */
+unsigned inventory_writer_waiting(const InventoryWriter *writer);

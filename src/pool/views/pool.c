@@ -64,9 +64,9 @@ static void platform_version(View *view, const ViewField *field)
 
 const ViewField view_pool[] = {
     { "auto_poweron", view_bool, "other_config/auto_poweron" },
-    { "crashDumpSr", view_link, "crash_dump_SR" },
+    { "crashDumpSr", view_weak_link, "crash_dump_SR" },
     { "current_operations", view_copy, "current_operations" },
-    { "default_SR", view_link, "default_SR" },
+    { "default_SR", view_weak_link, "default_SR" },
     { "HA_enabled", view_bool, "ha_enabled" },
     { "haRebootVmOnInternalShutdown", ha_reboot, "ha_reboot_vm_on_internal_shutdown" },
     { "haSrs", ha_srs, "ha_statefiles" },
@@ -77,7 +77,7 @@ const ViewField view_pool[] = {
     { "migrationCompression", view_copy, "migration_compression" },
     { "otherConfig", view_copy, "other_config" },
     { "cpus", cpus, "cpu_info" },
-    { "suspendSr", view_link, "suspend_image_SR" },
+    { "suspendSr", view_weak_link, "suspend_image_SR" },
     { "zstdSupported", unrestricted, "restrictions/restrict_zstd_export" },
     { "vtpmSupported", unrestricted, "restrictions/restrict_vtpm" },
     { "platform_version", platform_version, NULL },

@@ -38,7 +38,7 @@ static void snapshot_time(View *view, const ViewField *field)
 static void snapshot_of(View *view, const ViewField *field)
 {
     if (strcmp(view_type(view), "VDI-snapshot") == 0)
-        view_link(view, field);
+        view_weak_link(view, field);
 }
 
 static void chain_usage(View *view, const ViewField *field)

@@ -203,7 +203,7 @@ static void snapshot_time(View *view, const ViewField *field)
 static void snapshot_link(View *view, const ViewField *field)
 {
     if (is_a(view, "VM-snapshot"))
-        view_link(view, field);
+        view_weak_link(view, field);
 }
 
 /* --- virtualisation --- */
@@ -261,7 +261,7 @@ static void is_default_template(View *view, const ViewField *field)
 
 const ViewField view_vm[] = {
     { "addresses", vm_addresses, NULL },
-    { "affinityHost", view_link, "affinity" },
+    { "affinityHost", view_weak_link, "affinity" },
     { "attachedPcis", attached_pcis, "other_config/pci" },
     { "auto_poweron", view_bool, "other_config/auto_poweron" },
     { "bios_strings", view_copy, "bios_strings" },
@@ -290,7 +290,7 @@ const ViewField view_vm[] = {
     { "notes", view_copy, "other_config/xo:notes" },
     { "other", view_copy, "other_config" },
     { "os_version", vm_os_version, NULL },
-    { "parent", view_link, "parent" },
+    { "parent", view_weak_link, "parent" },
     { "power_state", view_copy, "power_state" },
     { "hasVendorDevice", view_bool, "has_vendor_device" },
     { "resourceSet", vm_resource_set, "other_config/xo:resource_set" },
@@ -298,7 +298,7 @@ const ViewField view_vm[] = {
     { "startDelay", view_int, "start_delay" },
     { "startTime", metrics_date, "start_time" },
     { "secureBoot", view_bool, "platform/secureboot" },
-    { "suspendSr", view_link, "suspend_SR" },
+    { "suspendSr", view_weak_link, "suspend_SR" },
     { "tags", view_copy, "tags" },
     { "VIFs", view_links, "VIFs" },
     { "VTPMs", view_links, "VTPMs" },

@@ -252,6 +252,22 @@ static void test_chain_is_summed(void **state)
     assert_int_equal(chain_usage(world, "leaf"), 11);
 }
 
+static void test_vain_waiting_is_bounded(void **state)
+{
+    World *world = *state;
+    unsigned most = 0;
+    for (unsigned i = 0; i < 20000; i++) { /* a task that was never seen, each time another */
+        g_autofree char *operation = g_strdup_printf("\"OpaqueRef:task%u\":\"start\"", i);
+        put_vm(world, "one", operation);
+        commit(world);
+        most = MAX(most, inventory_writer_waiting(world->writer));
+    }
+    assert_true(most < 6000);
+    put(world, "vm_metrics", STATS, "{\"uuid\":\"stats\",\"memory_actual\":77}");
+    commit(world);
+    assert_int_equal(memory_size(world), 77);
+}
+
 static void test_any_json_comes_back(void **state)
 {
     static const char *const texts[] = {
@@ -295,6 +311,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_default_template_has_the_pools_id, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_keep_only_and_clear, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chain_is_summed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_vain_waiting_is_bounded, set_up, tear_down),
         cmocka_unit_test(test_any_json_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

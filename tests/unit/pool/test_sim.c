@@ -172,11 +172,17 @@ static void find_by_state(const char *id, const char *type, GBytes *text, void *
     json_decref(object);
 }
 
-static Wanted find_vm(Test *test, const char *state)
+static Wanted find_vm_if_any(Test *test, const char *state)
 {
     Wanted wanted = { .state = state };
     g_autoptr(Inventory) now = pool_inventory(test->pool);
     inventory_each(now, "VM", find_by_state, &wanted);
+    return wanted;
+}
+
+static Wanted find_vm(Test *test, const char *state)
+{
+    Wanted wanted = find_vm_if_any(test, state);
     assert_non_null(wanted.id);
     return wanted;
 }
@@ -244,6 +250,94 @@ static void test_snapshot_comes_and_goes(void **state)
     g_autofree char *gone = field(test, ref, "name_label");
     assert_null(gone);
     wanted_clear(&vm);
+}
+
+/* --- what was followed is what is --- */
+
+static void step(Test *test, GRand *random, unsigned i)
+{
+    static const struct {
+        const char *state, *method;
+        bool force;
+    } moves[] = {
+        { "Halted", "VM.start", true },           { "Running", "VM.hard_shutdown", false },
+        { "Running", "VM.hard_reboot", false },   { "Halted", "VM.clone", false },
+        { "Running", "VM.snapshot", false },      { "Halted", "VM.destroy", false },
+        { "Halted", "VM.set_name_label", false },
+    };
+    unsigned move = (unsigned) g_rand_int_range(random, 0, G_N_ELEMENTS(moves));
+    Wanted vm = find_vm_if_any(test, moves[move].state);
+    if (!vm.ref)
+        return;
+    const char *method = moves[move].method;
+    g_autofree char *name = g_strdup_printf("step %u", i);
+    json_t *params = json_pack("[s]", vm.ref);
+    if (moves[move].force) {
+        json_array_append_new(params, json_false());
+        json_array_append_new(params, json_false());
+    } else if (strstr(method, "clone") || strstr(method, "snapshot") || strstr(method, "set_"))
+        json_array_append_new(params, json_string(name));
+    xapi_do(pool_xapi(test->pool), method, params, NULL);
+    wanted_clear(&vm);
+}
+
+typedef struct {
+    const Inventory *other;
+    unsigned n, n_different;
+} Comparing;
+
+static void show_difference(GBytes *text, GBytes *other)
+{
+    json_t *a = json_loads(g_bytes_get_data(text, NULL), 0, NULL), *value;
+    json_t *b = other ? json_loads(g_bytes_get_data(other, NULL), 0, NULL) : json_object();
+    const char *name;
+    json_object_foreach (a, name, value)
+        if (!json_equal(value, json_object_get(b, name)))
+            print_message("%s: %s differs\n", json_string_value(json_object_get(a, "type")), name);
+    json_decref(a);
+    json_decref(b);
+}
+
+static void compare(const char *id, const char *type, GBytes *text, void *user)
+{
+    Comparing *comparing = user;
+    GBytes *other = inventory_text(comparing->other, id);
+    comparing->n++;
+    if (!other || !g_bytes_equal(text, other)) {
+        comparing->n_different++;
+        show_difference(text, other);
+    }
+    if (other)
+        g_bytes_unref(other);
+}
+
+/* A second client that reads everything now must see, to the byte, what the first one has followed
+ * through all the changes. */
+static void test_followed_equals_fresh(void **state)
+{
+    Test *test = *state;
+    g_autoptr(GRand) random = g_rand_new_with_seed(3);
+    g_autoptr(GError) error = NULL;
+    const SimOptions *options = sim_options(test->sim);
+    g_autofree char *url = sim_url(test->sim, "plain_url");
+    XapiConfig config = { .host = url,
+                          .username = options->username,
+                          .password = options->password };
+    for (unsigned i = 0; i < 60; i++) {
+        step(test, random, i);
+        assert_true(pool_barrier(test->pool, BARRIER_MS, NULL));
+    }
+    g_usleep(1000 * 1000); /* guests boot, storage is tidied */
+    g_autoptr(Pool) fresh = pool_new(&config, NULL);
+    if (!pool_connect(fresh, false, &error) || !pool_barrier(fresh, BARRIER_MS, &error) ||
+        !pool_barrier(test->pool, BARRIER_MS, &error))
+        fail_msg("%s", error->message);
+    g_autoptr(Inventory) followed = pool_inventory(test->pool), now = pool_inventory(fresh);
+    Comparing comparing = { .other = now };
+    inventory_each(followed, NULL, compare, &comparing);
+    assert_int_equal(comparing.n_different, 0);
+    assert_int_equal(inventory_n_objects(followed), inventory_n_objects(now));
+    assert_true(comparing.n > 100);
 }
 
 /* --- disks --- */
@@ -369,6 +463,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_certificates, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_operations_are_seen, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_snapshot_comes_and_goes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_followed_equals_fresh, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_disks_travel, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_import_is_refused, set_up, tear_down),
     };
