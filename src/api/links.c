@@ -370,9 +370,7 @@ void links_begin(Servers *servers)
 
 void links_end(Servers *servers)
 {
-    g_mutex_lock(&servers->mutex);
-    servers->stopping = true;
-    g_mutex_unlock(&servers->mutex);
+    servers_interrupt(servers);
     GPtrArray *links = links_now(servers);
     for (unsigned i = 0; i < links->len; i++)
         pool_disconnect(((Link *) links->pdata[i])->pool);

@@ -47,8 +47,17 @@ void servers_wait(Servers *servers, unsigned timeout_ms)
 {
     gint64 until = g_get_monotonic_time() + (gint64) timeout_ms * 1000;
     g_mutex_lock(&servers->mutex);
-    while (servers->n_tasks > 0 && g_cond_wait_until(&servers->settled, &servers->mutex, until))
+    while (servers->n_tasks > 0 && !servers->stopping &&
+           g_cond_wait_until(&servers->settled, &servers->mutex, until))
         ;
+    g_mutex_unlock(&servers->mutex);
+}
+
+void servers_interrupt(Servers *servers)
+{
+    g_mutex_lock(&servers->mutex);
+    servers->stopping = true;
+    g_cond_broadcast(&servers->settled);
     g_mutex_unlock(&servers->mutex);
 }
 

@@ -22,6 +22,8 @@ Servers *servers_new(Store *store, Hub *hub);
 bool servers_start(Servers *servers, GError **error);
 /* Waits until each enabled server is connected or has failed once, at most timeout_ms. */
 void servers_wait(Servers *servers, unsigned timeout_ms);
+/* The server is ending: servers_wait returns, nothing new is connected. */
+void servers_interrupt(Servers *servers);
 void servers_free(Servers *servers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Servers, servers_free)
 

@@ -27,6 +27,7 @@ typedef struct {
     Api *api;
     HttpServer *http;
     GThread *resumer;
+    gint stopping;
     GString *urls; /* JSON array of where it listens */
 } Server;
 
@@ -135,7 +136,8 @@ static void *resume(void *user)
 {
     Server *server = user;
     servers_wait(server->parts.servers, CONNECT_WAIT_MS);
-    runs_resume(server->parts.runs);
+    if (!g_atomic_int_get(&server->stopping))
+        runs_resume(server->parts.runs);
     return NULL;
 }
 
@@ -185,6 +187,9 @@ static bool start(Server *server, const ServerOptions *options, GError **error)
 static void stop(Server *server)
 {
     notify("STOPPING=1");
+    g_atomic_int_set(&server->stopping, 1);
+    if (server->parts.servers)
+        servers_interrupt(server->parts.servers);
     g_clear_pointer(&server->schedules, schedules_free);
     if (server->resumer)
         g_thread_join(server->resumer);

@@ -9,7 +9,8 @@ struct Pool {
     Xapi *xapi;
     PoolOps ops;
     pthread_t thread;
-    bool running; /* touched only by connect and disconnect */
+    pthread_mutex_t life; /* taken before `lock`: one caller at a time starts or ends the thread */
+    bool running;         /* under `life` */
     bool keep_trying;
     Cancel *cancel;
 
@@ -24,6 +25,7 @@ struct Pool {
     gint64 since_ms;
     bool ready;          /* the first inventory is complete */
     unsigned n_attempts; /* that failed */
+    bool stopped;        /* disconnect was called: who waits for the first inventory gives up */
     Inventory *inventory;
     char *token;    /* of the last events that the inventory holds */
     char *pool_ref; /* of the pool record */

@@ -15,6 +15,7 @@ Pool *pool_new(const XapiConfig *config, const PoolOps *ops)
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_mutex_init(&pool->life, NULL);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->changed, &attributes);
     pthread_condattr_destroy(&attributes);
@@ -43,28 +44,57 @@ void pool_free(Pool *pool)
     g_free(pool->pool_ref);
     pthread_cond_destroy(&pool->changed);
     pthread_mutex_destroy(&pool->lock);
+    pthread_mutex_destroy(&pool->life);
     g_free(pool);
 }
 
 /* --- connecting --- */
 
-static void start(Pool *pool, bool keep_trying)
+/* Under `life`. */
+static bool start(Pool *pool, bool keep_trying, GError **error)
 {
+    if (pool->running) {
+        err_set(error, ERR_STATE, "the pool is already connected or connecting");
+        return false;
+    }
     pool->cancel = cancel_new();
     pool->keep_trying = keep_trying;
     pool->n_attempts = 0;
-    pool->ready = false;
+    pool->ready = pool->stopped = false;
     pool->running = pthread_create(&pool->thread, NULL, pool_follow, pool) == 0;
+    if (!pool->running) {
+        g_clear_pointer(&pool->cancel, cancel_unref);
+        err_set(error, ERR_INTERNAL, "no thread could be started for the pool");
+    }
+    return pool->running;
+}
+
+static void end(Pool *pool)
+{
+    pthread_mutex_lock(&pool->life);
+    if (pool->running) {
+        cancel_set(pool->cancel);
+        pthread_mutex_lock(&pool->lock);
+        pool->stopped = true;
+        pthread_cond_broadcast(&pool->changed);
+        pthread_mutex_unlock(&pool->lock);
+        pthread_join(pool->thread, NULL);
+        pool->running = false;
+        g_clear_pointer(&pool->cancel, cancel_unref);
+    }
+    pthread_mutex_unlock(&pool->life);
 }
 
 static bool wait_for_first(Pool *pool, GError **error)
 {
     pthread_mutex_lock(&pool->lock);
-    while (!pool->ready && !pool->n_attempts)
+    while (!pool->ready && !pool->n_attempts && !pool->stopped)
         pthread_cond_wait(&pool->changed,
                           &pool->lock); /* every call of the thread has a deadline */
-    bool ready = pool->ready;
-    if (!ready && pool->error)
+    bool ready = pool->ready && !pool->stopped;
+    if (pool->stopped)
+        err_set(error, ERR_CANCELLED, "the pool was disconnected meanwhile");
+    else if (!ready && pool->error)
         g_propagate_error(error, g_error_copy(pool->error));
     pthread_mutex_unlock(&pool->lock);
     return ready;
@@ -72,36 +102,20 @@ static bool wait_for_first(Pool *pool, GError **error)
 
 bool pool_connect(Pool *pool, bool keep_trying, GError **error)
 {
-    if (pool->running) {
-        err_set(error, ERR_STATE, "the pool is already connected or connecting");
-        return false;
-    }
-    start(pool, keep_trying);
-    if (!pool->running) {
-        err_set(error, ERR_INTERNAL, "no thread could be started for the pool");
-        return false;
-    }
-    if (keep_trying)
-        return true;
+    pthread_mutex_lock(&pool->life);
+    bool started = start(pool, keep_trying, error);
+    pthread_mutex_unlock(&pool->life);
+    if (!started || keep_trying)
+        return started;
     if (wait_for_first(pool, error))
         return true;
-    pthread_join(pool->thread, NULL);
-    pool->running = false;
-    g_clear_pointer(&pool->cancel, cancel_unref);
+    end(pool);
     return false;
 }
 
 void pool_disconnect(Pool *pool)
 {
-    if (!pool->running)
-        return;
-    cancel_set(pool->cancel);
-    pthread_mutex_lock(&pool->lock);
-    pthread_cond_broadcast(&pool->changed);
-    pthread_mutex_unlock(&pool->lock);
-    pthread_join(pool->thread, NULL);
-    pool->running = false;
-    g_clear_pointer(&pool->cancel, cancel_unref);
+    end(pool);
 }
 
 /* --- asking --- */

@@ -32,6 +32,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Pool, pool_free)
  * error (BAD_LOGIN, NETWORK, TLS, …); with `keep_trying` it goes on with back-off for ever and
  * returns at once. */
 bool pool_connect(Pool *pool, bool keep_trying, GError **error);
+/* From any thread, also while another waits in pool_connect, which then gives CANCELLED. */
 void pool_disconnect(Pool *pool);
 PoolStatus pool_status(Pool *pool);
 /* Why it is not connected and since when (ms), or NULL; copy. */

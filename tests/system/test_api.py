@@ -557,6 +557,32 @@ class Door(unittest.TestCase):
         with urllib.request.urlopen(f"https://127.0.0.1:{listener.getsockname()[1]}/healthz", context=context) as answer:
             self.assertEqual(answer.status, 200)
 
+    def test_stop_while_connecting(self):
+        """A pool that never answers holds up neither the start nor the end."""
+        silent = socket.socket()
+        self.addCleanup(silent.close)
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        (self.folder / "secret").write_text("a password\n")
+        words = ("--admin-password-file", str(self.folder / "secret"))
+        process, ready = self.plain(*words)
+        client = self.client(ready["url"])
+        client.call("server.add", {"host": f"http://127.0.0.1:{silent.getsockname()[1]}", "username": "root", "password": "x"})
+        process.kill()
+        process.wait()
+        process, ready = self.plain(*words)
+        client = self.client(ready["url"])
+        until(lambda: client.call("server.getAll")["result"][0]["status"] == "connecting", "the attempt")
+        started = time.monotonic()
+        self.assertEqual(self.end(process)[0], 0)
+        self.assertLess(time.monotonic() - started, 30)
+
+    def client(self, url):
+        client = WebSocket(url)
+        self.addCleanup(client.close)
+        self.assertIn("result", client.call("session.signIn", {"email": "admin@admin.net", "password": "a password"}))
+        return client
+
     def test_refusals(self):
         """Each names the thing."""
         for words, named in ((["--admin-password-file", "/nonexistent"], "/nonexistent"), (["--listen", "192.0.2.1:1"], "192.0.2.1"),
