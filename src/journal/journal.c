@@ -111,7 +111,8 @@ static bool load(Journal *journal, GError **error)
         return false;
     if (n < JOURNAL_HEADER_BYTES)
         return begin(journal, error);
-    if (journal->end < n && ftruncate(journal->fd, (off_t) journal->end) != 0) {
+    bool torn = journal->end < n && !MUTANT(journal_torn_kept); /* mutant: journal */
+    if (torn && ftruncate(journal->fd, (off_t) journal->end) != 0) {
         err_set_errno(error, errno, "journal %s: cutting its torn end", journal->path);
         return false;
     }

@@ -22,6 +22,13 @@ char *run_journal_path(Runs *runs, const char *run_id)
 
 /* --- VMs --- */
 
+static void fail_task(Run *run, const char *name, const char *type, const char *id,
+                      const GError *error)
+{
+    json_t *properties = json_pack("{s:s, s:s}", "type", type, "id", id);
+    task_fail(task_begin(tasklog_root(run->log), name, properties), error);
+}
+
 static bool has_tag(json_t *vm, const char *wanted)
 {
     gsize i, n = strlen(wanted);
@@ -56,25 +63,43 @@ static json_t *matching(Run *run, json_t *pattern)
     return ids;
 }
 
+/* A pool that the pattern names and that is not connected: its VMs would be left out without a
+ * word. */
+static void fail_missing_pools(Run *run, json_t *pattern)
+{
+    const RunsOps *ops = &run->runs->config.ops;
+    const char *name;
+    json_t *each;
+    gsize i;
+    if (json_is_string(pattern)) {
+        json_t *pool = ops->object(json_string_value(pattern), ops->user);
+        g_autoptr(GError) error = NULL;
+        err_set(&error, ERR_NOT_FOUND, "pool %s is not connected", json_string_value(pattern));
+        if (!pool)
+            fail_task(run, "missing pool", "pool", json_string_value(pattern), error);
+        json_decref(pool);
+    }
+    json_array_foreach (pattern, i, each)
+        fail_missing_pools(run, each);
+    json_object_foreach (pattern, name, each)
+        if (strcmp(name, "__not") != 0)
+            fail_missing_pools(run, each);
+}
+
 static json_t *choose_vms(Run *run, GError **error)
 {
     json_t *chosen = json_object_get(run->overrides, "vms"),
            *pattern = json_object_get(run->job, "vms");
     json_t *ids = json_array_size(chosen) > 0 ? json_deep_copy(chosen) : job_ids(pattern);
-    if (!ids)
+    if (!ids) {
+        fail_missing_pools(run, json_object_get(pattern, "$pool"));
         ids = matching(run, pattern);
+    }
     if (json_array_size(ids) > 0)
         return ids;
     json_decref(ids);
     err_set(error, ERR_NO_MATCH, "job %s: no VMs match its pattern", run->job_id);
     return NULL;
-}
-
-static void fail_task(Run *run, const char *name, const char *type, const char *id,
-                      const GError *error)
-{
-    json_t *properties = json_pack("{s:s, s:s}", "type", type, "id", id);
-    task_fail(task_begin(tasklog_root(run->log), name, properties), error);
 }
 
 /* [{id, pool}] of the VMs that are on a connected pool; the others fail here. Connections, by pool,

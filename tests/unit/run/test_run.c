@@ -42,14 +42,15 @@ static json_t *connection_of(const char *id, void *user, GError **error)
 
 static json_t *object(const char *id, void *user)
 {
-    return NULL;
+    return strcmp(id, "p") == 0 ? json_pack("{s:s, s:s}", "id", id, "type", "pool") : NULL;
 }
 
 static json_t *vms(void *user)
 {
-    return json_pack("[{s:s, s:s, s:[s]}, {s:s, s:s, s:[s]}, {s:s, s:s, s:[s, s]}]", "id", "vm-1",
-                     "type", "VM", "tags", "prod", "id", "vm-2", "type", "VM", "tags", "test", "id",
-                     "vm-3", "type", "VM", "tags", "prod", "xo:no-bak=too big");
+    return json_pack("[{s:s, s:s, s:s, s:[s]}, {s:s, s:s, s:[s]}, {s:s, s:s, s:[s, s]}]", "id",
+                     "vm-1", "$pool", "p", "type", "VM", "tags", "prod", "id", "vm-2", "type", "VM",
+                     "tags", "test", "id", "vm-3", "type", "VM", "tags", "prod",
+                     "xo:no-bak=too big");
 }
 
 static json_t *remote(const char *id, void *user, GError **error)
@@ -224,6 +225,18 @@ static void test_smart(void **state)
     assert_true(runs_wait(runs, id, NULL));
     json_t *log = runs_log(runs, id, NULL); /* vm-3 is tagged xo:no-bak */
     assert_int_equal(json_array_size(json_object_get(log, "tasks")), 1);
+    json_decref(log);
+    g_autofree char *pools = make_job("ok",
+                                      "{\"tags\":[\"prod\"],\"$pool\":{\"__and\":[{\"__or\":[\"p\","
+                                      "\"gone\"]},{\"__not\":\"q\"}]}}",
+                                      "remote", "");
+    g_autofree char *missing = start(pools);
+    assert_true(runs_wait(runs, missing, NULL));
+    log = runs_log(runs, missing, NULL); /* "p" is there, "gone" is not, "q" does not matter */
+    assert_int_equal(json_array_size(json_object_get(log, "tasks")), 2);
+    assert_string_equal(text(task(log, 0), "message"), "missing pool");
+    assert_string_equal(text(json_object_get(task(log, 0), "data"), "id"), "gone");
+    assert_string_equal(text(log, "status"), "failure");
     json_decref(log);
     g_autofree char *none = make_job("ok", "{\"tags\":[\"none\"]}", "remote", "");
     g_autofree char *skipped = start(none);
