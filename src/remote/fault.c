@@ -7,12 +7,14 @@
 #include "base/error.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 typedef struct {
     Place base;
     Remote *inner;
     RemoteFault *plan;
+    pthread_mutex_t lock; /* of the plan, while operations run */
 } FaultPlace;
 
 typedef struct {
@@ -27,32 +29,36 @@ typedef struct {
     FaultPlace *place;
 } FaultChunks;
 
-static bool fails(FaultPlace *place, const char *verb, const char *path, GError **error)
+static bool is_turn(RemoteFault *plan, const char *verb)
 {
-    RemoteFault *plan = place->plan;
     if (plan->verb && strcmp(plan->verb, verb) != 0)
         return false;
     plan->n_seen++;
-    bool now = plan->nth &&
-               (plan->n_seen == plan->nth || (plan->for_good && plan->n_seen > plan->nth));
+    return plan->nth && (plan->n_seen == plan->nth || (plan->for_good && plan->n_seen > plan->nth));
+}
+
+static bool fails(FaultPlace *place, const char *verb, const char *path, GError **error)
+{
+    pthread_mutex_lock(&place->lock);
+    bool now = is_turn(place->plan, verb);
+    int errnum = place->plan->errnum ? place->plan->errnum : EIO;
+    pthread_mutex_unlock(&place->lock);
     if (now)
-        err_set_errno(error, plan->errnum ? plan->errnum : EIO, "%s of \"%s\" (ordered)", verb,
-                      path);
+        err_set_errno(error, errnum, "%s of \"%s\" (ordered)", verb, path);
     return now;
 }
 
 static bool no_room(FaultPlace *place, gsize n, const char *path, GError **error)
 {
     RemoteFault *plan = place->plan;
-    if (plan->room_bytes < 0)
-        return false;
-    if ((guint64) plan->room_bytes >= n) {
-        plan->room_bytes -= (gint64) n;
-        return false;
-    }
-    plan->room_bytes = 0;
-    err_set_errno(error, ENOSPC, "writing \"%s\"", path);
-    return true;
+    pthread_mutex_lock(&place->lock);
+    bool full = plan->room_bytes >= 0 && (guint64) plan->room_bytes < n;
+    if (plan->room_bytes >= 0)
+        plan->room_bytes = full ? 0 : plan->room_bytes - (gint64) n;
+    pthread_mutex_unlock(&place->lock);
+    if (full)
+        err_set_errno(error, ENOSPC, "writing \"%s\"", path);
+    return full;
 }
 
 #define INNER(place)      (remote_place(((FaultPlace *) (place))->inner))
@@ -240,6 +246,7 @@ static Chunks *fault_chunks(Place *place, const char *path, GError **error)
 static void fault_close(Place *place)
 {
     remote_close(((FaultPlace *) place)->inner);
+    pthread_mutex_destroy(&((FaultPlace *) place)->lock);
     g_free(place);
 }
 
@@ -264,7 +271,10 @@ static const struct remote_ops fault_ops = {
 Remote *remote_new_faulty(Remote *inner, RemoteFault *plan)
 {
     FaultPlace *place = g_new0(FaultPlace, 1);
-    *place = (FaultPlace){ { &fault_ops }, inner, plan };
+    place->base.ops = &fault_ops;
+    place->inner = inner;
+    place->plan = plan;
+    pthread_mutex_init(&place->lock, NULL);
     g_autofree char *name = g_strconcat("faulty ", remote_name(inner), NULL);
     json_t *vhd_directory = remote_option(inner, "useVhdDirectory");
     json_t *options = json_object();

@@ -15,5 +15,5 @@ typedef struct {
 
 #define REMOTE_FAULT_NONE (&(RemoteFault){ .room_bytes = -1 })
 
-/* The inner one is taken over; the plan is not, may be changed between calls, and is not locked. */
+/* The inner one is taken over; the plan is not, may be changed while no operation runs. */
 Remote *remote_new_faulty(Remote *inner, RemoteFault *plan);
