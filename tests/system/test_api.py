@@ -184,6 +184,21 @@ class Wire(Box):
         self.assertIs(socket.call("remote.delete", {"id": created["id"]})["result"], True)
         self.assertEqual(socket.call("backupNg.listVmBackups", {"remotes": [NOWHERE]})["result"], {NOWHERE: None})
 
+    def test_secrets(self):
+        """Passwords are not shown, and sealed on disk; what cannot be kept secret yet is refused without repeating it."""
+        url = f"file://{self.folder}/secret?useVhdDirectory=true&encryptionKey=%22key-of-thirty-two-characters-abc%22"
+        with self.assertRaises(Refused) as caught:
+            self.server.call("remote.create", name="secret", url=url)
+        self.assertIn("encryptionKey", caught.exception.message)
+        self.assertNotIn("thirty-two", json.dumps(caught.exception.data) + caught.exception.message)
+        id_ = self.server.call("server.add", host="http://127.0.0.1:1", username="root", password="of-the-pool-4711",
+                               autoConnect=False)
+        self.assertNotIn("of-the-pool-4711", json.dumps(self.server.call("server.getAll")))
+        for path in (self.folder / "data").rglob("*"):
+            if path.is_file():
+                self.assertNotIn(b"of-the-pool-4711", path.read_bytes(), path)
+        self.server.call("server.remove", id=id_)
+
     def test_methods_info(self):
         """What XO said of the methods that exist here, without the words that only we say."""
         ours = self.server.call("system.getMethodsInfo")
