@@ -51,9 +51,9 @@ class Box(unittest.TestCase):
         self.repository.mkdir()
         self.remote = self.server.call("remote.create", name="here", url=f"file://{self.repository}")["id"]
 
-    def start_server(self):
+    def start_server(self, **env):
         password = self.server.password if self.server else None
-        self.server = Server(str(self.folder / "data"), log=self.folder / "server.log")
+        self.server = Server(str(self.folder / "data"), log=self.folder / "server.log", **env)
         self.server.password = password or self.server.password
 
     def stop_server(self):
@@ -206,6 +206,40 @@ class Ends(Box):
 
     def test_server_stopped(self):
         self.restarted(self.stop_server, "stopped")
+
+
+class Crashes(Box):
+    POINTS = ("work_snapshot_taken", "catalog_disk_named", "work_exported", "catalog_commit_manifest", "catalog_commit_point",
+              "merge_renamed")
+
+    def connected(self):
+        until(lambda: all(server["status"] == "connected" for server in self.server.call("server.getAll")), "the pool")
+
+    def test_points(self):
+        """The worker dies at named points; the keeper cleans up, no point is lost, and the next run succeeds."""
+        job = self.job("crashing")
+        self.assertIs(self.run_job(job), True)
+        self.assertIs(self.run_job(job), True)  # so that the next one merges
+        for point in self.POINTS:
+            with self.subTest(point):
+                self.stop_server()
+                self.start_server(CADENZA_CRASH=point)
+                self.connected()
+                for vm in self.vms:
+                    self.sim.write(vm, 4 << 20, 7)
+                with self.assertRaises(Refused) as caught:
+                    self.run_job(job)
+                self.assertIn("status 99", caught.exception.message)
+                until(lambda: not self.pool_litter(), f"a clean pool, not {self.pool_litter()}")
+                self.assertGreaterEqual(min(self.points().values()), 2)
+                self.stop_server()
+                self.start_server()
+                self.connected()
+                self.assertIs(self.run_job(job), True)
+                log = max(self.server.call("backupNg.getAllLogs").values(), key=lambda log: log["start"])
+                self.assertEqual(log["status"], "success", log)
+                self.assertEqual(self.points(), {vm: 2 for vm in self.vms})
+                self.assertEqual(self.pool_litter(), [])
 
 
 class Together(Box):
