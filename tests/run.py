@@ -86,7 +86,7 @@ def node_tests(full):
         yield "interop", "skipped", "the npm packages of tests/interop could not be installed"
         return
     for path in sorted(folder.glob("*.test.mjs")):
-        run = subprocess.run([str(node) if node.exists() else "node", "--test", "--test-reporter=tap", path.name],
+        run = subprocess.run([str(node) if node.exists() else "node", "--test", "--test-force-exit", "--test-reporter=tap", path.name],
                              cwd=folder, text=True, capture_output=True, timeout=1200,
                              env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1"))
         n_seen = 0
