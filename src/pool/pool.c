@@ -58,6 +58,7 @@ static bool start(Pool *pool, bool keep_trying, GError **error)
         return false;
     }
     pool->cancel = cancel_new();
+    xapi_set_cancel(pool->xapi, pool->cancel);
     pool->keep_trying = keep_trying;
     pool->n_attempts = 0;
     pool->ready = pool->stopped = false;
@@ -80,6 +81,7 @@ static void end(Pool *pool)
         pthread_mutex_unlock(&pool->lock);
         pthread_join(pool->thread, NULL);
         pool->running = false;
+        xapi_set_cancel(pool->xapi, NULL);
         g_clear_pointer(&pool->cancel, cancel_unref);
     }
     pthread_mutex_unlock(&pool->life);

@@ -42,11 +42,12 @@ static GPtrArray *hosts_to_try(Xapi *xapi)
 static char *login_at(Xapi *xapi, const char *host, GError **error)
 {
     Reply reply = { .mode = REPLY_WHOLE };
+    g_autoptr(Cancel) cancel = xapi_cancel(xapi);
     json_t *params = json_pack("[s, s, s, s]", xapi->username ? xapi->username : "",
                                xapi->password ? xapi->password : "", "1.1", xapi->originator);
     reply_begin(&reply);
     bool ok = params && xapi_request(xapi, host, "session.login_with_password", params, &reply,
-                                     XAPI_LOGIN_TIMEOUT_MS, NULL, error);
+                                     XAPI_LOGIN_TIMEOUT_MS, cancel, error);
     char *session = ok ? g_strdup(json_string_value(reply.result)) : NULL;
     if (!params)
         err_set(error, ERR_INVALID, "the user name or the password of %s is not valid UTF-8", host);
@@ -112,7 +113,7 @@ static bool login_anywhere(Xapi *xapi, GError **error)
             keep_session(xapi, session, host);
             return true;
         }
-        bool final = err_is(failure, ERR_BAD_LOGIN);
+        bool final = err_is(failure, ERR_BAD_LOGIN) || err_is(failure, ERR_CANCELLED);
         if (final)
             g_clear_error(&first);
         if (!first)

@@ -79,6 +79,7 @@ struct Xapi {
     char *host;                 /* the present master */
     char *session;              /* NULL: not logged in */
     unsigned generation;        /* counts logins */
+    Cancel *cancel;             /* of logins and long reads, or NULL */
     GPtrArray *candidates;      /* every host address seen, the configured one first */
 };
 
@@ -95,6 +96,9 @@ bool xapi_pause(unsigned ms, Cancel *cancel);
 bool xapi_snapshot(Xapi *xapi, char **host, char **session, unsigned *generation, GError **error);
 /* An HTTP call on `url` with the trust of this pool filled in. */
 int xapi_http(Xapi *xapi, HttpCall *call, GError **error);
+
+/* The flag that ends logins and long reads; a reference, or NULL. */
+Cancel *xapi_cancel(Xapi *xapi);
 
 /* --- login.c --- */
 

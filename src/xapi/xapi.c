@@ -52,6 +52,7 @@ void xapi_free(Xapi *xapi)
         return;
     if (xapi->session)
         log_out(xapi);
+    cancel_unref(xapi->cancel);
     wipe(xapi->session);
     wipe(xapi->password);
     g_free(xapi->address.host);
@@ -64,6 +65,22 @@ void xapi_free(Xapi *xapi)
     pthread_mutex_destroy(&xapi->lock);
     pthread_mutex_destroy(&xapi->login_lock);
     g_free(xapi);
+}
+
+void xapi_set_cancel(Xapi *xapi, Cancel *cancel)
+{
+    pthread_mutex_lock(&xapi->lock);
+    cancel_unref(xapi->cancel);
+    xapi->cancel = cancel_ref(cancel);
+    pthread_mutex_unlock(&xapi->lock);
+}
+
+Cancel *xapi_cancel(Xapi *xapi)
+{
+    pthread_mutex_lock(&xapi->lock);
+    Cancel *cancel = cancel_ref(xapi->cancel);
+    pthread_mutex_unlock(&xapi->lock);
+    return cancel;
 }
 
 char *xapi_base_url(Xapi *xapi)
@@ -151,6 +168,12 @@ static bool is_read(const char *method)
     return dot && g_str_has_prefix(dot, ".get_");
 }
 
+/* Does nothing to the pool: may be sent again, or be broken off. */
+static bool is_harmless(const char *method)
+{
+    return is_read(method) || g_str_has_prefix(method, "event.");
+}
+
 static char *make_request(const char *method, json_t *params)
 {
     json_t *request = json_pack("{s:s, s:s, s:O, s:i}", "jsonrpc", "2.0", "method", method,
@@ -178,7 +201,7 @@ bool xapi_request(Xapi *xapi, const char *host, const char *method, json_t *para
         .headers = headers,
         .body = body,
         .body_bytes = strlen(body),
-        .once = !is_read(method) && strcmp(method, "event.from") != 0,
+        .once = !is_harmless(method),
         .sink = reply_sink,
         .header_seen = reply_header,
         .user = reply,
@@ -279,7 +302,8 @@ bool xapi_run(Xapi *xapi, const char *method, json_t *params, Reply *reply, unsi
 static json_t *run_whole(Xapi *xapi, const char *method, json_t *params, GError **error)
 {
     Reply reply = { .mode = REPLY_WHOLE };
-    bool ok = xapi_run(xapi, method, params, &reply, XAPI_CALL_TIMEOUT_MS, NULL, error);
+    g_autoptr(Cancel) cancel = is_harmless(method) ? xapi_cancel(xapi) : NULL;
+    bool ok = xapi_run(xapi, method, params, &reply, XAPI_CALL_TIMEOUT_MS, cancel, error);
     json_t *result = ok ? g_steal_pointer(&reply.result) : NULL;
     if (ok && !result)
         err_set(error, ERR_PROTOCOL, "%s: the answer has no result", method);
@@ -315,7 +339,8 @@ bool xapi_all_records(Xapi *xapi, const char *cls, XapiRecordSeen seen, void *us
 {
     g_autofree char *method = g_strconcat(cls, ".get_all_records", NULL);
     Reply reply = { .mode = REPLY_RECORDS, .cls = cls, .seen = seen, .seen_user = user };
-    bool ok = xapi_run(xapi, method, NULL, &reply, XAPI_CALL_TIMEOUT_MS, NULL, error);
+    g_autoptr(Cancel) cancel = xapi_cancel(xapi);
+    bool ok = xapi_run(xapi, method, NULL, &reply, XAPI_CALL_TIMEOUT_MS, cancel, error);
     reply_clear(&reply);
     return ok;
 }

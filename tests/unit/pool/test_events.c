@@ -28,6 +28,7 @@ typedef struct {
     bool lose_events, hide; /* hide: event.from does not tell what happens */
     bool plain_tokens;      /* tokens that cannot be compared */
     bool no_inject;
+    const char *hang; /* a method that does not answer */
     const char *password;
     const char *other_address; /* of a second host of the pool */
 } World;
@@ -171,9 +172,19 @@ static bool is_valid(World *world, json_t *params)
     return g_strcmp0(json_string_value(json_array_get(params, 0)), session) == 0;
 }
 
+static bool hangs(World *world, const char *method)
+{
+    pthread_mutex_lock(&world->lock);
+    bool yes = g_strcmp0(world->hang, method) == 0;
+    pthread_mutex_unlock(&world->lock);
+    return yes;
+}
+
 static json_t *call(Fake *fake, const char *method, json_t *params, json_t **error, void *user)
 {
     World *world = user;
+    while (hangs(world, method))
+        g_usleep(10000);
     if (strcmp(method, "session.login_with_password") == 0)
         return log_in(world, params, error);
     if (!is_valid(world, params))
@@ -490,6 +501,31 @@ static void test_wrong_password(void **state)
     connect_pool(test);
 }
 
+static void set_hang(Test *test, const char *method)
+{
+    pthread_mutex_lock(&test->world.lock);
+    test->world.hang = method;
+    pthread_mutex_unlock(&test->world.lock);
+}
+
+/* A host that no longer answers must not hold up whoever lets go of it. */
+static void test_disconnects_from_a_dead_host(void **state)
+{
+    static const char *const methods[] = { "session.login_with_password", "event.inject",
+                                           "VM.get_all_records", "event.from" };
+    Test *test = *state;
+    for (unsigned i = 0; i < G_N_ELEMENTS(methods); i++) {
+        set_hang(test, methods[i]);
+        assert_true(pool_connect(test->pool, true, NULL));
+        while (!fake_calls(test->fake, methods[i]))
+            g_usleep(5000);
+        gint64 began_us = g_get_monotonic_time();
+        pool_disconnect(test->pool);
+        assert_true(g_get_monotonic_time() - began_us < 5 * G_TIME_SPAN_SECOND);
+        set_hang(test, NULL);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -503,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_renewed_session_reads_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_another_host_takes_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_nobody_there_says_why, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_disconnects_from_a_dead_host, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_password, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
