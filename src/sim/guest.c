@@ -150,13 +150,19 @@ static void agent_reports(Obj *vm)
     vm_refresh(vm);
 }
 
+enum { AGENT_RETRY_MS = 200 };
+
 /* The boot delay is over. `ref` is that of the guest metrics: another boot has another one. */
 static void agent_awakes(Sim *sim, const char *ref)
 {
-    for (Obj *vm = obj_first(sim, "VM"); vm != NULL; vm = obj_next(vm))
-        if (strcmp(obj_str(vm, "guest_metrics"), ref) == 0 &&
-            strcmp(obj_str(vm, "power_state"), "Running") == 0)
-            agent_reports(vm);
+    Obj *vm = obj_first(sim, "VM");
+    while (vm != NULL && strcmp(obj_str(vm, "guest_metrics"), ref) != 0)
+        vm = obj_next(vm);
+    const char *state = vm == NULL ? "" : obj_str(vm, "power_state");
+    if (strcmp(state, "Running") == 0)
+        agent_reports(vm);
+    else if (strcmp(state, "Paused") == 0) /* it boots on when it is unpaused */
+        clock_after(sim_clock(sim), AGENT_RETRY_MS, agent_awakes, ref);
 }
 
 /* A fresh record, linked before anyone can see the VM running. */
