@@ -72,19 +72,24 @@ static bool check(json_t *document, const char *path, GError **error)
     return false;
 }
 
-Manifest *manifest_read(Catalog *catalog, const char *vm, const char *date, GError **error)
+Manifest *manifest_parse(const char *vm, const char *date, const void *data, gsize n,
+                         GError **error)
 {
     g_autofree char *path = path_of(vm, date);
-    g_autoptr(GBytes) text = remote_get(catalog->remote, path, MANIFEST_MAX_BYTES, error);
-    if (!text)
-        return NULL;
-    gsize n;
-    const char *data = g_bytes_get_data(text, &n);
-    json_t *document = json_loadb(data, n, 0, NULL);
+    json_t *document = json_loadb(data ? data : "", n, 0, NULL);
     if (check(document, path, error))
         return wrap(vm, date, document);
     json_decref(document);
     return NULL;
+}
+
+Manifest *manifest_read(Catalog *catalog, const char *vm, const char *date, GError **error)
+{
+    g_autofree char *path = path_of(vm, date);
+    g_autoptr(GBytes) text = remote_get(catalog->remote, path, MANIFEST_MAX_BYTES, error);
+    gsize n;
+    const void *data = text ? g_bytes_get_data(text, &n) : NULL;
+    return text ? manifest_parse(vm, date, data, n, error) : NULL;
 }
 
 bool manifest_write(Catalog *catalog, Manifest *manifest, GError **error)

@@ -16,6 +16,8 @@ typedef struct Manifest Manifest;
 Manifest *manifest_new(const char *vm, const char *date);
 /* NOT_FOUND, CORRUPT (its own hash), TOO_NEW. */
 Manifest *manifest_read(Catalog *catalog, const char *vm, const char *date, GError **error);
+Manifest *manifest_parse(const char *vm, const char *date, const void *data, gsize n,
+                         GError **error);
 bool manifest_write(Catalog *catalog, Manifest *manifest, GError **error);
 void manifest_free(Manifest *manifest);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Manifest, manifest_free)

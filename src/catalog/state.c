@@ -84,27 +84,30 @@ static MergeState *state_new(const char *file)
 {
     MergeState *state = g_new0(MergeState, 1);
     state->file = g_strdup(file);
-    state->ancestor = g_strndup(file + 1, strlen(file) - 1 - strlen(LAYOUT_MERGE_STATE));
+    gsize n = strlen(file), n_around = 1 + strlen(LAYOUT_MERGE_STATE);
+    state->ancestor = n > n_around ? g_strndup(file + 1, n - n_around) : g_strdup("");
     state->chain = g_ptr_array_new_with_free_func(g_free);
     return state;
 }
 
-/* NULL with an error on I/O; a note that makes no sense has a fault instead. */
+MergeState *merge_state_parse(const char *file, const void *data, gsize n)
+{
+    MergeState *state = state_new(file);
+    json_t *document = json_loadb(data ? data : "", n, 0, NULL);
+    if (!is_plain_disk_name(state->ancestor) || !parse(state, document))
+        err_set(&state->fault, ERR_CORRUPT, "the merge state %s is not readable", file);
+    json_decref(document);
+    return state;
+}
+
 static MergeState *state_read(Catalog *catalog, const char *folder, const char *file,
                               GError **error)
 {
-    g_autoptr(MergeState) state = state_new(file);
     g_autofree char *path = g_strjoin("/", folder, file, NULL);
     g_autoptr(GBytes) text = remote_get(catalog->remote, path, STATE_MAX_BYTES, error);
-    if (!text)
-        return NULL;
     gsize n;
-    const char *data = g_bytes_get_data(text, &n);
-    json_t *document = json_loadb(data, n, 0, NULL);
-    if (!is_plain_disk_name(state->ancestor) || !parse(state, document))
-        err_set(&state->fault, ERR_CORRUPT, "the merge state %s is not readable", path);
-    json_decref(document);
-    return g_steal_pointer(&state);
+    const void *data = text ? g_bytes_get_data(text, &n) : NULL;
+    return text ? merge_state_parse(file, data, n) : NULL;
 }
 
 GPtrArray *merge_states_read(Catalog *catalog, const char *folder, GPtrArray *names, GError **error)

@@ -20,6 +20,8 @@ typedef struct {
 void merge_state_free(MergeState *state);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(MergeState, merge_state_free)
 char *merge_state_file(const char *ancestor);
+/* The note with this name (as of merge_state_file); what makes no sense has a fault. */
+MergeState *merge_state_parse(const char *file, const void *data, gsize n);
 /* All notes among the names of a folder: an array of MergeState. Fails on an I/O error alone. */
 GPtrArray *merge_states_read(Catalog *catalog, const char *folder, GPtrArray *names,
                              GError **error);

@@ -306,8 +306,11 @@ static void test_bad_state(void **state)
     g_autofree char *path =
         g_strdup_printf("%s/xo-vm-backups/%s/%s/.20261122T021659Z.vhd.merge.json",
                         history->repo->folder, HISTORY_VM, HISTORY_LINEAGE);
+    g_autofree char *nameless = g_strdup_printf("%s/xo-vm-backups/%s/%s/.merge.json",
+                                                history->repo->folder, HISTORY_VM, HISTORY_LINEAGE);
     history_delete(history, 0);
     history_delete(history, 3);
+    g_file_set_contents(nameless, "{}", -1, NULL);
     g_file_set_contents(path, "{\"chain\":[\"../../x.vhd\"]}", -1, NULL);
     g_autofree char *before = history_listing(history, "");
     history_clean(history, NULL);
