@@ -82,7 +82,7 @@ json_t *inventory_object(const Inventory *inventory, const char *id)
 {
     Object *object = find(inventory, id);
     GBytes *text = object ? object_text(object) : NULL;
-    return text ? json_loads(g_bytes_get_data(text, NULL), 0, NULL) : NULL;
+    return text ? json_loads(g_bytes_get_data(text, NULL), JSON_ALLOW_NUL, NULL) : NULL;
 }
 
 const char *inventory_type(const Inventory *inventory, const char *id)
