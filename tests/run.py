@@ -105,8 +105,8 @@ def run_demo(full):
     yield "demo --check", "failed" if run.returncode else "passed", tail(run.stdout + run.stderr, 60)
 
 
-def mutants():
-    """(name, test) of every MUTANT point: the comment beside it names the test that must catch it."""
+def mutant_points():
+    """(name, test, place) of every MUTANT point: the comment beside it names the test that must catch it."""
     for path in sorted((ROOT / "src").rglob("*.[ch]")):
         if path.name == "mutant.h":
             continue
@@ -116,6 +116,15 @@ def mutants():
                 near = " ".join(lines[max(0, number - 2):number + 3])
                 test = re.search(r"mutant: *([\w:.]+)", near)
                 yield name, test and test.group(1), f"{path.relative_to(ROOT)}:{number + 1}"
+
+
+def mutants():
+    """Each mutant once; of several points, one with the comment will do."""
+    found = {}
+    for name, test, place in mutant_points():
+        if test or name not in found:
+            found[name] = name, test, place
+    return [found[name] for name in sorted(found)]
 
 
 def mutant_command(test):
@@ -138,7 +147,7 @@ def try_mutant(mutant):
 
 
 def run_mutants(full):
-    yield from side_by_side(try_mutant, sorted(set(mutants())))
+    yield from side_by_side(try_mutant, mutants())
 
 
 SUITES = {
