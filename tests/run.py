@@ -131,7 +131,7 @@ def mutant_command(test):
     if test.startswith("system:"):
         name = test.split(":")[1].split(".")
         return ["/usr/bin/python3", "-m", "unittest", "-f", ".".join(name)], ROOT / "tests/system"
-    return ["meson", "test", "-C", str(ASAN), "--no-rebuild", "-q", test], ROOT
+    return ["meson", "test", "-C", str(ASAN), "--no-rebuild", "-v", test], ROOT
 
 
 def try_mutant(mutant):
@@ -143,7 +143,11 @@ def try_mutant(mutant):
                          env=environment(ASAN, CADENZA_MUTANT=name))
     if "No suitable tests" in run.stdout + run.stderr or re.search(r"No module named|has no attribute", run.stderr):
         return name, "failed", f"{place}: there is no test {test}"
-    return name, "passed" if run.returncode else "failed", f"{place}: survives {test}"
+    if run.returncode:
+        return name, "passed", ""
+    if re.search(r"\bSKIPPED\b|skipped=", run.stdout + run.stderr):
+        return name, "skipped", f"{place}: {test} could not run here"
+    return name, "failed", f"{place}: survives {test}"
 
 
 def run_mutants(full):

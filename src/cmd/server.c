@@ -235,12 +235,18 @@ static void block_signals(sigset_t *signals)
 }
 
 /* SIGHUP: the certificate was renewed. */
+enum { TRIM_INTERVAL_S = 5 };
+
 static void wait_for_end(Server *server, const sigset_t *signals)
 {
+    const struct timespec pause = { .tv_sec = TRIM_INTERVAL_S };
     int signal_number = 0;
-    while (sigwait(signals, &signal_number) == 0 && signal_number == SIGHUP) {
+    while (signal_number <= 0 || signal_number == SIGHUP) {
+        signal_number = sigtimedwait(signals, NULL, &pause);
         g_autoptr(GError) error = NULL;
-        if (!http_server_reload_certificate(server->http, &error))
+        if (signal_number <= 0) /* nothing came: what is free goes back to the system */
+            malloc_trim(0);
+        else if (signal_number == SIGHUP && !http_server_reload_certificate(server->http, &error))
             log_error("server", "%s", error->message);
     }
     log_info("server", "stopping (signal %d)", signal_number);

@@ -95,6 +95,7 @@ bool database_open(Database *database, const char *folder, const char *name, boo
            run_script(database,
                       full_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
                       error) &&
+           run_script(database, "PRAGMA cache_size = -512", error) && /* KiB */
            migrate(database, steps, n_steps, error);
 }
 
