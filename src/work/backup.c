@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/mutant.h"
 
+#define RELOAD_AFTER_US (2 * G_USEC_PER_SEC)
+
 static void run_init(VmRun *run)
 {
     const WorkContext *context = run->context;
@@ -55,9 +57,21 @@ static bool export_snapshot(VmRun *run, GError **error)
            metadata_commit(run, error);
 }
 
+/* Waiting for a folder, or merging, can take hours: the VM may have other disks by now. */
+static bool begin_targets(VmRun *run, GError **error)
+{
+    gint64 start_us = g_get_monotonic_time();
+    if (!targets_begin(run, error))
+        return false;
+    if (g_get_monotonic_time() - start_us < RELOAD_AFTER_US)
+        return true;
+    vm_unload(run);
+    return vm_load(run, error) && vm_check(run, error);
+}
+
 static bool backup(VmRun *run, GError **error)
 {
-    if (!vm_load(run, error) || !vm_check(run, error) || !targets_begin(run, error))
+    if (!vm_load(run, error) || !vm_check(run, error) || !begin_targets(run, error))
         return false;
     if (!base_list(run, error) || !base_choose(run, error) || !targets_check_space(run, error))
         return false;

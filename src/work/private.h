@@ -112,6 +112,8 @@ bool intent_end(Journal *journal, const char *intent, GError **error);
 /* --- vm.c --- */
 
 bool vm_load(VmRun *run, GError **error);
+/* Before it is loaded again. */
+void vm_unload(VmRun *run);
 /* Refuses replicas of this job, VMs that migrate, chains that should coalesce first. */
 bool vm_check(VmRun *run, GError **error);
 bool vm_block(VmRun *run, GError **error);

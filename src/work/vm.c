@@ -58,6 +58,13 @@ static bool load_disk(VmRun *run, const char *vbd_ref, GError **error)
     return true;
 }
 
+void vm_unload(VmRun *run)
+{
+    g_clear_pointer(&run->vm_ref, g_free);
+    g_clear_pointer(&run->vm, json_decref);
+    g_ptr_array_set_size(run->disks, 0);
+}
+
 bool vm_load(VmRun *run, GError **error)
 {
     run->vm_ref =
