@@ -13,11 +13,12 @@ enum { ORPHAN_S = 60, LEASE_S = 3600 };
 
 /* The longest wait for a lease: RUNS_LEASE_MS of run/runs.h, which a worker does not include. */
 
+/* The message belongs to the table, then to the thread that asked: never to two threads. */
 static void keep_answer(RunWorker *worker, json_t *message)
 {
     gint64 id = json_integer_value(json_object_get(message, "id"));
     pthread_mutex_lock(&worker->lock);
-    g_hash_table_replace(worker->answers, g_memdup2(&id, sizeof id), json_incref(message));
+    g_hash_table_replace(worker->answers, g_memdup2(&id, sizeof id), message);
     pthread_cond_broadcast(&worker->changed);
     pthread_mutex_unlock(&worker->lock);
 }
@@ -53,11 +54,12 @@ void *worker_listen(void *data)
 {
     RunWorker *worker = data;
     for (json_t *message; (message = channel_receive(worker->channel, -1, NULL));) {
-        if (strcmp(worker_text(message, "type"), "cancel") == 0)
-            stop_all(worker);
-        else
+        if (strcmp(worker_text(message, "type"), "cancel") != 0) {
             keep_answer(worker, message);
+            continue;
+        }
         json_decref(message);
+        stop_all(worker);
     }
     if (!is_finishing(worker))
         outlive_server(worker);
@@ -77,15 +79,14 @@ static bool ask(RunWorker *worker, gint64 id, const char *vm, bool wait, GError 
 /* The next word on an ask, a new reference; NULL when cancelled or the deadline has passed. */
 static json_t *next_word(RunWorker *worker, gint64 id, const struct timespec *until)
 {
-    json_t *word = NULL;
+    gpointer key = NULL, word = NULL;
     int result = 0;
     pthread_mutex_lock(&worker->lock);
-    while (!(word = g_hash_table_lookup(worker->answers, &id)) && result == 0 &&
+    while (!g_hash_table_steal_extended(worker->answers, &id, &key, &word) && result == 0 &&
            !cancel_is_set(worker->cancel))
         result = pthread_cond_timedwait(&worker->changed, &worker->lock, until);
-    word = json_incref(word);
-    g_hash_table_remove(worker->answers, &id);
     pthread_mutex_unlock(&worker->lock);
+    g_free(key);
     return word;
 }
 
