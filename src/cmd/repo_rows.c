@@ -1,0 +1,99 @@
+/* What the verbs of `cadenza repo` share: points by their names, and rows of results as text or
+ * JSON. */
+#include "cmd/repo_verb.h"
+
+#include "base/error.h"
+
+#include <glib.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void repo_say(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    g_autofree char *text = g_strdup_vprintf(format, args);
+    va_end(args);
+    for (char *at = text; *at; at++)
+        if (g_ascii_iscntrl(*at) && *at != '\n')
+            *at = '?';
+    fputs(text, stdout);
+}
+
+void repo_print_json(json_t *document)
+{
+    char *text = json_dumps(document, JSON_INDENT(2));
+    puts(text ? text : "null");
+    free(text);
+    json_decref(document);
+}
+
+int repo_fail(GError *error)
+{
+    fprintf(stderr, "cadenza: %s\n%s\n", error->message, err_remedy(error));
+    g_error_free(error);
+    return REPO_PROBLEMS;
+}
+
+const char *repo_text(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+const char *repo_vm_of(json_t *point, char **holder)
+{
+    g_auto(GStrv) parts = g_strsplit(repo_text(point, "_filename"), "/", -1);
+    return *holder = g_strdup(g_strv_length(parts) > 2 ? parts[2] : "");
+}
+
+static void print_row(json_t *row)
+{
+    if (json_object_get(row, "error"))
+        repo_say("BROKEN  %s: %s\n", repo_text(row, "path"), repo_text(row, "error"));
+    else if (json_object_get(row, "sha256"))
+        repo_say("%s  %s\n", repo_text(row, "sha256"), repo_text(row, "path"));
+    else
+        repo_say("sound  %s: %d blocks read, %d verified\n", repo_text(row, "path"),
+                 (int) json_integer_value(json_object_get(row, "blocks")),
+                 (int) json_integer_value(json_object_get(row, "verified")));
+    fflush(stdout);
+}
+
+void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows)
+{
+    g_autofree char *vm = NULL;
+    const char *ref;
+    json_t *stored;
+    repo_vm_of(point, &vm);
+    json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
+        const char *path = json_string_value(stored);
+        if (repo->n_words > 2 && strcmp(repo->words[2], path) != 0)
+            continue;
+        json_t *row = make(repo, vm, path, json_object_get(json_object_get(point, "vdis"), ref));
+        if (!repo->json)
+            print_row(row);
+        json_array_append_new(rows, row);
+    }
+}
+
+int repo_end_rows(Repo *repo, json_t *rows)
+{
+    if (repo->json)
+        repo_print_json(rows);
+    else
+        json_decref(rows);
+    return repo->n_problems ? REPO_PROBLEMS : REPO_SOUND;
+}
+
+json_t *repo_point(Repo *repo, const char *word, GError **error)
+{
+    while (*word == '/')
+        word++;
+    bool has_root = g_str_has_prefix(word, "xo-vm-backups/"),
+         has_end = g_str_has_suffix(word, ".json");
+    g_autofree char *path =
+        g_strconcat("/", has_root ? "" : "xo-vm-backups/", word, has_end ? "" : ".json", NULL);
+    return catalog_point(repo->catalog, path, error);
+}
