@@ -2,9 +2,9 @@
  *
  * Records live in the store's collections "users", "groups", "tokens", "acls", in XO's shape (user:
  * id, email = login name, permission "admin" or "none", groups, preferences, authProviders; plus
- * pw_hash, argon2id). All functions are thread-safe and block for the disk; password checks also
- * for about 100 ms of processor, at most ACCOUNT_MAX_HASHES at a time. Returned JSON is a new
- * reference, the caller's alone. */
+ * pw_hash, argon2id; those that XO made are understood). All functions are thread-safe and block
+ * for the disk; password checks also for about 100 ms of processor, at most ACCOUNT_MAX_HASHES at a
+ * time. Returned JSON is a new reference, the caller's alone. */
 #pragma once
 
 #include "store/store.h"
@@ -47,6 +47,9 @@ char *account_create_user(Accounts *accounts, json_t *params, GError **error);
 bool account_set_user(Accounts *accounts, const char *id, json_t *changes, GError **error);
 /* Its tokens, ACLs and memberships go with it. STATE for the last administrator. */
 bool account_delete_user(Accounts *accounts, const char *id, GError **error);
+/* Whether a hash that another server made (argon2id, argon2i, bcrypt) lets its owner sign in here;
+ * false for other kinds, and for those that would cost too much to check. */
+bool account_knows_hash(const char *hash);
 bool account_change_password(Accounts *accounts, const char *id, const char *old_password,
                              const char *new_password, GError **error);
 

@@ -24,9 +24,15 @@ json_t *account_groups_of(json_t *groups, const char *user_id)
     return ids;
 }
 
+/* XO's records name the roles of a group; there are none yet. */
 json_t *account_groups(Accounts *accounts, GError **error)
 {
-    return store_list(accounts->store, "groups", error);
+    json_t *groups = store_list(accounts->store, "groups", error), *group;
+    gsize i;
+    json_array_foreach (groups, i, group)
+        if (!json_object_get(group, "aclRoleIds"))
+            json_object_set_new(group, "aclRoleIds", json_array());
+    return groups;
 }
 
 static json_t *group_record(Accounts *accounts, const char *id, GError **error)

@@ -1,14 +1,18 @@
-/* Passwords: argon2id in libsodium's encoding. A hash takes 64 MiB and a tenth of a second, so only
- * a few run at a time; and a name whose password was wrong is not tried again for two seconds. */
+/* Passwords: argon2id in libsodium's encoding. XO's hashes keep working: argon2id with four lanes,
+ * and bcrypt from its early years. A hash takes 64 MiB and a tenth of a second, so only a few run
+ * at a time; and a name whose password was wrong is not tried again for two seconds. */
 #include "account/private.h"
 
 #include "base/error.h"
 #include "base/mutant.h"
 
+#include <crypt.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
 
-enum { MAX_NAMES = 10000 };
+/* What a foreign hash may cost: it is checked for everybody who tries to sign in. */
+enum { MAX_NAMES = 10000, MAX_KIB = 1024 * 1024, MAX_PASSES = 20, MAX_LANES = 16, MAX_ROUNDS = 15 };
 
 struct Passwords {
     pthread_mutex_t lock;
@@ -70,6 +74,58 @@ char *password_hash(Passwords *passwords, const char *password, GError **error)
     return NULL;
 }
 
+/* --- What others hashed --- */
+
+typedef enum { HASH_UNKNOWN, HASH_ARGON2, HASH_BCRYPT } HashKind;
+
+static bool is_affordable_argon2(const char *hash)
+{
+    unsigned version, kib, passes, lanes;
+    const char *rest = strchr(hash + 1, '$');
+    return strlen(hash) < crypto_pwhash_STRBYTES * 2 && rest &&
+           sscanf(rest, "$v=%u$m=%u,t=%u,p=%u$", &version, &kib, &passes, &lanes) == 4 &&
+           kib <= MAX_KIB && passes <= MAX_PASSES && lanes >= 1 && lanes <= MAX_LANES;
+}
+
+static HashKind kind_of(const char *hash)
+{
+    unsigned rounds;
+    char letter, after;
+    if (g_str_has_prefix(hash, "$argon2id$") || g_str_has_prefix(hash, "$argon2i$"))
+        return is_affordable_argon2(hash) ? HASH_ARGON2 : HASH_UNKNOWN;
+    if (strlen(hash) == 60 && sscanf(hash, "$2%c$%2u%c", &letter, &rounds, &after) == 3 &&
+        strchr("aby", letter) && after == '$' && rounds <= MAX_ROUNDS)
+        return HASH_BCRYPT;
+    return HASH_UNKNOWN;
+}
+
+bool account_knows_hash(const char *hash)
+{
+    return kind_of(hash) != HASH_UNKNOWN;
+}
+
+static bool fits_bcrypt(const char *hash, const char *password)
+{
+    g_autofree struct crypt_data *data = g_new0(struct crypt_data, 1);
+    const char *again = crypt_rn(password, hash, data, sizeof *data);
+    bool fits = again && strlen(again) == strlen(hash) &&
+                sodium_memcmp(again, hash, strlen(hash)) == 0;
+    explicit_bzero(data, sizeof *data);
+    return fits;
+}
+
+static bool fits_now(const char *hash, const char *password)
+{
+    switch (kind_of(hash)) {
+    case HASH_ARGON2:
+        return crypto_pwhash_str_verify(hash, password, strlen(password)) == 0;
+    case HASH_BCRYPT:
+        return !MUTANT(account_no_bcrypt) && fits_bcrypt(hash, password); /* mutant: account */
+    default:
+        return false;
+    }
+}
+
 bool password_fits(Passwords *passwords, const char *hash, const char *password)
 {
     char unused[crypto_pwhash_STRBYTES];
@@ -78,7 +134,7 @@ bool password_fits(Passwords *passwords, const char *hash, const char *password)
         return false;
     enter(passwords);
     if (hash)
-        fits = crypto_pwhash_str_verify(hash, password, strlen(password)) == 0;
+        fits = fits_now(hash, password);
     else
         hash_now(password, unused);
     leave(passwords);

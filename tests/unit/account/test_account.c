@@ -221,11 +221,59 @@ static void test_may(void **state)
     json_decref(groups);
 }
 
+/* A user whose record another server wrote. */
+static void put_foreign(const char *name, const char *hash)
+{
+    json_t *record = json_pack("{s:s, s:s, s:s, s:s}", "id", name, "email", name, "permission",
+                               "none", "pw_hash", hash);
+    assert_true(store_put(store, "users", name, record, NULL));
+    json_decref(record);
+}
+
+static void check_foreign(const char *name, const char *hash, const char *password)
+{
+    g_autoptr(GError) error = NULL;
+    put_foreign(name, hash);
+    assert_true(account_knows_hash(hash));
+    json_t *user = account_sign_in(accounts, name, password, NULL, &error);
+    assert_non_null(user);
+    json_decref(user);
+    assert_null(account_sign_in(accounts, name, "another", NULL, &error));
+    assert_true(err_is(error, ERR_BAD_LOGIN));
+}
+
+/* Hashes that XO made: argon2id with four lanes, and bcrypt. */
+static void test_foreign_hashes(void **state)
+{
+    check_foreign("lanes",
+                  "$argon2id$v=19$m=65536,t=3,p=4$fHOXGORdBLpwh6g7VJrBSw$"
+                  "qL4nrL5S19lwbDIRIY4guCfFe+OapiIthu6eS+ZUUxI",
+                  "admin");
+    check_foreign("rounds", "$2b$04$edpOYYqvjfFFZF7vil7in.Vod9Hpix9PS8X.2Rijo2Wa2jsHhQV6m",
+                  "a password");
+    const char *const refused[] = {
+        "",
+        "secret",
+        "$1$abc$def",
+        "$argon2id$",
+        "$argon2id$v=19$m=4194304,t=3,p=4$c2FsdA$aGFzaA",
+        "$argon2id$v=19$m=65536,t=3000,p=4$c2FsdA$aGFzaA",
+        "$2b$31$edpOYYqvjfFFZF7vil7in.Vod9Hpix9PS8X.2Rijo2Wa2jsHhQV6m"
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(refused); i++) {
+        g_autofree char *name = g_strdup_printf("refused-%u", i);
+        assert_false(account_knows_hash(refused[i]));
+        put_foreign(name, refused[i]);
+        assert_null(account_sign_in(accounts, name, "admin", NULL, NULL));
+    }
+}
+
 #define WITH_STORE(test) cmocka_unit_test_setup_teardown(test, begin, end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = { WITH_STORE(test_first_admin), WITH_STORE(test_users),
-                                        WITH_STORE(test_tokens), WITH_STORE(test_may) };
+                                        WITH_STORE(test_foreign_hashes), WITH_STORE(test_tokens),
+                                        WITH_STORE(test_may) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
