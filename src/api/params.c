@@ -171,8 +171,20 @@ static void check_items(const Param *row, json_t *array, const char *instance, c
     }
 }
 
+static void check_pattern(const Param *row, json_t *value, const char *instance, const char *schema,
+                          json_t *list)
+{
+    if (g_regex_match_simple(row->pattern, json_string_value(value), 0, 0))
+        return;
+    g_autofree char *path = g_strdup_printf("%s/pattern", schema);
+    g_autofree char *text = g_strdup_printf("must match pattern \"%s\"", row->pattern);
+    violate(list, instance, path, "pattern", json_pack("{s:s}", "pattern", row->pattern), text);
+}
+
 static void check_value(const Param *row, json_t *value, json_t *list)
 {
+    if (row->nullable && json_is_null(value))
+        return;
     g_autofree char *instance = g_strdup_printf("/%s", row->name);
     g_autofree char *schema = g_strdup_printf("#/properties/%s", row->name);
     if (row->types && !(types_of(value) & row->types)) {
@@ -183,6 +195,8 @@ static void check_value(const Param *row, json_t *value, json_t *list)
         check_string(row->may_be_empty || !row->types, value, instance, schema, list);
     if (json_is_string(value) && row->choices)
         check_choice(row, value, instance, schema, list);
+    if (json_is_string(value) && row->pattern)
+        check_pattern(row, value, instance, schema, list);
     if (json_is_array(value))
         check_items(row, value, instance, schema, list);
 }
@@ -279,6 +293,10 @@ static json_t *row_schema(const Param *row)
         json_object_set_new(schema, "enum", choices_json(row->choices));
     if (row->may_be_empty && !row->choices && (row->types & P_STRING))
         json_object_set_new(schema, "minLength", json_integer(0));
+    if (row->nullable)
+        json_object_set_new(schema, "nullable", json_true());
+    if (row->pattern)
+        json_object_set_new(schema, "pattern", json_string(row->pattern));
     if (row->optional)
         json_object_set_new(schema, "optional", json_true());
     if (row->fallback)

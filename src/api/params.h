@@ -28,6 +28,8 @@ typedef struct {
     const char *fallback; /* JSON text taken when absent */
     unsigned items;       /* of arrays: types of the elements; 0: anything */
     const char *choices;  /* allowed strings, separated by '|' */
+    bool nullable;        /* null is allowed too */
+    const char *pattern;  /* regular expression that a string must match */
     const char *objects;  /* "VM,VM-snapshot": names an object of one of these types, "*": of any */
     const char *permission; /* wanted on that object: "view", "operate", "administrate" */
     const char *words;      /* for people, may be NULL */

@@ -1,4 +1,4 @@
-/* schedule.*, and what concerns runs of jobs of every kind. */
+/* schedule.*, the jobs of other kinds than backups, and what concerns runs of every kind. */
 #include "api/method.h"
 
 static Jobs *jobs(ApiCall *call)
@@ -54,6 +54,37 @@ static json_t *schedule_delete(ApiCall *call, GError **error)
     return NULL;
 }
 
+/* Jobs of kinds that are kept (they came with a configuration), but not run. */
+static json_t *jobs_of(ApiCall *call, const char *type, GError **error)
+{
+    return jobs_list(jobs(call), type, error);
+}
+
+static json_t *job_of(ApiCall *call, const char *type, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    json_t *job = jobs_get(jobs(call), call_string(call, "id"), type, &failure);
+    if (failure && err_is(failure, ERR_NOT_FOUND))
+        api_error_no_such(error, call_string(call, "id"), "job");
+    else if (failure)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return job;
+}
+
+#define KIND(name, type)                                                                           \
+    static json_t *name##_get_all(ApiCall *call, GError **error)                                   \
+    {                                                                                              \
+        return jobs_of(call, type, error);                                                         \
+    }                                                                                              \
+    static json_t *name##_get(ApiCall *call, GError **error)                                       \
+    {                                                                                              \
+        return job_of(call, type, error);                                                          \
+    }
+KIND(call_job, "call")
+KIND(metadata_job, "metadataBackup")
+KIND(mirror_job, "mirrorBackup")
+#undef KIND
+
 static json_t *job_cancel(ApiCall *call, GError **error)
 {
     runs_cancel(call_parts(call)->runs, call_string(call, "runId"), error);
@@ -72,6 +103,16 @@ const Method methods_job[] = {
              OPT(TYPED("name", P_STRING | P_NULL), .may_be_empty = true), OPT(STR("timezone"))),
       .summary = "Change a schedule." },
     { "schedule.delete", schedule_delete, PARAMS(REQ(STR("id"))), .summary = "Delete a schedule." },
+    { "job.getAll", call_job_get_all, NULL, .summary = "All jobs that call methods." },
+    { "job.get", call_job_get, PARAMS(REQ(STR("id"))), .summary = "One job that calls methods." },
+    { "metadataBackup.getAllJobs", metadata_job_get_all, NULL,
+      .summary = "All jobs that back up metadata." },
+    { "metadataBackup.getJob", metadata_job_get, PARAMS(REQ(STR("id"))),
+      .summary = "One job that backs up metadata." },
+    { "mirrorBackup.getAllJobs", mirror_job_get_all, NULL,
+      .summary = "All jobs that mirror backup repositories." },
+    { "mirrorBackup.getJob", mirror_job_get, PARAMS(REQ(STR("id"))),
+      .summary = "One job that mirrors backup repositories." },
     { "job.cancel", job_cancel, PARAMS(REQ(STR("runId"))), .summary = "Cancel a run." },
     { NULL },
 };

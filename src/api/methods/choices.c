@@ -1,0 +1,36 @@
+/* What some parameters may be: lists that never change, for the forms of clients. */
+#include "api/method.h"
+
+static json_t *texts(const char *const *list)
+{
+    json_t *array = json_array();
+    for (; *list; list++)
+        json_array_append_new(array, json_string(*list));
+    return array;
+}
+
+static json_t *ha_values(ApiCall *call, GError **error)
+{
+    return texts((const char *const[]){ "best-effort", "restart", "", NULL });
+}
+
+static json_t *locking_modes(ApiCall *call, GError **error)
+{
+    return texts(
+        (const char *const[]){ "disabled", "locked", "network_default", "unlocked", NULL });
+}
+
+static json_t *bond_modes(ApiCall *call, GError **error)
+{
+    return texts((const char *const[]){ "balance-slb", "active-backup", "lacp", NULL });
+}
+
+const Method methods_choices[] = {
+    { "vm.getHaValues", ha_values, NULL, .access = ACCESS_USER,
+      .summary = "What high_availability of a virtual machine may be." },
+    { "vif.getLockingModeValues", locking_modes, NULL, .access = ACCESS_USER,
+      .summary = "What lockingMode of a virtual interface may be." },
+    { "network.getBondModes", bond_modes, NULL, .access = ACCESS_USER,
+      .summary = "What bondMode of a bonded network may be." },
+    { NULL },
+};
