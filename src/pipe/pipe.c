@@ -1,48 +1,22 @@
-/* Reader threads fill buffers, writer threads empty them, and the calling thread watches: for a
- * cancel, for a stall, for the end. A buffer is free again when every writer has had it. */
-#include "pipe/pipe.h"
+/* A pipe from its start to its end: buffers and threads are made, then the calling thread watches
+ * them: for a cancel, for who does not move, for the end. */
+#include "pipe/hands.h"
 
 #include "base/error.h"
 #include "base/mutant.h"
 
 #include <errno.h>
-#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <time.h>
 
-enum { WRITER_THREADS = 2, WATCH_MS = 100, STALL_MS = 5 * 60 * 1000 };
-
-typedef struct {
-    guint8 *data;
-    guint32 block;
-    unsigned n_users; /* writers that still need it */
-} Slot;
-
-typedef struct {
-    DiskWriter *writer;
-    unsigned queue[PIPE_BUFFERS], n_queued; /* slots to write, oldest first */
-    bool dropped;
-    GError *error;
-} End;
-
-typedef struct {
-    Source *source;
-    End *ends;
-    unsigned n_ends, n_live;
-    Slot slots[PIPE_BUFFERS];
-    unsigned free[PIPE_BUFFERS], n_free, n_slots;
-    unsigned n_reading, n_running; /* reader threads, all threads */
-    bool stop;
-    GError *error; /* the first that ends everything */
-    guint32 n_read, n_done;
-    guint64 n_steps;      /* changes whenever anything moves */
-    pthread_mutex_t lock; /* of all above */
-    pthread_cond_t moved;
-} Pipe;
-
-typedef struct {
-    Pipe *pipe;
-    unsigned index; /* reader number or end */
-} Hand;
+enum {
+    WATCH_MS = 100,
+    STOP_MS = 30000,    /* once all should stop, a writer has so long to come back */
+    SOURCE_BLOCKS = 2,  /* that a source holds besides: what it takes apart, what it reads */
+    WRITER_BLOCKS = 3,  /* that a writer's thread holds: as stored, compressed, scratch */
+    SOURCE_THREADS = 2, /* besides the readers: the export, and the one that runs the pipe */
+};
 
 void source_close(Source *source)
 {
@@ -50,134 +24,225 @@ void source_close(Source *source)
         source->ops->close(source);
 }
 
-/* The lock is held. The first error wins. */
-static void stop(Pipe *pipe, GError *error)
+/* --- Making and ending --- */
+
+/* Slots in use at most; and those kept for writers that never give theirs back. */
+static unsigned n_slots_of(unsigned n_ends, unsigned spool_blocks)
 {
-    if (pipe->error)
-        g_clear_error(&error);
-    else
-        pipe->error = error;
-    pipe->stop = true;
-    if (pipe->source->stop)
-        cancel_set(pipe->source->stop);
-    pthread_cond_broadcast(&pipe->moved);
+    return PIPE_BUFFERS + (n_ends > 1 ? MIN(spool_blocks, PIPE_MAX_SPOOL) : 0);
 }
 
-static void moved(Pipe *pipe)
+static unsigned n_spare_of(unsigned n_ends)
 {
-    pipe->n_steps++;
-    pthread_cond_broadcast(&pipe->moved);
+    return n_ends > 1 ? n_ends * PIPE_WRITER_THREADS : 0;
 }
 
-/* The lock is held. A free slot's number, or -1 when it is over. */
-static int take_free(Pipe *pipe)
+guint64 pipe_bound_bytes(unsigned n_ends, unsigned n_readers, unsigned spool_blocks)
 {
-    while (!pipe->stop && pipe->n_free == 0)
-        pthread_cond_wait(&pipe->moved, &pipe->lock);
-    return pipe->stop ? -1 : (int) pipe->free[--pipe->n_free];
+    guint64 n_writers = n_ends * (guint64) PIPE_WRITER_THREADS;
+    guint64 n_blocks = n_slots_of(n_ends, spool_blocks) + n_spare_of(n_ends) + SOURCE_BLOCKS +
+                       n_writers * WRITER_BLOCKS;
+    guint64 n_threads = CLAMP(n_readers, 1, PIPE_MAX_READERS) + n_writers + SOURCE_THREADS;
+    return n_blocks * DISK_BLOCK_BYTES + n_threads * PIPE_STACK_BYTES;
 }
 
-static void release(Pipe *pipe, unsigned slot)
+/* Pages are taken when a slot is first used, so a spool that nobody needs costs nothing. */
+static bool map_memory(Pipe *pipe, GError **error)
 {
-    if (--pipe->slots[slot].n_users > 0)
-        return;
-    pipe->free[pipe->n_free++] = slot;
-    pipe->n_done++;
+    pipe->memory_bytes = pipe->n_slots * (gsize) DISK_BLOCK_BYTES;
+    pipe->memory = mmap(NULL, pipe->memory_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (pipe->memory != MAP_FAILED)
+        return true;
+    pipe->memory = NULL;
+    err_set_errno(error, errno, "the buffers of a transfer");
+    return false;
 }
 
-static void hand_out(Pipe *pipe, unsigned slot)
+static void init_sync(Pipe *pipe)
 {
-    pipe->slots[slot].n_users = pipe->n_live;
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&pipe->ended, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_cond_init(&pipe->moved, NULL);
+    pthread_mutex_init(&pipe->lock, NULL);
+}
+
+static void pipe_free(Pipe *pipe)
+{
     for (unsigned i = 0; i < pipe->n_ends; i++)
-        if (!pipe->ends[i].dropped)
-            pipe->ends[i].queue[pipe->ends[i].n_queued++] = slot;
-    pipe->n_read++;
-    moved(pipe);
+        g_free(pipe->ends[i].queue);
+    if (pipe->memory)
+        munmap(pipe->memory, pipe->memory_bytes);
+    pthread_cond_destroy(&pipe->moved);
+    pthread_cond_destroy(&pipe->ended);
+    pthread_mutex_destroy(&pipe->lock);
+    g_free(pipe->slots);
+    g_free(pipe->free);
+    g_free(pipe);
 }
 
-static void *reader_main(void *data)
+void pipe_unref(Pipe *pipe)
 {
-    Hand *hand = data;
-    Pipe *pipe = hand->pipe;
-    bool more = true;
-    pthread_mutex_lock(&pipe->lock);
-    while (more) {
-        int slot = take_free(pipe);
-        if (slot < 0)
-            break;
-        pthread_mutex_unlock(&pipe->lock);
-        GError *error = NULL;
-        bool ok = pipe->source->ops->next(pipe->source, hand->index, &pipe->slots[slot].block,
-                                          pipe->slots[slot].data, &more, &error);
-        pthread_mutex_lock(&pipe->lock);
-        if (!ok)
-            stop(pipe, error);
-        if (ok && more && !pipe->stop)
-            hand_out(pipe, slot);
-        else
-            more = false;
-    }
-    pipe->n_reading--;
-    pipe->n_running--;
-    moved(pipe);
+    bool last = --pipe->n_refs == 0;
     pthread_mutex_unlock(&pipe->lock);
-    return NULL;
+    if (last)
+        pipe_free(pipe);
 }
 
-/* The lock is held. Takes the oldest slot of the queue, or -1 when there will be none. */
-static int take_queued(Pipe *pipe, End *end)
+static Pipe *pipe_new(Source *source, PipeEnd *ends, unsigned n_ends, const PipeOptions *options)
 {
-    while (!pipe->stop && !end->dropped && end->n_queued == 0 && pipe->n_reading > 0)
-        pthread_cond_wait(&pipe->moved, &pipe->lock);
-    if (pipe->stop || end->dropped || end->n_queued == 0)
-        return -1;
-    unsigned slot = end->queue[0];
-    end->n_queued--;
-    for (unsigned i = 0; i < end->n_queued; i++)
-        end->queue[i] = end->queue[i + 1];
-    return (int) slot;
+    Pipe *pipe = g_new0(Pipe, 1);
+    unsigned n_use = CLAMP(source->n_present, 1, n_slots_of(n_ends, options->spool_blocks));
+    pipe->source = source;
+    pipe->throttle = options->throttle;
+    pipe->n_refs = 1;
+    pipe->n_ends = pipe->n_live = n_ends;
+    pipe->n_slots = n_use + n_spare_of(n_ends);
+    pipe->next_spare = n_use;
+    pipe->slots = g_new0(Slot, pipe->n_slots);
+    pipe->free = g_new(unsigned, pipe->n_slots);
+    for (unsigned i = 0; i < n_use; i++)
+        pipe->free[pipe->n_free++] = n_use - 1 - i;
+    for (unsigned i = 0; i < n_ends; i++)
+        pipe->ends[i] = (End){ .given = &ends[i],
+                               .writer = ends[i].writer,
+                               .queue = g_new(unsigned, pipe->n_slots),
+                               .left = ends[i].left,
+                               .user = ends[i].user };
+    init_sync(pipe);
+    return pipe;
 }
 
-/* The lock is held. The others go on without it. */
-static void drop(Pipe *pipe, End *end, GError *error)
-{
-    if (end->dropped) {
-        g_clear_error(&error);
-        return;
-    }
-    end->dropped = true;
-    end->error = error;
-    while (end->n_queued > 0)
-        release(pipe, end->queue[--end->n_queued]);
-    if (--pipe->n_live == 0 || MUTANT(pipe_drop_all)) /* mutant: pipe */
-        stop(pipe, g_error_copy(error));
-}
+/* --- Threads --- */
 
-static void *writer_main(void *data)
+/* The lock is held, so that no thread sees the counts before all have been started. */
+static bool start_one(Pipe *pipe, End *end, unsigned index)
 {
-    Hand *hand = data;
-    Pipe *pipe = hand->pipe;
-    End *end = &pipe->ends[hand->index];
-    int slot;
-    pthread_mutex_lock(&pipe->lock);
-    while ((slot = take_queued(pipe, end)) >= 0) {
-        pthread_mutex_unlock(&pipe->lock);
+    Hand *hand = &pipe->hands[pipe->n_hands];
+    pthread_attr_t attributes;
+    *hand = (Hand){ .pipe = pipe, .end = end, .index = index };
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, PIPE_STACK_BYTES);
+    int failed =
+        pthread_create(&hand->thread, &attributes, end ? pipe_writer_main : pipe_reader_main, hand);
+    pthread_attr_destroy(&attributes);
+    if (failed) {
         GError *error = NULL;
-        bool ok =
-            disk_put_block(end->writer, pipe->slots[slot].block, pipe->slots[slot].data, &error);
-        pthread_mutex_lock(&pipe->lock);
-        release(pipe, slot);
-        if (!ok)
-            drop(pipe, end, error);
-        moved(pipe);
+        err_set_errno(&error, failed, "starting a thread");
+        pipe_stop(pipe, error);
+        return false;
     }
-    pipe->n_running--;
-    moved(pipe);
-    pthread_mutex_unlock(&pipe->lock);
-    return NULL;
+    pipe->n_hands++;
+    if (end)
+        end->n_hands++;
+    else
+        pipe->n_reading++;
+    return true;
 }
 
-/* The lock is held; waits at most WATCH_MS. */
+static void start_all(Pipe *pipe)
+{
+    unsigned n_readers = CLAMP(pipe->source->n_readers, 1, PIPE_MAX_READERS);
+    for (unsigned i = 0; i < n_readers; i++)
+        if (!start_one(pipe, NULL, i))
+            return;
+    for (unsigned i = 0; i < pipe->n_ends; i++)
+        for (unsigned j = 0; j < (pipe->ends[i].writer->parallel ? PIPE_WRITER_THREADS : 1); j++)
+            if (!start_one(pipe, &pipe->ends[i], 0))
+                return;
+}
+
+/* The lock is held. Threads that have not left by now are left behind with the pipe. */
+static void abandon_stuck(Pipe *pipe)
+{
+    for (unsigned i = 0; i < pipe->n_hands; i++) {
+        Hand *hand = &pipe->hands[i];
+        if (hand->has_left)
+            continue;
+        hand->abandoned = hand->end->abandoned = hand->end->given->stuck = true;
+        pipe->n_refs++;
+        pthread_detach(hand->thread);
+    }
+}
+
+static void join_others(Pipe *pipe)
+{
+    for (unsigned i = 0; i < pipe->n_hands; i++)
+        if (!pipe->hands[i].abandoned)
+            pthread_join(pipe->hands[i].thread, NULL);
+}
+
+/* --- Watching. The lock is held. --- */
+
+typedef struct {
+    const PipeOptions *options;
+    gint64 limit_us; /* of patience */
+    guint64 n_steps; /* seen last, and since when */
+    gint64 since_us;
+} Watch;
+
+/* Within a call of the writer for too long. */
+static bool is_stuck(const Pipe *pipe, const End *end, const Watch *watch)
+{
+    gint64 since_us = end->moved_us, limit_us = watch->limit_us;
+    if (pipe->stop) {
+        since_us = MAX(since_us, pipe->stop_us);
+        limit_us = MIN(limit_us, STOP_MS * 1000ll);
+    }
+    return end->n_busy > 0 && g_get_monotonic_time() - since_us > limit_us &&
+           !MUTANT(pipe_waits_for_stuck); /* mutant: pipe */
+}
+
+static bool has_ended(const Pipe *pipe, const Watch *watch)
+{
+    if (pipe->n_reading > 0)
+        return false;
+    for (unsigned i = 0; i < pipe->n_ends; i++)
+        if (pipe->ends[i].n_hands > 0 && !is_stuck(pipe, &pipe->ends[i], watch))
+            return false;
+    return true;
+}
+
+/* The buffers that its threads hold are replaced, so that the others do not run out of them. */
+static void drop_stuck(Pipe *pipe, End *end, const Watch *watch)
+{
+    GError *error = NULL;
+    for (unsigned i = 0; i < end->n_busy && pipe->n_ends > 1 && !end->dropped; i++)
+        pipe->free[pipe->n_free++] = pipe->next_spare++;
+    err_set(&error, ERR_TIMEOUT, "it took no data for %" G_GINT64_FORMAT " s",
+            watch->limit_us / G_USEC_PER_SEC);
+    pipe_drop(pipe, end, error);
+}
+
+static void check_ends(Pipe *pipe, const Watch *watch)
+{
+    for (unsigned i = 0; i < pipe->n_ends; i++) {
+        End *end = &pipe->ends[i];
+        GError *error = NULL;
+        if (!end->dropped && cancel_check(end->given->cancel, "writing to it", &error))
+            pipe_drop(pipe, end, error);
+        else if (is_stuck(pipe, end, watch))
+            drop_stuck(pipe, end, watch);
+    }
+}
+
+static void check_source(Pipe *pipe, Watch *watch)
+{
+    gint64 now = g_get_monotonic_time();
+    GError *error = NULL;
+    if (pipe->n_steps != watch->n_steps || pipe->n_throttled > 0 || pipe->n_reading == 0) {
+        watch->n_steps = pipe->n_steps;
+        watch->since_us = now;
+    } else if (now - watch->since_us > watch->limit_us && !pipe->stop) {
+        err_set(&error, ERR_TIMEOUT, "no data moved for %" G_GINT64_FORMAT " s",
+                watch->limit_us / G_USEC_PER_SEC);
+        pipe_stop(pipe, error);
+    }
+}
+
 static void wait_a_little(Pipe *pipe)
 {
     struct timespec until;
@@ -185,95 +250,44 @@ static void wait_a_little(Pipe *pipe)
     until.tv_nsec += WATCH_MS * 1000000l;
     until.tv_sec += until.tv_nsec / 1000000000l;
     until.tv_nsec %= 1000000000l;
-    pthread_cond_timedwait(&pipe->moved, &pipe->lock, &until);
+    pthread_cond_timedwait(&pipe->ended, &pipe->lock, &until);
 }
 
-static void check_stall(Pipe *pipe, const PipeOptions *options, guint64 *n_steps, gint64 *since_us)
+static void show_progress(Pipe *pipe, const PipeOptions *options)
 {
-    gint64 now = g_get_monotonic_time();
-    unsigned limit = options->stall_timeout_ms ? options->stall_timeout_ms : STALL_MS;
-    if (pipe->n_steps != *n_steps) {
-        *n_steps = pipe->n_steps;
-        *since_us = now;
-    } else if (now - *since_us > limit * 1000ll && !pipe->stop) {
-        GError *error = NULL;
-        err_set(&error, ERR_TIMEOUT, "no data moved for %u s", limit / 1000);
-        stop(pipe, error);
-    }
-}
-
-static void watch(Pipe *pipe, const PipeOptions *options)
-{
-    guint64 n_steps = 0;
-    gint64 since_us = g_get_monotonic_time();
-    pthread_mutex_lock(&pipe->lock);
-    while (pipe->n_running > 0) {
-        wait_a_little(pipe);
-        GError *error = NULL;
-        if (!pipe->stop && cancel_check(options->cancel, "transfer", &error))
-            stop(pipe, error);
-        check_stall(pipe, options, &n_steps, &since_us);
-        guint32 n_done = pipe->n_done;
-        pthread_mutex_unlock(&pipe->lock);
-        if (options->progress)
-            options->progress(n_done, pipe->source->n_present, options->user);
-        pthread_mutex_lock(&pipe->lock);
-    }
+    guint32 n_done = pipe->n_done;
+    if (!options->progress)
+        return;
     pthread_mutex_unlock(&pipe->lock);
+    options->progress(n_done, pipe->source->n_present, options->user);
+    pthread_mutex_lock(&pipe->lock);
 }
 
-static void pipe_init(Pipe *pipe, DiskWriter **writers)
+static void watch_all(Pipe *pipe, const PipeOptions *options)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&pipe->moved, &attributes);
-    pthread_condattr_destroy(&attributes);
-    pthread_mutex_init(&pipe->lock, NULL);
-    pipe->n_live = pipe->n_ends;
-    pipe->n_slots = CLAMP(pipe->source->n_present, 1, PIPE_BUFFERS);
-    for (unsigned i = 0; i < pipe->n_slots; i++) {
-        pipe->slots[i].data = g_malloc(DISK_BLOCK_BYTES);
-        pipe->free[pipe->n_free++] = i;
+    unsigned limit_ms = options->stall_timeout_ms ? options->stall_timeout_ms : PIPE_STALL_MS;
+    Watch watch = { options, limit_ms * 1000ll, 0, g_get_monotonic_time() };
+    while (!has_ended(pipe, &watch)) {
+        GError *error = NULL;
+        wait_a_little(pipe);
+        if (!pipe->stop && cancel_check(options->cancel, "transfer", &error))
+            pipe_stop(pipe, error);
+        check_ends(pipe, &watch);
+        check_source(pipe, &watch);
+        show_progress(pipe, options);
     }
-    for (unsigned i = 0; i < pipe->n_ends; i++)
-        pipe->ends[i].writer = writers[i];
+    check_ends(pipe, &watch); /* those that are left behind say why */
+    show_progress(pipe, options);
 }
 
-static void pipe_clear(Pipe *pipe)
-{
-    for (unsigned i = 0; i < pipe->n_slots; i++)
-        g_free(pipe->slots[i].data);
-    pthread_cond_destroy(&pipe->moved);
-    pthread_mutex_destroy(&pipe->lock);
-}
-
-/* The lock is held, so that no thread sees the counts before all have been started. */
-static unsigned start(Pipe *pipe, pthread_t *threads, Hand *hands)
-{
-    unsigned n = 0, n_readers = CLAMP(pipe->source->n_readers, 1, PIPE_MAX_READERS);
-    for (unsigned i = 0; i < n_readers; i++)
-        hands[n++] = (Hand){ pipe, i };
-    for (unsigned i = 0; i < pipe->n_ends; i++)
-        for (unsigned j = 0; j < (pipe->ends[i].writer->parallel ? WRITER_THREADS : 1); j++)
-            hands[n++] = (Hand){ pipe, i };
-    for (unsigned i = 0; i < n; i++) {
-        int failed =
-            pthread_create(&threads[i], NULL, i < n_readers ? reader_main : writer_main, &hands[i]);
-        if (failed) {
-            GError *error = NULL;
-            err_set_errno(&error, failed, "starting a thread");
-            stop(pipe, error);
-            return i;
-        }
-        pipe->n_running++;
-        pipe->n_reading += i < n_readers;
-    }
-    return n;
-}
+/* --- The whole --- */
 
 static bool check_whole(const Pipe *pipe, GError **error)
 {
+    if (pipe->error) {
+        g_propagate_error(error, g_error_copy(pipe->error));
+        return false;
+    }
     if (pipe->n_read == pipe->source->n_present || MUTANT(pipe_count)) /* mutant: pipe */
         return true;
     err_set(error, ERR_TRUNCATED, "the source gave %u of %u blocks", pipe->n_read,
@@ -281,31 +295,33 @@ static bool check_whole(const Pipe *pipe, GError **error)
     return false;
 }
 
-bool pipe_run(Source *source, DiskWriter **writers, unsigned n_writers, GError **errors,
-              const PipeOptions *options, guint64 *n_bytes, GError **error)
+static bool finish(Pipe *pipe, guint64 *n_bytes, GError **error)
 {
-    if (n_writers == 0 || n_writers > PIPE_MAX_WRITERS) {
-        err_set(error, ERR_INTERNAL, "a pipe with %u ends", n_writers);
+    *n_bytes = pipe->n_read * (guint64) DISK_BLOCK_BYTES;
+    bool ok = check_whole(pipe, error);
+    g_clear_error(&pipe->error);
+    for (unsigned i = 0; i < pipe->n_ends; i++)
+        pipe->ends[i].given->error = g_steal_pointer(&pipe->ends[i].error);
+    return ok;
+}
+
+bool pipe_run(Source *source, PipeEnd *ends, unsigned n_ends, const PipeOptions *options,
+              guint64 *n_bytes, GError **error)
+{
+    if (n_ends == 0 || n_ends > PIPE_MAX_WRITERS) {
+        err_set(error, ERR_INTERNAL, "a pipe with %u ends", n_ends);
         return false;
     }
-    End ends[PIPE_MAX_WRITERS] = { 0 };
-    Hand hands[PIPE_MAX_READERS + PIPE_MAX_WRITERS * WRITER_THREADS];
-    pthread_t threads[G_N_ELEMENTS(hands)];
-    Pipe pipe = { .source = source, .ends = ends, .n_ends = n_writers };
-    pipe_init(&pipe, writers);
-    pthread_mutex_lock(&pipe.lock);
-    unsigned n = start(&pipe, threads, hands);
-    pthread_mutex_unlock(&pipe.lock);
-    watch(&pipe, options);
-    for (unsigned i = 0; i < n; i++)
-        pthread_join(threads[i], NULL);
-    for (unsigned i = 0; i < n_writers; i++)
-        errors[i] = ends[i].error;
-    *n_bytes = pipe.n_read * (guint64) DISK_BLOCK_BYTES;
-    pipe_clear(&pipe);
-    if (pipe.error) {
-        g_propagate_error(error, pipe.error);
-        return false;
-    }
-    return check_whole(&pipe, error);
+    Pipe *pipe = pipe_new(source, ends, n_ends, options);
+    pthread_mutex_lock(&pipe->lock);
+    if (map_memory(pipe, &pipe->error))
+        start_all(pipe);
+    watch_all(pipe, options);
+    abandon_stuck(pipe);
+    pthread_mutex_unlock(&pipe->lock);
+    join_others(pipe);
+    pthread_mutex_lock(&pipe->lock);
+    bool ok = finish(pipe, n_bytes, error);
+    pipe_unref(pipe);
+    return ok;
 }

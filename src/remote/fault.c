@@ -42,10 +42,13 @@ static bool fails(FaultPlace *place, const char *verb, const char *path, GError 
     pthread_mutex_lock(&place->lock);
     bool now = is_turn(place->plan, verb);
     int errnum = place->plan->errnum ? place->plan->errnum : EIO;
+    unsigned delay_ms = place->plan->delay_ms;
     pthread_mutex_unlock(&place->lock);
-    if (now)
+    if (now && delay_ms > 0)
+        g_usleep(delay_ms * 1000ul);
+    else if (now)
         err_set_errno(error, errnum, "%s of \"%s\" (ordered)", verb, path);
-    return now;
+    return now && delay_ms == 0;
 }
 
 static bool no_room(FaultPlace *place, gsize n, const char *path, GError **error)

@@ -8,6 +8,7 @@ typedef struct {
     unsigned nth;      /* the call that fails, from 1; 0: none does */
     bool for_good;     /* and all after it */
     int errnum;        /* how; 0: EIO */
+    unsigned delay_ms; /* instead of failing, it is late by so much */
     gint64 room_bytes; /* writes fail with ENOSPC beyond so many bytes; -1: no limit */
     bool torn;         /* a failing write leaves the first half of its data */
     unsigned n_seen;   /* calls of the verb so far; filled in */

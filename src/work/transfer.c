@@ -102,26 +102,39 @@ static void show_progress(guint32 n_done, guint32 n_total, void *user)
         task_progress(copy->run->targets[i].transfer, percent);
 }
 
-/* The pipe knows nothing of targets: which writer is whose is kept here. */
+/* A writer whose call came back after all. */
+static void free_late(void *disk)
+{
+    catalog_disk_free(disk);
+}
+
+/* The pipe knows nothing of targets: which end is whose is kept here. */
 static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
 {
     VmRun *run = copy->run;
-    DiskWriter *writers[PIPE_MAX_WRITERS];
-    GError *errors[PIPE_MAX_WRITERS] = { NULL };
+    PipeEnd ends[PIPE_MAX_WRITERS] = { 0 };
     unsigned owner[PIPE_MAX_WRITERS], n = 0;
     guint64 n_bytes;
     for (unsigned i = 0; i < run->n_targets; i++)
         if (copy->ends[i]) {
             owner[n] = i;
-            writers[n++] = copy->ends[i]->writer;
+            ends[n++] = (PipeEnd){ .writer = copy->ends[i]->writer,
+                                   .left = free_late,
+                                   .user = copy->ends[i] };
         }
-    PipeOptions options = { .cancel = run->cancel, .progress = show_progress, .user = copy };
-    bool ok = pipe_run(source, writers, n, errors, &options, &n_bytes, error);
-    for (unsigned i = 0; i < n; i++)
-        if (errors[i]) {
-            target_drop(run, &run->targets[owner[i]], errors[i]);
+    PipeOptions options = { .cancel = run->cancel,
+                            .spool_blocks = PIPE_SPOOL_BLOCKS,
+                            .progress = show_progress,
+                            .user = copy };
+    bool ok = pipe_run(source, ends, n, &options, &n_bytes, error);
+    for (unsigned i = 0; i < n; i++) {
+        if (ends[i].error)
+            target_drop(run, &run->targets[owner[i]], ends[i].error);
+        if (ends[i].stuck)
+            copy->ends[owner[i]] = NULL;
+        else if (ends[i].error)
             g_clear_pointer(&copy->ends[owner[i]], catalog_disk_free);
-        }
+    }
     if (!ok)
         g_prefix_error(error, "disk %s, read by %s: ", copy->disk->uuid, source->method);
     return ok;
