@@ -7,8 +7,9 @@
  * mutants` fails when that test still passes.
  *
  * CRASH_POINT(name) ends the process at once, as a power cut would, when CADENZA_CRASH=name, or
- * name:N for the Nth visit. Compiled into every build but release (NDEBUG not set and sanitizers or
- * mutants on). */
+ * name:N for the Nth visit, or @FILE for the first line of that file, which the crash takes out of
+ * it. CADENZA_CRASH_VISITS names a file that gets a line for every visit. Compiled into every build
+ * but release (NDEBUG not set and sanitizers or mutants on). */
 #pragma once
 
 #include <stdbool.h>

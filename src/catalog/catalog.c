@@ -21,7 +21,14 @@ void catalog_close(Catalog *catalog)
         return;
     g_hash_table_unref(catalog->finished);
     pthread_mutex_destroy(&catalog->lock);
+    cancel_unref(catalog->cancel);
     g_free(catalog);
+}
+
+void catalog_set_cancel(Catalog *catalog, Cancel *cancel)
+{
+    cancel_unref(catalog->cancel);
+    catalog->cancel = cancel_ref(cancel);
 }
 
 static bool is_vm_folder(Catalog *catalog, const char *name)

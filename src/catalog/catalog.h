@@ -4,6 +4,7 @@
  * VM's folder, where XO deletes what it does not know. */
 #pragma once
 
+#include "base/cancel.h"
 #include "disk/disk.h"
 #include "remote/remote.h"
 
@@ -12,6 +13,9 @@ typedef struct Catalog Catalog;
 /* The remote is not taken over and must outlive it. */
 Catalog *catalog_open(Remote *remote, GError **error);
 void catalog_close(Catalog *catalog);
+/* Once set, this flag ends catalog_clean at the next block or disk with CANCELLED; what it had
+ * begun is resumed by the next one. NULL: none. Counted; set it before threads use the catalog. */
+void catalog_set_cancel(Catalog *catalog, Cancel *cancel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Catalog, catalog_close)
 
 /* VM uuids that have a folder. */

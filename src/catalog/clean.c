@@ -218,7 +218,8 @@ static bool clean_lineages(Cleaning *cleaning, GHashTable *dates, GError **error
 {
     g_autoptr(GPtrArray) lineages = lineage_list(cleaning->catalog, cleaning->vm, error);
     for (guint i = 0; lineages && i < lineages->len; i++)
-        if (!clean_lineage(cleaning, lineages->pdata[i], dates, error))
+        if (cancel_check(cleaning->catalog->cancel, "cleaning", error) ||
+            !clean_lineage(cleaning, lineages->pdata[i], dates, error))
             return false;
     return lineages != NULL;
 }

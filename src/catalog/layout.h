@@ -21,6 +21,7 @@
 
 struct Catalog {
     Remote *remote;
+    Cancel *cancel;       /* of cleaning, or NULL */
     pthread_mutex_t lock; /* of finished */
     GHashTable *finished; /* "<vm>/<path of a disk>" to FinishedDisk, until its point exists */
 };

@@ -113,7 +113,10 @@ static bool merge_folders(Merge *merge, const MergeOptions *options, GError **er
 
 static bool merge_blocks(Merge *merge, GError **error)
 {
-    MergeOptions options = { .from_block = merge->state->from_block, .mark = mark, .user = merge };
+    MergeOptions options = { .from_block = merge->state->from_block,
+                             .cancel = merge->cleaning->catalog->cancel,
+                             .mark = mark,
+                             .user = merge };
     if (!merge_state_write(merge->cleaning->catalog, merge->folder, merge->state, error))
         return false;
     CRASH_POINT(merge_noted);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SWEEP_S = 300, SOON_S = 15, RECOVER_MS = 600000, EXIT_MS = 10000 };
+enum { SWEEP_S = 300, SOON_S = 1, RECOVER_MS = 600000, EXIT_MS = 10000 };
 
 static const char *text(json_t *object, const char *name)
 {

@@ -31,7 +31,7 @@ static HttpTrust trust_of(json_t *record)
                                                                       : HTTP_TRUST_SYSTEM;
 }
 
-static OpenPool *open_pool(json_t *record)
+static OpenPool *open_pool(json_t *record, Cancel *cancel)
 {
     OpenPool *pool = g_new0(OpenPool, 1);
     XapiConfig config = {
@@ -43,7 +43,7 @@ static OpenPool *open_pool(json_t *record)
     };
     pool->id = g_strdup(worker_text(record, "id"));
     pool->xapi = xapi_new(&config);
-    if (!xapi_login(pool->xapi, &pool->error))
+    if (!xapi_login_cancellable(pool->xapi, cancel, &pool->error))
         g_prefix_error(&pool->error, "pool %s: ", pool->id);
     return pool;
 }
@@ -54,7 +54,7 @@ void worker_open_pools(RunWorker *worker)
     json_t *record;
     worker->pools = g_ptr_array_new_with_free_func(open_pool_free);
     json_array_foreach (json_object_get(worker->start, "pools"), i, record)
-        g_ptr_array_add(worker->pools, open_pool(record));
+        g_ptr_array_add(worker->pools, open_pool(record, worker->cancel));
 }
 
 bool worker_pool(RunWorker *worker, const char *id, WorkPool *pool, GError **error)
@@ -74,13 +74,15 @@ bool worker_pool(RunWorker *worker, const char *id, WorkPool *pool, GError **err
 
 /* --- Remotes --- */
 
-static bool open_remote(json_t *record, WorkTarget *target, GError **error)
+static bool open_remote(json_t *record, WorkTarget *target, Cancel *cancel, GError **error)
 {
     target->id = worker_text(record, "id");
     target->name = worker_text(record, "name");
     target->remote = remote_open(worker_text(record, "url"), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
-    if (!target->catalog)
+    if (target->catalog)
+        catalog_set_cancel(target->catalog, cancel);
+    else
         g_clear_pointer(&target->remote, remote_close);
     return target->catalog != NULL;
 }
@@ -93,7 +95,7 @@ bool worker_open_remotes(RunWorker *worker, GError **error)
     worker->targets = g_new0(WorkTarget, json_array_size(records) + 1);
     json_array_foreach (records, i, record) {
         g_clear_error(&last);
-        if (open_remote(record, &worker->targets[worker->n_targets], &last)) {
+        if (open_remote(record, &worker->targets[worker->n_targets], worker->cancel, &last)) {
             worker->n_targets++;
             continue;
         }

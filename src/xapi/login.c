@@ -39,10 +39,11 @@ static GPtrArray *hosts_to_try(Xapi *xapi)
     return hosts;
 }
 
-static char *login_at(Xapi *xapi, const char *host, GError **error)
+static char *login_at(Xapi *xapi, const char *host, Cancel *caller, GError **error)
 {
     Reply reply = { .mode = REPLY_WHOLE };
-    g_autoptr(Cancel) cancel = xapi_cancel(xapi);
+    g_autoptr(Cancel) own = xapi_cancel(xapi);
+    g_autoptr(Cancel) cancel = cancel_new_under(own, caller);
     json_t *params = json_pack("[s, s, s, s]", xapi->username ? xapi->username : "",
                                xapi->password ? xapi->password : "", "1.1", xapi->originator);
     reply_begin(&reply);
@@ -68,11 +69,11 @@ static void judge(const char *host, GError **error)
 }
 
 /* Logs in at the host, or at the master that it names; *host is then that one. */
-static char *login_following(Xapi *xapi, char **host, GError **error)
+static char *login_following(Xapi *xapi, char **host, Cancel *cancel, GError **error)
 {
     for (unsigned n = 0;; n++) {
         g_autoptr(GError) failure = NULL;
-        char *session = login_at(xapi, *host, &failure);
+        char *session = login_at(xapi, *host, cancel, &failure);
         if (session)
             return session;
         const char *const *detail = err_detail(failure);
@@ -101,14 +102,14 @@ static void keep_session(Xapi *xapi, char *session, const char *host)
     pthread_mutex_unlock(&xapi->lock);
 }
 
-static bool login_anywhere(Xapi *xapi, GError **error)
+static bool login_anywhere(Xapi *xapi, Cancel *cancel, GError **error)
 {
     g_autoptr(GPtrArray) hosts = hosts_to_try(xapi);
     g_autoptr(GError) first = NULL;
     for (guint i = 0; i < hosts->len; i++) {
         g_autofree char *host = g_strdup(hosts->pdata[i]);
         g_autoptr(GError) failure = NULL;
-        char *session = login_following(xapi, &host, &failure);
+        char *session = login_following(xapi, &host, cancel, &failure);
         if (session) {
             keep_session(xapi, session, host);
             return true;
@@ -125,7 +126,7 @@ static bool login_anywhere(Xapi *xapi, GError **error)
     return false;
 }
 
-bool xapi_login_since(Xapi *xapi, unsigned generation, GError **error)
+bool xapi_login_since(Xapi *xapi, unsigned generation, Cancel *cancel, GError **error)
 {
     if (xapi->unusable) {
         g_propagate_error(error, g_error_copy(xapi->unusable));
@@ -135,15 +136,20 @@ bool xapi_login_since(Xapi *xapi, unsigned generation, GError **error)
     pthread_mutex_lock(&xapi->lock);
     bool done = xapi->session && xapi->generation != generation;
     pthread_mutex_unlock(&xapi->lock);
-    bool ok = done || login_anywhere(xapi, error);
+    bool ok = done || login_anywhere(xapi, cancel, error);
     pthread_mutex_unlock(&xapi->login_lock);
     return ok;
 }
 
-bool xapi_login(Xapi *xapi, GError **error)
+bool xapi_login_cancellable(Xapi *xapi, Cancel *cancel, GError **error)
 {
     pthread_mutex_lock(&xapi->lock);
     unsigned generation = xapi->generation;
     pthread_mutex_unlock(&xapi->lock);
-    return xapi_login_since(xapi, generation, error);
+    return xapi_login_since(xapi, generation, cancel, error);
+}
+
+bool xapi_login(Xapi *xapi, GError **error)
+{
+    return xapi_login_cancellable(xapi, NULL, error);
 }

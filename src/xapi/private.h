@@ -93,7 +93,8 @@ bool xapi_run(Xapi *xapi, const char *method, json_t *params, Reply *reply, unsi
 /* Sleeps in small steps; false when cancelled. */
 bool xapi_pause(unsigned ms, Cancel *cancel);
 /* Host and session of this moment; copies. Logs in when needed. */
-bool xapi_snapshot(Xapi *xapi, char **host, char **session, unsigned *generation, GError **error);
+bool xapi_snapshot(Xapi *xapi, char **host, char **session, unsigned *generation, Cancel *cancel,
+                   GError **error);
 /* An HTTP call on `url` with the trust of this pool filled in. */
 int xapi_http(Xapi *xapi, HttpCall *call, GError **error);
 
@@ -102,8 +103,8 @@ Cancel *xapi_cancel(Xapi *xapi);
 
 /* --- login.c --- */
 
-/* Logs in again unless somebody did since `generation`. */
-bool xapi_login_since(Xapi *xapi, unsigned generation, GError **error);
+/* Logs in again unless somebody did since `generation`; cancel may be NULL. */
+bool xapi_login_since(Xapi *xapi, unsigned generation, Cancel *cancel, GError **error);
 void xapi_add_candidate(Xapi *xapi, const char *host);
 
 /* --- task.c --- */

@@ -15,7 +15,9 @@ enum {
     TASK_POLL_PAUSE_MS = 500, /* between looks when events do not work */
     TASK_MAX_LOST = 60,       /* looks that fail for the network, one each TASK_LOST_PAUSE_MS */
     TASK_LOST_PAUSE_MS = 5 * 1000,
-    TASK_CANCEL_MS = 10 * 1000, /* for the pool to end what was cancelled */
+    TASK_CANCEL_MS = 3 * 1000, /* for the pool to end what was cancelled */
+    TASK_CANCEL_POLL_MS = 100,
+    TASK_DESTROY_MS = 2 * 1000,
 };
 
 void task_state_clear(TaskState *state)
@@ -192,18 +194,46 @@ char *task_result(const TaskState *state, const char *what, GError **error)
     return NULL;
 }
 
+/* A call whose answer is worth only so long a wait: it must not hold up the end of a run. */
+static json_t *call_within(Xapi *xapi, const char *method, const char *task, unsigned timeout_ms,
+                           GError **error)
+{
+    Reply reply = { .mode = REPLY_WHOLE };
+    json_t *params = json_pack("[s]", task);
+    bool ok = xapi_run(xapi, method, params, &reply, timeout_ms, NULL, error);
+    json_t *result = ok ? g_steal_pointer(&reply.result) : NULL;
+    reply_clear(&reply);
+    json_decref(params);
+    return result;
+}
+
+/* Until the pool has ended the task, or the time is over. No event is waited for: of a stalled
+ * transfer there may be none. */
+static void cancel_task(Xapi *xapi, const char *task)
+{
+    gint64 deadline = now_ms() + TASK_CANCEL_MS;
+    TaskState state = { 0 };
+    json_decref(call_within(xapi, "task.cancel", task, TASK_CANCEL_MS, NULL));
+    for (gint64 left_ms; !is_settled(&state) && (left_ms = deadline - now_ms()) > 0;) {
+        json_decref(state.record);
+        state.record = call_within(xapi, "task.get_record", task, (unsigned) left_ms, NULL);
+        if (!state.record)
+            break;
+        if (!is_settled(&state))
+            xapi_pause((unsigned) MIN(TASK_CANCEL_POLL_MS, left_ms), NULL);
+    }
+    task_state_clear(&state);
+}
+
 void task_cancel_and_destroy(Xapi *xapi, const char *task, bool cancel)
 {
     g_autoptr(GError) failure = NULL;
-    if (cancel) {
-        TaskState state = { 0 };
-        xapi_do(xapi, "task.cancel", json_pack("[s]", task), NULL);
-        task_watch(xapi, task, &state, TASK_CANCEL_MS, NULL, NULL, NULL, NULL);
-        task_state_clear(&state);
-    }
-    if (!xapi_do(xapi, "task.destroy", json_pack("[s]", task), &failure) &&
-        strcmp(err_xapi_code(failure), "HANDLE_INVALID") != 0)
+    if (cancel)
+        cancel_task(xapi, task);
+    json_t *done = call_within(xapi, "task.destroy", task, TASK_DESTROY_MS, &failure);
+    if (!done && strcmp(err_xapi_code(failure), "HANDLE_INVALID") != 0)
         log_debug("xapi", "a task was left behind: %s", failure->message);
+    json_decref(done);
 }
 
 char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,

@@ -118,7 +118,7 @@ static char *transfer_url(Transfer *transfer, bool with_task, GError **error)
 {
     g_autofree char *host = NULL, *session = NULL;
     unsigned generation;
-    if (!xapi_snapshot(transfer->xapi, &host, &session, &generation, error))
+    if (!xapi_snapshot(transfer->xapi, &host, &session, &generation, transfer->cancel, error))
         return NULL;
     if (!transfer->host)
         transfer->host = g_steal_pointer(&host);

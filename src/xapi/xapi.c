@@ -99,7 +99,8 @@ char *xapi_session(Xapi *xapi)
     return session;
 }
 
-bool xapi_snapshot(Xapi *xapi, char **host, char **session, unsigned *generation, GError **error)
+bool xapi_snapshot(Xapi *xapi, char **host, char **session, unsigned *generation, Cancel *cancel,
+                   GError **error)
 {
     for (;;) {
         pthread_mutex_lock(&xapi->lock);
@@ -112,7 +113,7 @@ bool xapi_snapshot(Xapi *xapi, char **host, char **session, unsigned *generation
         pthread_mutex_unlock(&xapi->lock);
         if (in)
             return true;
-        if (!xapi_login_since(xapi, *generation, error))
+        if (!xapi_login_since(xapi, *generation, cancel, error))
             return false;
     }
 }
@@ -227,7 +228,8 @@ typedef struct {
     unsigned n_redirects, n_busy, n_reads;
 } Recovery;
 
-static bool follow_master(Xapi *xapi, const char *master, unsigned generation, GError **error)
+static bool follow_master(Xapi *xapi, const char *master, unsigned generation, Cancel *cancel,
+                          GError **error)
 {
     pthread_mutex_lock(&xapi->lock);
     if (xapi->generation == generation) {
@@ -236,7 +238,7 @@ static bool follow_master(Xapi *xapi, const char *master, unsigned generation, G
         xapi_add_candidate(xapi, master);
     }
     pthread_mutex_unlock(&xapi->lock);
-    return xapi_login_since(xapi, generation, error);
+    return xapi_login_since(xapi, generation, cancel, error);
 }
 
 /* Whether the call may be repeated after this failure, having done what that needs. */
@@ -249,11 +251,11 @@ static bool recover(Xapi *xapi, const char *method, const GError *failure, Recov
     if (strcmp(code, "SESSION_INVALID") == 0 && again) {
         recovery->logged_in_again = true;
         return !MUTANT(xapi_session_stays_invalid) && /* mutant: xapi_calls */
-               xapi_login_since(xapi, generation, error);
+               xapi_login_since(xapi, generation, cancel, error);
     }
     if (strcmp(code, "HOST_IS_SLAVE") == 0 && detail[1] &&
         recovery->n_redirects++ < XAPI_MAX_REDIRECTS)
-        return follow_master(xapi, detail[1], generation, error);
+        return follow_master(xapi, detail[1], generation, cancel, error);
     if (strcmp(code, "TOO_MANY_PENDING_TASKS") == 0 && recovery->n_busy++ < XAPI_MAX_BUSY_RETRIES)
         return xapi_pause(XAPI_BUSY_PAUSE_MS, cancel);
     bool broken = err_is(failure, ERR_NETWORK) || err_is(failure, ERR_TRUNCATED);
@@ -280,7 +282,7 @@ bool xapi_run(Xapi *xapi, const char *method, json_t *params, Reply *reply, unsi
     for (;;) {
         g_autofree char *host = NULL, *session = NULL;
         unsigned generation;
-        if (!xapi_snapshot(xapi, &host, &session, &generation, error))
+        if (!xapi_snapshot(xapi, &host, &session, &generation, cancel, error))
             return false;
         g_autoptr(GError) failure = NULL, second = NULL;
         json_t *all = with_session(session, params);

@@ -31,6 +31,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Xapi, xapi_free)
 /* Logs in, following redirections. BAD_LOGIN, NETWORK, TLS (the presented fingerprint is
  * detail[0]). */
 bool xapi_login(Xapi *xapi, GError **error);
+/* The same, ended within a second by `cancel` (may be NULL). */
+bool xapi_login_cancellable(Xapi *xapi, Cancel *cancel, GError **error);
 /* Once set, this flag ends logins and calls that only read within a second; NULL: none. Counted. */
 void xapi_set_cancel(Xapi *xapi, Cancel *cancel);
 /* "https://10.1.1.1" of the present master; copy. */
