@@ -33,6 +33,9 @@ json_t *catalog_view(json_t *point, const char *remote_id);
 
 /* Opens a disk of a point with its whole chain. `path` relative to the VM folder, as in "vhds". */
 Disk *catalog_disk_open(Catalog *catalog, const char *vm, const char *path, GError **error);
+/* The same, and every block that is read is compared with the manifests: CORRUPT names the block.
+ * Blocks that no manifest names (what XO wrote) are only read. A damaged manifest is CORRUPT. */
+Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *path, GError **error);
 
 /* Reads a disk of a point to its end and compares every block with the manifests: CORRUPT names the
  * first that differs. Blocks that no manifest names (what XO wrote) are only read. */

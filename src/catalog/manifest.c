@@ -122,6 +122,17 @@ BlockMap *manifest_get(Manifest *manifest, const char *path, GError **error)
     return map;
 }
 
+bool manifest_is(Manifest *manifest, const char *path, const DiskUid *uid, GError **error)
+{
+    json_t *disk = json_object_get(json_object_get(manifest->document, "disks"), path);
+    const char *stored = json_string_value(json_object_get(disk, "uid"));
+    g_autofree char *found = disk_uid_format(uid);
+    if (!stored || strcmp(stored, found) == 0)
+        return true;
+    err_set(error, ERR_CORRUPT, "%s holds the disk %s, its manifest says %s", path, found, stored);
+    return false;
+}
+
 bool manifest_drop(Catalog *catalog, const char *vm, const char *date, GError **error)
 {
     g_autofree char *path = path_of(vm, date);

@@ -24,6 +24,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Manifest, manifest_free)
 void manifest_set(Manifest *manifest, const char *path, const DiskInfo *info, BlockMap *map);
 /* The map of a disk; NULL without an error when it is not in. */
 BlockMap *manifest_get(Manifest *manifest, const char *path, GError **error);
+/* Whether a disk that is in has this id; CORRUPT names both when not. True when it is not in. */
+bool manifest_is(Manifest *manifest, const char *path, const DiskUid *uid, GError **error);
 bool manifest_drop(Catalog *catalog, const char *vm, const char *date, GError **error);
 
 /* A disk that was written and has no point yet. */

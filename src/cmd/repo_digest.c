@@ -10,7 +10,7 @@
 static char *digest_disk(Repo *repo, const char *vm, const char *path, guint64 *size_bytes,
                          GError **error)
 {
-    g_autoptr(Disk) disk = catalog_disk_open(repo->catalog, vm, path, error);
+    g_autoptr(Disk) disk = catalog_disk_open_checked(repo->catalog, vm, path, error);
     g_autoptr(Hash) hash = hash_new(HASH_SHA256);
     g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
     if (!disk)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -122,10 +123,63 @@ static void test_alias_escapes(void **state)
     history_free(history);
 }
 
+static void flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, at, at < 0 ? SEEK_END : SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, -1, SEEK_CUR);
+    fputc(byte ^ 4, file);
+    fclose(file);
+}
+
+/* Reads all of a point through its manifests: what it says of it, or NULL when all is well. */
+static char *complaint(History *history, unsigned point)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Disk) disk = catalog_disk_open_checked(history->repo->catalog, HISTORY_VM,
+                                                     history->disks[point], &error);
+    g_autofree char *all = g_malloc(HISTORY_MAX_BLOCKS * (gsize) DISK_BLOCK_BYTES);
+    if (disk && disk_read(disk, 0, all, disk->info.size_bytes, &error))
+        return NULL;
+    assert_true(err_is(error, ERR_CORRUPT));
+    return g_strdup(error->message);
+}
+
+static void assert_complains(History *history, unsigned point, const char *word)
+{
+    g_autofree char *text = complaint(history, point);
+    if (!text || !strstr(text, word))
+        fail_msg("no \"%s\" in: %s", word, text ? text : "no complaint");
+}
+
+/* Nothing in a flat VHD tells that a byte of a block has changed: the manifest does. */
+static void test_checked(void **state)
+{
+    History *history = history_new(NULL, 4);
+    history_add(history, "012", true, 4);
+    history_add(history, "1", false, 4);
+    assert_null(complaint(history, 1));
+    g_autofree char *first = file_of(history, 0), *second = file_of(history, 1);
+    flip(second, -4096);
+    assert_complains(history, 1, "block 1 is not what was backed up");
+    assert_null(complaint(history, 0));
+    flip(second, -4096);
+    flip(first, 8192); /* of block 0, which the second point takes from the first */
+    assert_complains(history, 0, history->disks[0]);
+    assert_complains(history, 1, "block 0 is not what was backed up");
+    g_autofree char *command = g_strdup_printf("cp '%s' '%s'", first, second);
+    assert_int_equal(system(command), 0); /* a good disk under another's name */
+    assert_complains(history, 1, "its manifest says");
+    history_free(history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_fixtures),
                                         cmocka_unit_test(test_broken),
-                                        cmocka_unit_test(test_alias_escapes) };
+                                        cmocka_unit_test(test_alias_escapes),
+                                        cmocka_unit_test(test_checked) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
