@@ -1,4 +1,4 @@
-/* XXH3 by xxHash, the others by OpenSSL's EVP, CRC-32C by ISA-L. */
+/* XXH3 and XXH64 by xxHash, the others by OpenSSL's EVP, CRC-32C by ISA-L. */
 #include "codec/hash.h"
 
 #include <isa-l/crc.h>
@@ -11,18 +11,21 @@ enum { SLICE_BYTES = 64 << 10 };
 struct Hash {
     HashKind kind;
     XXH3_state_t *xxh3;
+    XXH64_state_t *xxh64;
     EVP_MD_CTX *evp;
 };
 
 static const EVP_MD *evp_kind(HashKind kind)
 {
-    return kind == HASH_SHA256 ? EVP_sha256() : EVP_md5();
+    return kind == HASH_SHA256 ? EVP_sha256() : kind == HASH_SHA1 ? EVP_sha1() : EVP_md5();
 }
 
 static void start(Hash *hash)
 {
-    if (hash->kind == HASH_XXH3)
+    if (hash->xxh3)
         XXH3_128bits_reset(hash->xxh3);
+    else if (hash->xxh64)
+        XXH64_reset(hash->xxh64, 0);
     else
         g_assert_true(EVP_DigestInit_ex(hash->evp, evp_kind(hash->kind), NULL));
 }
@@ -33,9 +36,11 @@ Hash *hash_new(HashKind kind)
     hash->kind = kind;
     if (kind == HASH_XXH3)
         hash->xxh3 = XXH3_createState();
+    else if (kind == HASH_XXH64)
+        hash->xxh64 = XXH64_createState();
     else
         hash->evp = EVP_MD_CTX_new();
-    g_assert_true(hash->xxh3 || hash->evp);
+    g_assert_true(hash->xxh3 || hash->xxh64 || hash->evp);
     start(hash);
     return hash;
 }
@@ -45,8 +50,10 @@ void hash_add(Hash *hash, const void *data, gsize n)
     const guint8 *bytes = data;
     for (gsize done = 0; done < n; done += SLICE_BYTES) {
         gsize slice = MIN(n - done, SLICE_BYTES);
-        if (hash->kind == HASH_XXH3)
+        if (hash->xxh3)
             XXH3_128bits_update(hash->xxh3, bytes + done, slice);
+        else if (hash->xxh64)
+            XXH64_update(hash->xxh64, bytes + done, slice);
         else
             EVP_DigestUpdate(hash->evp, bytes + done, slice);
     }
@@ -54,9 +61,11 @@ void hash_add(Hash *hash, const void *data, gsize n)
 
 gsize hash_end(Hash *hash, guint8 digest[HASH_MAX_BYTES])
 {
-    unsigned n = sizeof(XXH128_canonical_t);
-    if (hash->kind == HASH_XXH3)
+    unsigned n = hash->xxh64 ? sizeof(XXH64_canonical_t) : sizeof(XXH128_canonical_t);
+    if (hash->xxh3)
         XXH128_canonicalFromHash((XXH128_canonical_t *) digest, XXH3_128bits_digest(hash->xxh3));
+    else if (hash->xxh64)
+        XXH64_canonicalFromHash((XXH64_canonical_t *) digest, XXH64_digest(hash->xxh64));
     else
         g_assert_true(EVP_DigestFinal_ex(hash->evp, digest, &n));
     start(hash);
@@ -78,6 +87,7 @@ void hash_free(Hash *hash)
     if (!hash)
         return;
     XXH3_freeState(hash->xxh3);
+    XXH64_freeState(hash->xxh64);
     EVP_MD_CTX_free(hash->evp);
     g_free(hash);
 }

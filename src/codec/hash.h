@@ -8,6 +8,8 @@ typedef enum {
     HASH_XXH3,   /* XXH3-128: names content; 16 bytes, canonical (big-endian) form */
     HASH_SHA256, /* 32 bytes */
     HASH_MD5,    /* 16 bytes: only for XO's .checksum files */
+    HASH_SHA1,   /* 20 bytes: only for the chunks of old XVA archives */
+    HASH_XXH64,  /* seed 0, 8 bytes, canonical (big-endian) form: those of new ones */
 } HashKind;
 enum { HASH_MAX_BYTES = 32 };
 
