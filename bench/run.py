@@ -1,0 +1,171 @@
+#!/usr/bin/python3
+"""./run bench [--quick] [ROW]: our data path beside XO's published libraries, on the same content, in turn.
+
+CPU is user and system of all processes of a side from the moment it is ready; start-up is printed apart.
+Rows that write do so in a folder of the working tree. Prints a table in Markdown; each line ends with ratio,
+goal and `met` or `short`. `--readme` puts the table into README.md."""
+import argparse
+import datetime
+import os
+import pathlib
+import platform
+import re
+import shutil
+import statistics
+import sys
+import time
+
+import rows
+import sides
+
+README = sides.ROOT / "README.md"
+MARKS = "<!-- bench -->", "<!-- /bench -->"
+QUICK_SHARE = 0.8
+
+
+def median(runs, key):
+    return statistics.median(run[key] for run in runs)
+
+
+def figure(value):
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"
+
+
+def speed(runs):
+    n_bytes = median(runs, "bytes")
+    return n_bytes / (1 << 20) / median(runs, "wall_s") if n_bytes else 0
+
+
+class Judge:
+    """One line of the table for each goal of a Line."""
+
+    def __init__(self, line, runs, quick):
+        self.line, self.share = line, QUICK_SHARE if quick else 1
+        self.ours, self.fixed = runs[line.ours], not isinstance(line.peer, str)
+        self.peer = line.peer if self.fixed else runs[line.peer]
+
+    def ratio(self, what, ours, peer, goal, unit, more_is_better=False):
+        goal *= self.share
+        ratio = (ours / peer if more_is_better else peer / ours) if ours and peer else 0
+        return [what, f"{figure(ours)} {unit}", f"{figure(peer)} {unit}", f"{ratio:.1f}x", f"≥ {goal:.3g}x", ratio >= goal]
+
+    def limit(self, what, ours, peer, goal, unit):
+        goal /= self.share
+        return [what, f"{figure(ours)} {unit}", f"{figure(peer)} {unit}" if peer else "–",
+                f"{peer / ours:.1f}x" if peer and ours else "–", f"≤ {goal:.3g} {unit}", ours <= goal]
+
+    def cpu(self, goal):
+        return self.ratio("CPU", median(self.ours, "cpu_s"), median(self.peer, "cpu_s"), goal, "s")
+
+    def speed(self, goal):
+        return self.ratio("speed", speed(self.ours), speed(self.peer), goal, "MiB/s", more_is_better=True)
+
+    def peak_mib(self, goal):
+        peer = 0 if self.fixed else median(self.peer, "peak_kib") / 1024
+        found = self.limit("resident", max(run["peak_kib"] for run in self.ours) / 1024, peer, goal * self.share, "MiB")
+        return found
+
+    def cpu_per_gib(self, goal):
+        gib = median(self.ours, "bytes") / (1 << 30)
+        return self.limit("CPU", median(self.ours, "cpu_s") / gib, self.peer, goal, "s/GiB")
+
+    def cpu_s(self, goal):
+        return self.limit("CPU", median(self.ours, "cpu_s"), self.peer, goal, "s")
+
+    def start(self):
+        ours = median(self.ours, "start_cpu_s")
+        return f"{ours:.2f}" if self.fixed else f"{ours:.2f} / {median(self.peer, 'start_cpu_s'):.2f}"
+
+    def more(self):
+        """What was not asked but tells much."""
+        text = []
+        if "speed" not in self.line.goals and not self.fixed and speed(self.ours):
+            text.append(f"{speed(self.ours):.0f} / {speed(self.peer):.0f}")
+        elif speed(self.ours):
+            text.append(f"{speed(self.ours):.0f}")
+        return " ".join(text)
+
+    def table(self):
+        for name, goal in self.line.goals.items():
+            what, ours, peer, ratio, goal_text, met = getattr(self, name)(goal)
+            yield [str(self.line.row), self.line.title, what, ours, peer, self.start() if what == "CPU" else "",
+                   self.more() if what == "CPU" else "", ratio, goal_text, "met" if met else "short"]
+
+
+HEAD = ["row", "operation", "of", "ours", "XO", "start-up CPU s", "MiB/s", "ratio", "goal", ""]
+
+
+def markdown(table):
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [HEAD, ["---"] * len(HEAD), *table])
+
+
+def run_group(group, wanted, n_rounds):
+    """Runs each side that a wanted line needs, in turn, n_rounds times."""
+    lines = [line for line in group.lines if not wanted or line.row in wanted]
+    names = [name for name in group.sides if any(name in (line.ours, line.peer) for line in lines)]
+    if isinstance(group, rows.WholeJob):
+        names = list(group.sides)
+    runs = {name: [] for name in names}
+    try:
+        group.prepare()
+        for _ in range(n_rounds):
+            for name in names:
+                done = group.sides[name]()
+                runs[name].append(done)
+                sides.say(f"  {name}: {done['cpu_s']:.3f} CPU s, {done['wall_s']:.2f} s, {done['peak_kib'] >> 10} MiB")
+    finally:
+        group.finish()
+    return lines, runs
+
+
+def conditions(quick):
+    model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    load = os.getloadavg()
+    return (f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {'--quick (goals x 0.8), ' if quick else ''}{os.cpu_count()} cores "
+            f"({model.group(1) if model else platform.machine()}), Linux {platform.release()}, load average {load[0]:.1f} at the end")
+
+
+def write_readme(text):
+    old = README.read_text()
+    new = re.sub(f"{MARKS[0]}.*?{MARKS[1]}", lambda _: f"{MARKS[0]}\n{text}\n{MARKS[1]}", old, flags=re.S)
+    if new == old:
+        sys.exit(f"README.md has no {MARKS[0]} … {MARKS[1]}")
+    README.write_text(new)
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./run bench")
+    parser.add_argument("row", nargs="*", type=int)
+    parser.add_argument("--quick", action="store_true", help="smaller, one round, goals x 0.8")
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument("--keep", action="store_true", help="leave the prepared disks for the next time")
+    options = parser.parse_args()
+    folder = sides.ROOT / ("build-bench-quick" if options.quick else "build-bench")
+    bench, started, table, failed = rows.Bench(folder, options.quick), time.monotonic(), [], False
+    print("| " + " | ".join(HEAD) + " |\n" + "|" + "---|" * len(HEAD), flush=True)
+    for group in rows.all_groups(bench):
+        if options.row and not set(options.row) & set(group.rows):
+            continue
+        sides.say(f"{group.name}:")
+        try:
+            lines, runs = run_group(group, options.row, options.rounds or (1 if options.quick else 3))
+        except sides.Failed as error:
+            failed = True
+            sides.say(f"  failed: {error}")
+            continue
+        for line in lines:
+            for cells in Judge(line, runs, options.quick).table():
+                table.append(cells)
+                print("| " + " | ".join(cells) + " |", flush=True)
+    if not options.keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    n_met = sum(cells[-1] == "met" for cells in table)
+    print(f"\n{conditions(options.quick)}; {n_met} of {len(table)} goals met in {time.monotonic() - started:.0f} s")
+    if options.readme:
+        table.sort(key=lambda cells: int(cells[0]))
+        write_readme(f"{conditions(options.quick)}; {n_met} of {len(table)} goals met.\n\n{markdown(table)}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
