@@ -56,9 +56,13 @@ char *catalog_base(Catalog *catalog, const char *vm, const char *job, const char
 
 /* One disk of the point to be. info->parent_name is set from `parent` (a name from catalog_base, or
  * NULL for a full). The codec follows the chain, else the remote. */
+typedef enum { CATALOG_READ_SAMPLE, CATALOG_READ_ALL, CATALOG_READ_NONE } CatalogReadBack;
 typedef struct {
-    DiskWriter *writer; /* owned by this */
-    char *path;         /* relative to the VM folder: goes into "vhds" */
+    DiskWriter *writer;        /* owned by this */
+    char *path;                /* relative to the VM folder: goes into "vhds" */
+    CatalogReadBack read_back; /* of the blocks, for finish: the first, the last and some random
+                                  ones unless set; the metadata always */
+    CatalogVerified verified;  /* by finish: n_blocks written, n_verified of them read back */
 } CatalogDisk;
 CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
                                 gint64 time_ms, const DiskInfo *info, const char *parent,
@@ -66,7 +70,8 @@ CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *jo
 /* Called by the writer for every block, and to ask: the XXH3-128 (canonical, 16 bytes) of a block
  * put so far; false when it was not put. */
 bool catalog_disk_hash(CatalogDisk *disk, guint32 block, guint8 hash[16]);
-/* Finishes the writer, fsyncs, re-opens and checks, and gives it its name; not yet a point. */
+/* Finishes the writer, fsyncs, reads back from the storage itself, and gives it its name; not yet a
+ * point. CORRUPT names disk, block and offset; then the caller frees it, which deletes it. */
 bool catalog_disk_finish(CatalogDisk *disk, guint64 *size_bytes, GError **error);
 /* Frees; unfinished data is deleted. */
 void catalog_disk_free(CatalogDisk *disk);

@@ -9,6 +9,7 @@
 #include "catalog/member.h"
 #include "catalog/metadata.h"
 #include "catalog/points.h"
+#include "catalog/readback.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,7 +63,8 @@ static bool put_metadata(Catalog *catalog, const char *path, json_t *metadata, G
 {
     g_autoptr(GError) failure = NULL;
     char *text = json_dumps(metadata, JSON_COMPACT);
-    bool ok = text && remote_put(catalog->remote, path, text, strlen(text), true, &failure);
+    bool ok = text && remote_put(catalog->remote, path, text, strlen(text), true, &failure) &&
+              read_back_file(catalog, path, text, strlen(text), &failure);
     free(text);
     if (ok)
         return true;

@@ -6,11 +6,10 @@
 #include "base/mutant.h"
 #include "catalog/manifest.h"
 #include "catalog/member.h"
+#include "catalog/readback.h"
 #include "codec/codec.h"
 
 #include <string.h>
-
-#define READ_BACK_BLOCKS 8u /* spread over the disk; the whole is verified by another run */
 
 /* What the pipe writes into: hashes, then passes on. */
 typedef struct {
@@ -219,51 +218,6 @@ CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *jo
 
 /* --- finish --- */
 
-static bool same_head(const DiskInfo *written, const DiskInfo *found)
-{
-    return written->size_bytes == found->size_bytes &&
-           written->differencing == found->differencing &&
-           memcmp(&written->uid, &found->uid, sizeof found->uid) == 0 &&
-           memcmp(&written->parent_uid, &found->parent_uid, sizeof found->uid) == 0 &&
-           strcmp(written->parent_name, found->parent_name) == 0;
-}
-
-static bool read_back(OpenDisk *disk, Disk *opened, GError **error)
-{
-    guint32 n_blocks;
-    g_autofree guint32 *blocks = block_map_blocks(disk->hashes, &n_blocks);
-    g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
-    guint32 step = MAX(1, n_blocks / READ_BACK_BLOCKS);
-    for (guint32 i = 0; i < n_blocks; i += step) {
-        guint8 written[BLOCK_HASH_BYTES], found[BLOCK_HASH_BYTES];
-        if (!disk_read_block(opened, blocks[i], buffer, error))
-            return false;
-        block_hash(buffer, found);
-        block_map_get(disk->hashes, blocks[i], written);
-        if (memcmp(written, found, sizeof found) != 0) {
-            err_set(error, ERR_CORRUPT, "%s: block %u did not come back as written",
-                    disk->temporary, blocks[i]);
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool check_written(OpenDisk *disk, GError **error)
-{
-    MemberPlace place = { disk->temporary, disk->is_directory };
-    g_autoptr(Disk) opened = member_open(disk->catalog, &place, false, error);
-    if (!opened)
-        return false;
-    if (MUTANT(writer_skips_check)) /* mutant: catalog_writer */
-        return true;
-    if (same_head(&disk->info, &opened->info) &&
-        disk_n_present(opened) == block_map_size(disk->hashes))
-        return read_back(disk, opened, error);
-    err_set(error, ERR_CORRUPT, "%s did not come back as written", disk->temporary);
-    return false;
-}
-
 static bool give_name(OpenDisk *disk, GError **error)
 {
     g_autofree char *path = g_strjoin("/", disk->folder, disk->name, NULL);
@@ -276,9 +230,15 @@ static bool give_name(OpenDisk *disk, GError **error)
 bool catalog_disk_finish(CatalogDisk *base, guint64 *size_bytes, GError **error)
 {
     OpenDisk *disk = (OpenDisk *) base;
-    if (!disk_finish(disk->base.writer, size_bytes, error) || !check_written(disk, error))
+    MemberPlace place = { disk->temporary, disk->is_directory };
+    g_autofree char *name = g_strjoin("/", disk->folder, disk->name, NULL);
+    if (!disk_finish(disk->base.writer, size_bytes, error))
         return false;
     CRASH_POINT(catalog_disk_written);
+    if (!read_back(disk->catalog, &place, &disk->info, disk->hashes, base->read_back, name,
+                   &base->verified, error))
+        return false;
+    CRASH_POINT(catalog_disk_read_back);
     if (!give_name(disk, error))
         return false;
     CRASH_POINT(catalog_disk_named);

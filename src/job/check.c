@@ -72,6 +72,14 @@ static const struct {
     { "retentionXoMetadata", NATURAL },
     { "onFailureCommand", TEXTS }, /* ours: a program and its arguments, run when a run failed */
     { "onBusyVm", TEXT },          /* ours: "wait" (default) or "fail" */
+    { "readBack", TEXT },          /* ours: blocks read back after writing; see texts */
+};
+
+static const struct {
+    const char *name, *values[4], *words;
+} texts[] = {
+    { "onBusyVm", { "wait", "fail" }, "\"wait\" or \"fail\"" },
+    { "readBack", { "sample", "all", "none" }, "\"sample\", \"all\" or \"none\"" },
 };
 
 static bool all_texts(json_t *value)
@@ -102,6 +110,15 @@ static bool is_kind(json_t *value, Kind kind)
     }
 }
 
+static bool check_chosen(const char *field, const char *name, json_t *value, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(texts); i++)
+        if (strcmp(name, texts[i].name) == 0 &&
+            !g_strv_contains(texts[i].values, json_string_value(value)))
+            return invalid(error, field, texts[i].words);
+    return true;
+}
+
 static bool check_setting(const char *scope, const char *name, json_t *value, GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(settings); i++) {
@@ -110,9 +127,8 @@ static bool check_setting(const char *scope, const char *name, json_t *value, GE
         g_autofree char *field = g_strdup_printf("settings[\"%s\"].%s", scope, name);
         if (!is_kind(value, settings[i].kind))
             return invalid(error, field, kinds[settings[i].kind].words);
-        if (strcmp(name, "onBusyVm") == 0 && strcmp(json_string_value(value), "wait") != 0 &&
-            strcmp(json_string_value(value), "fail") != 0)
-            return invalid(error, field, "\"wait\" or \"fail\"");
+        if (!check_chosen(field, name, value, error))
+            return false;
     }
     return true;
 }

@@ -25,14 +25,14 @@ json_t *job_default_settings(void)
 {
     return json_pack(
         "{s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:b, s:b,"
-        " s:i, s:i, s:b, s:b, s:b, s:[], s:s, s:i}",
+        " s:i, s:i, s:b, s:b, s:b, s:[], s:s, s:s, s:i}",
         "reportWhen", "failure", "concurrency", 2, "nRetriesVmBackupFailures", 0, "maxExportRate",
         0, "timeout", 0, "vmTimeout", 0, "exportRetention", 0, "copyRetention", 0,
         "snapshotRetention", 0, "deleteFirst", 0, "offlineBackup", 0, "offlineSnapshot", 0,
         "checkpointSnapshot", 0, "unconditionalSnapshot", 0, "bypassVdiChainsCheck", 0, "preferNbd",
         0, "nbdConcurrency", 1, "diskPerVmConcurrency", 0, "cbtDestroySnapshotData", 0,
         "distributeBackups", 0, "distributeReplications", 0, "healthCheckVmsWithTags", "onBusyVm",
-        "wait", "fullInterval", 0);
+        "wait", "readBack", "sample", "fullInterval", 0);
 }
 
 /* Null takes a setting away, so that the weaker one counts. */

@@ -40,7 +40,7 @@ static bool is_turn(RemoteFault *plan, const char *verb)
 static bool fails(FaultPlace *place, const char *verb, const char *path, GError **error)
 {
     pthread_mutex_lock(&place->lock);
-    bool now = is_turn(place->plan, verb);
+    bool now = !place->plan->flips && is_turn(place->plan, verb);
     int errnum = place->plan->errnum ? place->plan->errnum : EIO;
     unsigned delay_ms = place->plan->delay_ms;
     pthread_mutex_unlock(&place->lock);
@@ -49,6 +49,19 @@ static bool fails(FaultPlace *place, const char *verb, const char *path, GError 
     else if (now)
         err_set_errno(error, errnum, "%s of \"%s\" (ordered)", verb, path);
     return now && delay_ms == 0;
+}
+
+/* What is to be stored instead of the data: a copy with a wrong bit, or NULL. */
+static void *flipped(FaultPlace *place, const char *verb, const void *data, gsize n)
+{
+    pthread_mutex_lock(&place->lock);
+    bool now = n && place->plan->flips && is_turn(place->plan, verb);
+    guint64 bit = n ? place->plan->flip_bit % (n * 8) : 0;
+    pthread_mutex_unlock(&place->lock);
+    guint8 *copy = now ? g_memdup2(data, n) : NULL;
+    if (copy)
+        copy[bit / 8] ^= (guint8) (0x80 >> bit % 8);
+    return copy;
 }
 
 static bool no_room(FaultPlace *place, gsize n, const char *path, GError **error)
@@ -77,7 +90,8 @@ static bool fault_put(Place *place, const char *path, const void *data, gsize n,
 {
     if (FAILS("put", path) || no_room((FaultPlace *) place, n, path, error))
         return false; /* whole or not at all: a torn put would break the contract */
-    return INNER(place)->ops->put(INNER(place), path, data, n, exclusive, error);
+    g_autofree void *wrong = flipped((FaultPlace *) place, "put", data, n);
+    return INNER(place)->ops->put(INNER(place), path, wrong ? wrong : data, n, exclusive, error);
 }
 
 static GPtrArray *fault_list(Place *place, const char *path, GError **error)
@@ -135,8 +149,10 @@ static bool fault_bytes_write(Bytes *base, guint64 offset, const void *data, gsi
                               GError **error)
 {
     FaultBytes *bytes = (FaultBytes *) base;
-    if (!fails(bytes->place, "bytes.write", "", error) && !no_room(bytes->place, n, "", error))
-        return bytes->inner->ops->write(bytes->inner, offset, data, n, error);
+    if (!fails(bytes->place, "bytes.write", "", error) && !no_room(bytes->place, n, "", error)) {
+        g_autofree void *wrong = flipped(bytes->place, "bytes.write", data, n);
+        return bytes->inner->ops->write(bytes->inner, offset, wrong ? wrong : data, n, error);
+    }
     if (bytes->place->plan->torn)
         bytes->inner->ops->write(bytes->inner, offset, data, n / 2, NULL);
     return false;
@@ -200,8 +216,10 @@ static bool fault_chunks_put(Chunks *base, const char *name, const void *data, g
                              GError **error)
 {
     Chunks *inner = CHUNKS(base)->inner;
-    return !CFAILS("chunks.put", name) && !no_room(CHUNKS(base)->place, n, name, error) &&
-           inner->ops->put(inner, name, data, n, error);
+    if (CFAILS("chunks.put", name) || no_room(CHUNKS(base)->place, n, name, error))
+        return false;
+    g_autofree void *wrong = flipped(CHUNKS(base)->place, "chunks.put", data, n);
+    return inner->ops->put(inner, name, wrong ? wrong : data, n, error);
 }
 
 static bool fault_chunks_move(Chunks *base, const char *to_name, Chunks *from, const char *name,
@@ -246,6 +264,12 @@ static Chunks *fault_chunks(Place *place, const char *path, GError **error)
     return &chunks->base;
 }
 
+static void fault_forget(Place *place, const char *path)
+{
+    if (!fails((FaultPlace *) place, "forget", path, NULL) && INNER(place)->ops->forget)
+        INNER(place)->ops->forget(INNER(place), path);
+}
+
 static void fault_close(Place *place)
 {
     remote_close(((FaultPlace *) place)->inner);
@@ -269,6 +293,7 @@ static const struct remote_ops fault_ops = {
     .space = fault_space,
     .bytes = fault_bytes,
     .chunks = fault_chunks,
+    .forget = fault_forget,
 };
 
 Remote *remote_new_faulty(Remote *inner, RemoteFault *plan)

@@ -11,6 +11,8 @@ typedef struct {
     unsigned delay_ms; /* instead of failing, it is late by so much */
     gint64 room_bytes; /* writes fail with ENOSPC beyond so many bytes; -1: no limit */
     bool torn;         /* a failing write leaves the first half of its data */
+    bool flips;        /* a write whose turn it is does not fail: it stores one wrong bit */
+    guint64 flip_bit;  /* which, counted from the start of what is written, around its length */
     unsigned n_seen;   /* calls of the verb so far; filled in */
 } RemoteFault;
 

@@ -3,6 +3,7 @@
 #include "remote/file.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,10 +50,24 @@ static void push(FileBytes *bytes, gsize n)
     bytes->n_unpushed = 0;
 }
 
+enum { LIE_FROM_BYTES = 64 << 10 };
+
+/* Storage that says it wrote, and wrote something else; NULL: it is honest. */
+static void *lie(const void *data, gsize n)
+{
+    if (n < LIE_FROM_BYTES || !MUTANT(storage_flips_bits)) /* mutant: catalog_readback */
+        return NULL;
+    guint8 *copy = g_memdup2(data, n);
+    copy[n / 2] ^= 1;
+    return copy;
+}
+
 static bool bytes_write_all(Bytes *base, guint64 offset, const void *data, gsize n, GError **error)
 {
     FileBytes *bytes = (FileBytes *) base;
     gsize n_written = 0;
+    g_autofree void *wrong = lie(data, n);
+    data = wrong ? wrong : data;
     while (n_written < n) {
         ssize_t done = pwrite(bytes->fd, (const char *) data + n_written, n - n_written,
                               (off_t) (offset + n_written));

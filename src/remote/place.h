@@ -30,6 +30,8 @@ struct remote_ops {
     bool (*space)(Place *place, RemoteSpace *space, GError **error);
     Bytes *(*bytes)(Place *place, const char *path, RemoteMode mode, GError **error);
     Chunks *(*chunks)(Place *place, const char *path, GError **error);
+    /* Lets go of what memory holds of a file; absent where there is no such memory. */
+    void (*forget)(Place *place, const char *path);
 
     /* Locks, absent where the place has none. Take: makes the folder or fails with EXISTS; touch:
      * sets its time to now. Both say how it is afterwards. Steal: removes the folder if it still is

@@ -339,3 +339,12 @@ Chunks *remote_chunks(Remote *remote, const char *path, GError **error)
     pass_out(&pass, chunks != NULL, error);
     return chunks;
 }
+
+void remote_forget(Remote *remote, const char *path)
+{
+    Pass pass;
+    if (!remote->place->ops->forget || !pass_in_file(&pass, remote, "forget", path, NULL))
+        return;
+    CALL(forget, path);
+    pass_out(&pass, true, NULL);
+}

@@ -68,6 +68,11 @@ typedef enum { REMOTE_READ, REMOTE_CREATE, REMOTE_UPDATE } RemoteMode;
 Bytes *remote_bytes(Remote *remote, const char *path, RemoteMode mode, GError **error);
 /* A folder for disk/. */
 Chunks *remote_chunks(Remote *remote, const char *path, GError **error);
+/* Lets go of what memory holds of a durable file, so that the next read comes from the storage
+ * itself: what a read-back needs. As far as the place can; never fails. */
+void remote_forget(Remote *remote, const char *path);
+/* As remote_chunks, to read alone; each chunk comes from the storage itself. */
+Chunks *remote_chunks_stored(Remote *remote, const char *path, GError **error);
 /* Durable: the folder's entries. */
 bool remote_sync_folder(Remote *remote, const char *path, GError **error);
 

@@ -102,6 +102,8 @@ bool setting_bool(json_t *settings, const char *name);
 /* The same for one target: its own, then the VM's. */
 gint64 setting_of_target(const VmRun *run, const TargetRun *target, const char *name,
                          gint64 otherwise);
+/* "" when it is not set. */
+const char *setting_text_of_target(const VmRun *run, const TargetRun *target, const char *name);
 
 /* --- intent.c --- */
 

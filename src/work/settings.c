@@ -32,3 +32,9 @@ gint64 setting_of_target(const VmRun *run, const TargetRun *target, const char *
     return setting_int(of_id(run->context, target->target->id), name,
                        setting_int(run->settings, name, otherwise));
 }
+
+const char *setting_text_of_target(const VmRun *run, const TargetRun *target, const char *name)
+{
+    json_t *own = json_object_get(of_id(run->context, target->target->id), name);
+    return json_is_string(own) ? json_string_value(own) : json_text(run->settings, name);
+}

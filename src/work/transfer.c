@@ -140,6 +140,24 @@ static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
     return ok;
 }
 
+static CatalogReadBack read_back_of(const VmRun *run, const TargetRun *target)
+{
+    const char *how = setting_text_of_target(run, target, "readBack");
+    return strcmp(how, "all") == 0    ? CATALOG_READ_ALL
+           : strcmp(how, "none") == 0 ? CATALOG_READ_NONE
+                                      : CATALOG_READ_SAMPLE;
+}
+
+static void report_read_back(const DiskCopy *copy, unsigned i)
+{
+    static const char *const words[] = { "sample", "all", "none" };
+    const CatalogDisk *end = copy->ends[i];
+    task_info(copy->run->targets[i].transfer, "What was written has been read back",
+              json_pack("{ss ss si si}", "disk", copy->disk->uuid, "readBack",
+                        words[end->read_back], "blocks", (int) end->verified.n_blocks, "verified",
+                        (int) end->verified.n_verified));
+}
+
 static bool finish_ends(DiskCopy *copy, GError **error)
 {
     VmRun *run = copy->run;
@@ -149,6 +167,7 @@ static bool finish_ends(DiskCopy *copy, GError **error)
         guint64 size_bytes = 0;
         if (!copy->ends[i])
             continue;
+        copy->ends[i]->read_back = read_back_of(run, target);
         if (!remote_lock_held(target->lock)) {
             err_set(&why, ERR_BUSY, "the lock of the VM's folder was lost");
             target_drop(run, target, why);
@@ -156,6 +175,7 @@ static bool finish_ends(DiskCopy *copy, GError **error)
             target_drop(run, target, why);
         } else {
             target->size_bytes += size_bytes;
+            report_read_back(copy, i);
             json_object_set_new(target->vhds, copy->disk->snap_ref,
                                 json_string(copy->ends[i]->path));
         }
