@@ -6,13 +6,16 @@
 #include "base/log.h"
 
 #include <string.h>
+#include <unistd.h>
 
-enum { START_MS = 60000 };
+enum { START_MS = 60000, SUSPENDED_STATUS = 3 };
 
-static void tell(json_t *event, void *worker)
+static void tell(json_t *event, void *data)
 {
-    channel_send(((RunWorker *) worker)->channel,
-                 json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
+    RunWorker *worker = data;
+    if (cancel_is_set(worker->suspend))
+        return; /* the tasks are the next worker's to end */
+    channel_send(worker->channel, json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
 }
 
 /* --- The kinds of runs; each returns its result (may be NULL) --- */
@@ -58,9 +61,11 @@ static json_t *do_restore(RunWorker *worker, GError **error)
         json_object_get(worker->start, "settings"), tasklog_root(worker->log), error);
 }
 
+/* What cannot be opened stays in the journal. */
 static json_t *do_recover(RunWorker *worker, GError **error)
 {
     worker_open_pools(worker);
+    worker_open_remotes(worker, NULL);
     return NULL;
 }
 
@@ -107,6 +112,10 @@ static void do_all(RunWorker *worker)
     unsigned n_left = 0;
     if (check_version(worker->start, &error) && worker_open_journal(worker, &error))
         result = do_kind(worker, &error);
+    if (cancel_is_set(worker->suspend)) {
+        worker_close(worker);
+        _exit(SUSPENDED_STATUS);
+    }
     if (worker->journal && worker->pools && !worker_close_journal(worker, &n_left, &unclean)) {
         n_left = MAX(n_left, 1);
         log_warning("run", "run %s: %s", worker_text(worker->start, "runId"), unclean->message);
@@ -118,10 +127,11 @@ static void do_all(RunWorker *worker)
 int worker_main(int fd)
 {
     g_autoptr(Channel) channel = channel_new(fd);
-    g_autoptr(Cancel) cancel = cancel_new();
+    g_autoptr(Cancel) cancel = cancel_new(), suspend = cancel_new();
     g_autoptr(TaskLog) log = NULL;
     RunWorker worker = { .channel = channel,
                          .cancel = cancel,
+                         .suspend = suspend,
                          .lock = PTHREAD_MUTEX_INITIALIZER,
                          .changed = PTHREAD_COND_INITIALIZER };
     pthread_t listener;

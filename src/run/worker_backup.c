@@ -145,6 +145,9 @@ bool worker_backup(RunWorker *worker, GError **error)
 {
     json_t *settings = json_object_get(worker->start, "settings");
     bool wait = strcmp(worker_text(settings, "onBusyVm"), "fail") != 0;
+    g_autoptr(WorkPast) past = work_past_read(worker->journal, error);
+    if (!past)
+        return false;
     Backup backup = {
         .worker = worker,
         .context = { .job = json_object_get(worker->start, "job"),
@@ -154,7 +157,9 @@ bool worker_backup(RunWorker *worker, GError **error)
                      .targets = worker->targets,
                      .n_targets = worker->n_targets,
                      .journal = worker->journal,
+                     .past = past,
                      .cancel = worker->cancel,
+                     .suspend = worker->suspend,
                      .lock_wait_ms = wait ? LOCK_WAIT_MS : 0 },
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,

@@ -1,5 +1,6 @@
-/* What the worker hears from the server, and the leases it asks for. When the server goes, the run
- * is cancelled, gets a minute to clean up, and the process ends. */
+/* What the worker hears from the server, and the leases it asks for. When the server goes, a backup
+ * is left as it stands, for another worker; a restore is cancelled and gets a minute to clean up.
+ */
 #include "run/worker_private.h"
 
 #include "base/error.h"
@@ -23,8 +24,10 @@ static void keep_answer(RunWorker *worker, json_t *message)
     pthread_mutex_unlock(&worker->lock);
 }
 
-static void stop_all(RunWorker *worker)
+static void stop_all(RunWorker *worker, bool to_go_on)
 {
+    if (to_go_on)
+        cancel_set(worker->suspend);
     cancel_set(worker->cancel);
     pthread_mutex_lock(&worker->lock);
     pthread_cond_broadcast(&worker->changed);
@@ -43,7 +46,7 @@ static void outlive_server(RunWorker *worker)
 {
     log_warning("run", "run %s: the server has gone: stopping",
                 worker_text(worker->start, "runId"));
-    stop_all(worker);
+    stop_all(worker, strcmp(worker_text(worker->start, "kind"), "backup") == 0);
     for (unsigned i = 0; i < ORPHAN_S && !is_finishing(worker); i++)
         sleep(1);
     if (!is_finishing(worker))
@@ -54,12 +57,13 @@ void *worker_listen(void *data)
 {
     RunWorker *worker = data;
     for (json_t *message; (message = channel_receive(worker->channel, -1, NULL));) {
-        if (strcmp(worker_text(message, "type"), "cancel") != 0) {
+        bool suspend = strcmp(worker_text(message, "type"), "suspend") == 0;
+        if (!suspend && strcmp(worker_text(message, "type"), "cancel") != 0) {
             keep_answer(worker, message);
             continue;
         }
         json_decref(message);
-        stop_all(worker);
+        stop_all(worker, suspend);
     }
     if (!is_finishing(worker))
         outlive_server(worker);

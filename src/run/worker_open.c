@@ -78,6 +78,8 @@ static bool open_remote(json_t *record, WorkTarget *target, Cancel *cancel, GErr
 {
     target->id = worker_text(record, "id");
     target->name = worker_text(record, "name");
+    if (json_is_true(json_object_get(record, "gone")))
+        return true;
     target->remote = remote_open(worker_text(record, "url"), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
     if (target->catalog)
@@ -119,7 +121,8 @@ static bool recover(RunWorker *worker, unsigned *n_left, GError **error)
         if (!open->error)
             pools[n++] = (WorkPool){ .id = open->id, .xapi = open->xapi };
     }
-    return work_recover(worker->journal, pools, n, n_left, error);
+    return work_recover(worker->journal, pools, n, worker->targets, worker->n_targets, n_left,
+                        error);
 }
 
 bool worker_close_journal(RunWorker *worker, unsigned *n_left, GError **error)

@@ -69,9 +69,19 @@ static bool begin_targets(VmRun *run, GError **error)
     return vm_load(run, error) && vm_check(run, error);
 }
 
+/* What an earlier worker left of this VM in the pool goes before anything new is made. */
+static bool sweep_past(VmRun *run, GError **error)
+{
+    json_t *intent = past_take(run->context->past, "vm", run->vm_uuid, NULL);
+    bool ok = !intent || recover_vm(run->xapi, run->context->journal, intent, error);
+    json_decref(intent);
+    return ok;
+}
+
 static bool backup(VmRun *run, GError **error)
 {
-    if (!vm_load(run, error) || !vm_check(run, error) || !begin_targets(run, error))
+    if (!sweep_past(run, error) || !vm_load(run, error) || !vm_check(run, error) ||
+        !begin_targets(run, error))
         return false;
     if (!base_list(run, error) || !base_choose(run, error) || !targets_check_space(run, error))
         return false;
@@ -90,6 +100,8 @@ static bool backup(VmRun *run, GError **error)
 static void leave_pool(VmRun *run, bool ok)
 {
     g_autoptr(GError) error = NULL;
+    if (!ok && cancel_is_set(run->context->suspend))
+        return; /* another worker goes on */
     if (!ok)
         snapshot_undo(run);
     vm_unblock(run);

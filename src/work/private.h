@@ -49,6 +49,7 @@ typedef struct {
 typedef struct {
     const WorkTarget *target;
     RemoteLock *lock;
+    char *intent;            /* of what happens in its folder of the VM */
     Task *export, *transfer; /* while they go on */
     GError *error;           /* set: dropped */
     json_t *vhds;            /* snapshot VDI ref → path */
@@ -109,7 +110,22 @@ const char *setting_text_of_target(const VmRun *run, const TargetRun *target, co
 
 /* Journals {"kind", "pool", "vm", "mark", …fields} and returns the intent's id. */
 char *intent_begin(const WorkContext *context, const char *kind, json_t *fields, GError **error);
+/* More about an open intent, durably; the reference is taken. */
+bool intent_note(Journal *journal, const char *intent, json_t *fields, GError **error);
 bool intent_end(Journal *journal, const char *intent, GError **error);
+
+/* --- past.c --- */
+
+/* An open intent that fits (NULL: any), with all that was noted about it in "notes"; a new
+ * reference, and no longer in the past; NULL: there is none. */
+json_t *past_take(WorkPast *past, const char *kind, const char *vm, const char *remote);
+
+/* --- recover.c --- */
+
+/* Ends one intent in the pool, and in the journal. */
+bool recover_vm(Xapi *xapi, Journal *journal, json_t *intent, GError **error);
+/* The lock of a dead worker goes at once when the journal proves that it was its. */
+void recover_lock(const WorkTarget *target, json_t *intent);
 
 /* --- vm.c --- */
 

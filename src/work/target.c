@@ -38,6 +38,18 @@ static Task *begin_export(VmRun *run, const TargetRun *target)
                                 is_full(run)));
 }
 
+/* Leaves its folder of the VM as it stands when another worker goes on. */
+static void leave_folder(VmRun *run, TargetRun *target)
+{
+    g_autoptr(GError) error = NULL;
+    g_clear_pointer(&target->lock, remote_unlock);
+    if (target->intent && !cancel_is_set(run->context->suspend) &&
+        !intent_end(run->context->journal, target->intent, &error))
+        task_warning(run->task, "the journal could not be closed",
+                     json_pack("{ss}", "error", error->message));
+    g_clear_pointer(&target->intent, g_free);
+}
+
 /* Its export fails even when it had not begun, so that the run does not look green. */
 void target_drop(VmRun *run, TargetRun *target, GError *error)
 {
@@ -47,7 +59,7 @@ void target_drop(VmRun *run, TargetRun *target, GError *error)
         task_fail(g_steal_pointer(&target->transfer), error);
     task_fail(g_steal_pointer(&target->export), error);
     target->error = error;
-    g_clear_pointer(&target->lock, remote_unlock);
+    leave_folder(run, target);
 }
 
 static void report_warnings(Task *task, json_t *warnings)
@@ -80,11 +92,42 @@ static bool clean(const VmRun *run, TargetRun *target, Task *parent, GError **er
     return false;
 }
 
-static bool begin(VmRun *run, TargetRun *target, GError **error)
+/* Takes over what an earlier worker had begun here, its lock among it. */
+static bool take_intent(VmRun *run, TargetRun *target, GError **error)
 {
+    const char *remote = target->target->id;
+    json_t *past = past_take(run->context->past, "repository", run->vm_uuid, remote);
+    if (past) {
+        recover_lock(target->target, past);
+        target->intent = g_strdup(json_text(past, "intent"));
+        json_decref(past);
+        return true;
+    }
+    target->intent = intent_begin(run->context, "repository",
+                                  json_pack("{ss ss}", "remote", remote, "vm", run->vm_uuid),
+                                  error);
+    return target->intent;
+}
+
+static bool lock_folder(VmRun *run, TargetRun *target, GError **error)
+{
+    RemoteLockId id;
     target->lock =
         catalog_lock(target->target->catalog, run->vm_uuid, run->context->lock_wait_ms, error);
-    return target->lock && clean(run, target, run->task, error);
+    if (!target->lock)
+        return false;
+    if (!remote_lock_id(target->lock, &id))
+        return true;
+    json_t *lock =
+        json_pack("{sI sI}", "inode", (json_int_t) id.inode, "birth", (json_int_t) id.birth_ns);
+    return intent_note(run->context->journal, target->intent, json_pack("{so}", "lock", lock),
+                       error);
+}
+
+static bool begin(VmRun *run, TargetRun *target, GError **error)
+{
+    return take_intent(run, target, error) && lock_folder(run, target, error) &&
+           clean(run, target, run->task, error);
 }
 
 bool targets_begin(VmRun *run, GError **error)
@@ -153,7 +196,7 @@ void targets_end(VmRun *run, const GError *why)
             task_fail(target->transfer, why);
         if (target->export)
             task_fail(target->export, why);
-        remote_unlock(target->lock);
+        leave_folder(run, target);
         json_decref(target->vhds);
         g_clear_error(&target->error);
     }
