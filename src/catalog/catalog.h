@@ -51,9 +51,6 @@ bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogV
 
 RemoteLock *catalog_lock(Catalog *catalog, const char *vm, unsigned wait_ms, GError **error);
 
-/* Removes the lock that a dead process left (remote_unlock_dead). */
-bool catalog_unlock_dead(Catalog *catalog, const char *vm, const RemoteLockId *id, GError **error);
-
 /* The tip of a readable chain in vdis/<job>/<vdi>/ whose footer id is `base`: its file name
  * ("20260117T020000Z.vhd" or ".alias.vhd"), or NULL with NO_BASE saying why not. */
 char *catalog_base(Catalog *catalog, const char *vm, const char *job, const char *vdi,

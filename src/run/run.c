@@ -139,13 +139,11 @@ static json_t *listen(Run *run, pid_t pid, GError **broken)
 static void set_channel(Run *run, Channel *channel)
 {
     pthread_mutex_lock(&run->runs->lock);
-    g_ptr_array_add(run->channels, channel);
     run->channel = channel;
-    bool suspended = run->runs->stopping && run->kind == RUN_BACKUP && !run->cancelled;
     bool cancelled = run->cancelled || run->runs->stopping;
     pthread_mutex_unlock(&run->runs->lock);
     if (cancelled)
-        channel_send(channel, json_pack("{s:s}", "type", suspended ? "suspend" : "cancel"), NULL);
+        channel_send(channel, json_pack("{s:s}", "type", "cancel"), NULL);
 }
 
 /* Reaps; says how it ended. */
@@ -195,44 +193,6 @@ static bool work(Run *run, json_t *start, char **lost, GError **error)
     return ok;
 }
 
-/* --- Workers that die --- */
-
-/* Whether the run goes on with another worker. A restore does not: its client gets the error. */
-static bool may_go_on(Run *run)
-{
-    pthread_mutex_lock(&run->runs->lock);
-    bool wanted = run->kind == RUN_BACKUP && !run->cancelled && !run->runs->stopping;
-    pthread_mutex_unlock(&run->runs->lock);
-    return wanted && run->n_resumes++ < RUNS_MAX_RESUMES;
-}
-
-/* The VMs of the start message without those that have ended. */
-static void leave_out_ended(Run *run, json_t *start)
-{
-    json_t *view = run_log_view(run, true), *vms = json_array(), *vm;
-    gsize i;
-    json_array_foreach (json_object_get(start, "vms"), i, vm)
-        if (!run_log_has_ended(view, text(vm, "id")))
-            json_array_append(vms, vm);
-    json_object_set_new(start, "vms", vms);
-    json_decref(view);
-}
-
-/* `start` is taken. A worker that dies is replaced: the next finds its journal. */
-static bool work_on(Run *run, json_t *start, char **lost, GError **error)
-{
-    bool ok;
-    while (ok = work(run, json_incref(start), lost, error), *lost && may_go_on(run)) {
-        log_warning("run", "run %s: %s: another goes on", run->id, *lost);
-        tasklog_interrupt(run->log, *lost);
-        leave_out_ended(run, start);
-        run_log_store(run, true, true);
-        g_clear_pointer(lost, g_free);
-    }
-    json_decref(start);
-    return ok;
-}
-
 /* --- The whole --- */
 
 static bool run_all(Run *run, char **lost, GError **error)
@@ -243,7 +203,7 @@ static bool run_all(Run *run, char **lost, GError **error)
     json_t *start =
         ok ? (run->kind == RUN_RESTORE ? plan_restore(run, error) : plan_backup(run, error)) : NULL;
     run_log_store(run, true, true);
-    ok = start && work_on(run, start, lost, error);
+    ok = start && work(run, start, lost, error);
     give_slot(run);
     return ok;
 }
@@ -306,9 +266,8 @@ void *run_main(void *data)
     Runs *runs = run->runs;
     GError *error = NULL;
     g_autofree char *lost = NULL;
-    bool ok = run_all(run, &lost, &error);
-    if (is_stopping(run) && (lost || !ok)) {
-        g_free(lost);
+    run_all(run, &lost, &error);
+    if (is_stopping(run) && !lost) {
         lost = g_strdup("the server was stopped during this run");
         g_clear_error(&error);
     }

@@ -6,16 +6,13 @@
 #include "base/log.h"
 
 #include <string.h>
-#include <unistd.h>
 
-enum { START_MS = 60000, SUSPENDED_STATUS = 3 };
+enum { START_MS = 60000 };
 
-static void tell(json_t *event, void *data)
+static void tell(json_t *event, void *worker)
 {
-    RunWorker *worker = data;
-    if (cancel_is_set(worker->suspend))
-        return; /* the tasks are the next worker's to end */
-    channel_send(worker->channel, json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
+    channel_send(((RunWorker *) worker)->channel,
+                 json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
 }
 
 /* --- The kinds of runs; each returns its result (may be NULL) --- */
@@ -61,11 +58,9 @@ static json_t *do_restore(RunWorker *worker, GError **error)
         json_object_get(worker->start, "settings"), tasklog_root(worker->log), error);
 }
 
-/* What cannot be opened stays in the journal. */
 static json_t *do_recover(RunWorker *worker, GError **error)
 {
     worker_open_pools(worker);
-    worker_open_remotes(worker, NULL);
     return NULL;
 }
 
@@ -112,10 +107,6 @@ static void do_all(RunWorker *worker)
     unsigned n_left = 0;
     if (check_version(worker->start, &error) && worker_open_journal(worker, &error))
         result = do_kind(worker, &error);
-    if (cancel_is_set(worker->suspend)) {
-        worker_close(worker);
-        _exit(SUSPENDED_STATUS);
-    }
     if (worker->journal && worker->pools && !worker_close_journal(worker, &n_left, &unclean)) {
         n_left = MAX(n_left, 1);
         log_warning("run", "run %s: %s", worker_text(worker->start, "runId"), unclean->message);
@@ -127,17 +118,20 @@ static void do_all(RunWorker *worker)
 int worker_main(int fd)
 {
     g_autoptr(Channel) channel = channel_new(fd);
-    g_autoptr(Cancel) cancel = cancel_new(), suspend = cancel_new();
+    g_autoptr(Cancel) cancel = cancel_new();
     g_autoptr(TaskLog) log = NULL;
     RunWorker worker = { .channel = channel,
                          .cancel = cancel,
-                         .suspend = suspend,
                          .lock = PTHREAD_MUTEX_INITIALIZER,
                          .changed = PTHREAD_COND_INITIALIZER };
     pthread_t listener;
     worker.start = channel_receive(channel, START_MS, NULL);
     if (!worker.start)
         return 2;
+    cancel_after(cancel,
+                 (gint64) json_number_value(
+                     json_object_get(json_object_get(worker.start, "settings"), "timeout")),
+                 "timeout");
     worker.answers =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify) json_decref);
     worker.log = log = tasklog_new(worker_text(worker.start, "runId"), "", NULL, 1, tell, &worker);

@@ -1,0 +1,21 @@
+/* The memory promise of a run worker: what it can hold at most, from the job's settings alone. It
+ * does not depend on the size of disks, nor on how long a run takes. */
+#pragma once
+
+#include <glib.h>
+#include <jansson.h>
+
+typedef struct {
+    unsigned n_streams;   /* disks read at a time */
+    unsigned n_vms;       /* VMs at a time: a merge holds memory too */
+    guint64 base_bytes;   /* the program, its libraries, records of the pool */
+    guint64 stream_bytes; /* of each stream: blocks in flight, stacks, the spool of slow targets */
+    guint64 vm_bytes;     /* of each VM */
+    guint64 total_bytes;
+} RunBound;
+
+/* `settings` are those of the whole run. */
+/* VMs at a time, and disks at a time, that the settings allow. */
+unsigned run_n_vms(json_t *settings, unsigned n_vms);
+unsigned run_n_streams(json_t *settings);
+RunBound run_bound(json_t *settings, unsigned n_targets, unsigned n_vms);
