@@ -30,18 +30,45 @@ unsigned run_n_streams(json_t *settings)
     return (unsigned) CLAMP(number(settings, "vdiExportConcurrency", STREAMS), 1, MAX_STREAMS);
 }
 
-RunBound run_bound(json_t *settings, unsigned n_targets, unsigned n_vms)
+static unsigned at_most(json_t *settings, const char *name, double otherwise, unsigned max)
 {
-    unsigned per_vm = (unsigned) CLAMP(number(settings, "diskPerVmConcurrency", 0), 0, MAX_STREAMS);
-    RunBound bound = { .n_vms = run_n_vms(settings, n_vms), .base_bytes = BASE_MIB << 20 };
-    bound.n_streams = run_n_streams(settings);
+    return (unsigned) CLAMP(number(settings, name, otherwise), 0, max);
+}
+
+/* A restore reads one chain after the other, and has no settings of a job. */
+static RunBound counts_of(json_t *start)
+{
+    json_t *settings = json_object_get(start, "settings");
+    unsigned n_vms = (unsigned) json_array_size(json_object_get(start, "vms"));
+    if (n_vms == 0)
+        return (RunBound){ .n_streams = 1, .n_vms = 1 };
+    RunBound bound = { .n_streams = run_n_streams(settings), .n_vms = run_n_vms(settings, n_vms) };
+    unsigned per_vm = at_most(settings, "diskPerVmConcurrency", 0, MAX_STREAMS);
     if (per_vm > 0)
-        bound.n_streams = MIN(bound.n_streams, MAX(per_vm * bound.n_vms, 1));
-    bound.stream_bytes = pipe_bound_bytes(
-        MAX(n_targets, 1), (unsigned) CLAMP(number(settings, "nbdConcurrency", 1), 1, MAX_STREAMS),
-        (unsigned) CLAMP(number(settings, "spoolBlocks", PIPE_SPOOL_BLOCKS), 0, PIPE_MAX_SPOOL));
+        bound.n_streams = MIN(bound.n_streams, per_vm * bound.n_vms);
+    return bound;
+}
+
+RunBound run_bound(json_t *start)
+{
+    json_t *settings = json_object_get(start, "settings");
+    unsigned n_targets = (unsigned) json_array_size(json_object_get(start, "remotes"));
+    RunBound bound = counts_of(start);
+    bound.base_bytes = BASE_MIB << 20;
+    bound.stream_bytes =
+        pipe_bound_bytes(MAX(n_targets, 1), at_most(settings, "nbdConcurrency", 1, MAX_STREAMS),
+                         at_most(settings, "spoolBlocks", PIPE_SPOOL_BLOCKS, PIPE_MAX_SPOOL));
     bound.vm_bytes = VM_BLOCKS * (guint64) DISK_BLOCK_BYTES + PIPE_STACK_BYTES;
     bound.total_bytes = bound.base_bytes + bound.n_streams * bound.stream_bytes +
                         bound.n_vms * bound.vm_bytes;
     return bound;
+}
+
+json_t *run_bound_json(const RunBound *bound)
+{
+    return json_pack("{s:I, s:I, s:i, s:I, s:i, s:I}", "boundBytes",
+                     (json_int_t) bound->total_bytes, "baseBytes", (json_int_t) bound->base_bytes,
+                     "streams", (int) bound->n_streams, "streamBytes",
+                     (json_int_t) bound->stream_bytes, "vms", (int) bound->n_vms, "vmBytes",
+                     (json_int_t) bound->vm_bytes);
 }

@@ -14,8 +14,10 @@ typedef struct {
     guint64 total_bytes;
 } RunBound;
 
-/* `settings` are those of the whole run. */
-/* VMs at a time, and disks at a time, that the settings allow. */
+/* VMs at a time, and disks at a time, that the settings of a run allow. */
 unsigned run_n_vms(json_t *settings, unsigned n_vms);
 unsigned run_n_streams(json_t *settings);
-RunBound run_bound(json_t *settings, unsigned n_targets, unsigned n_vms);
+/* Of a worker that was told this start message. */
+RunBound run_bound(json_t *start);
+/* {boundBytes, baseBytes, streams, streamBytes, vms, vmBytes}. */
+json_t *run_bound_json(const RunBound *bound);

@@ -3,7 +3,6 @@
 #include "run/worker_private.h"
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mutant.h"
 #include "run/bound.h"
 
@@ -150,16 +149,6 @@ static void run_threads(Backup *backup, unsigned n)
         pthread_join(threads[i], NULL);
 }
 
-static void say_bound(json_t *settings, unsigned n_targets, unsigned n_vms)
-{
-    RunBound bound = run_bound(settings, n_targets, n_vms);
-    log_info("run",
-             "memory bound: %" G_GUINT64_FORMAT " MiB (%u streams of %" G_GUINT64_FORMAT
-             " MiB, %u VMs of %" G_GUINT64_FORMAT " MiB, base %" G_GUINT64_FORMAT " MiB)",
-             bound.total_bytes >> 20, bound.n_streams, bound.stream_bytes >> 20, bound.n_vms,
-             bound.vm_bytes >> 20, bound.base_bytes >> 20);
-}
-
 bool worker_backup(RunWorker *worker, GError **error)
 {
     json_t *settings = json_object_get(worker->start, "settings");
@@ -183,7 +172,6 @@ bool worker_backup(RunWorker *worker, GError **error)
         .n_retries = (unsigned) MIN(number(settings, "nRetriesVmBackupFailures"), 100),
         .wait = wait,
     };
-    say_bound(settings, worker->n_targets, g_queue_get_length(backup.line));
     run_threads(&backup, run_n_vms(settings, g_queue_get_length(backup.line)));
     fail_rest(&backup);
     g_queue_free(backup.line);
