@@ -12,7 +12,7 @@
 
 typedef struct {
     int hosts, vms, disks, tls_port, nbd_port;
-    char *disk_size, *sr_size, *listen, *control, *data, *name, *username, *nbd;
+    char *disk_size, *sr_size, *listen, *control, *data, *name, *username, *nbd, *sums;
     double allocated, change_rate, running, boot_delay_s, login_penalty_s, op_delay_s;
     gint64 seed;
     gboolean no_tls, version;
@@ -69,6 +69,8 @@ static bool flags_parse(Flags *flags, int *argc, char ***argv, GError **error)
           "How the first network serves disks by NBD", "insecure|secure|off" },
         { "nbd-port", 0, 0, G_OPTION_ARG_INT, &flags->nbd_port,
           "Port of NBD on each host's address, 0: any", "PORT" },
+        { "checksums", 0, 0, G_OPTION_ARG_STRING, &flags->sums,
+          "Of the chunks in exported machines", "xxhash|sha1" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &flags->version, "Print the version", NULL },
         { NULL },
     };
@@ -92,8 +94,8 @@ static void flags_init(Flags *flags, const SimOptions *o)
 
 static void flags_clear(Flags *flags)
 {
-    char *texts[] = { flags->disk_size, flags->sr_size, flags->listen,   flags->control,
-                      flags->data,      flags->name,    flags->username, flags->nbd };
+    char *texts[] = { flags->disk_size, flags->sr_size,  flags->listen, flags->control, flags->data,
+                      flags->name,      flags->username, flags->nbd,    flags->sums };
     for (guint i = 0; i < G_N_ELEMENTS(texts); i++)
         g_free(texts[i]);
 }
@@ -112,11 +114,13 @@ static bool flags_check(const Flags *flags, GError **error)
 {
     bool nbd = flags->nbd == NULL || strcmp(flags->nbd, "insecure") == 0 ||
                strcmp(flags->nbd, "secure") == 0 || strcmp(flags->nbd, "off") == 0;
+    bool sums = flags->sums == NULL || strcmp(flags->sums, "xxhash") == 0 ||
+                strcmp(flags->sums, "sha1") == 0;
     if (flags->hosts >= 1 && flags->vms >= 0 && flags->disks >= 0 && flags->tls_port >= 0 &&
         flags->nbd_port >= 0 && flags->nbd_port <= 65535 && flags->tls_port <= 65535 &&
         is_share(flags->allocated) && is_share(flags->change_rate) && is_share(flags->running) &&
         is_delay(flags->boot_delay_s) && is_delay(flags->login_penalty_s) &&
-        is_delay(flags->op_delay_s) && nbd &&
+        is_delay(flags->op_delay_s) && nbd && sums &&
         (flags->disk_size == NULL || parse_size(flags->disk_size) > 0) &&
         (flags->sr_size == NULL || parse_size(flags->sr_size) > 0))
         return true;
@@ -150,6 +154,7 @@ static void flags_apply(const Flags *flags, SimOptions *o)
     o->seed = (guint64) flags->seed;
     o->disk_bytes = flags->disk_size == NULL ? o->disk_bytes : parse_size(flags->disk_size);
     o->sr_bytes = flags->sr_size == NULL ? o->sr_bytes : parse_size(flags->sr_size);
+    o->old_checksums = g_strcmp0(flags->sums, "sha1") == 0;
     if (flags->nbd != NULL)
         o->nbd_purpose = strcmp(flags->nbd, "off") == 0      ? NULL
                          : strcmp(flags->nbd, "secure") == 0 ? "nbd"

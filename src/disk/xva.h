@@ -57,7 +57,8 @@ typedef struct {
 XvaStream *xva_stream_new(const XvaStreamOps *ops);
 void xva_stream_free(XvaStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(XvaStream, xva_stream_free)
-/* Any number of bytes. CORRUPT, UNSUPPORTED, LIMIT, or the caller's own error. */
+/* Any number of bytes. CORRUPT (detail[0] is "checksum" when a chunk disagrees with its own),
+ * UNSUPPORTED, LIMIT, or the caller's own error. */
 bool xva_stream_feed(XvaStream *stream, const void *data, gsize n, GError **error);
 /* TRUNCATED unless the archive was whole. */
 bool xva_stream_finish(XvaStream *stream, GError **error);

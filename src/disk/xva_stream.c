@@ -57,7 +57,11 @@ static bool check_sum(XvaStream *stream, HashKind kind, GError **error)
     g_strstrip(sum);
     if (g_ascii_strcasecmp(sum, found) == 0 || MUTANT(xva_trusts_chunks)) /* mutant: disk_xva */
         return true;
-    return corrupt(stream, error, "the chunk does not agree with its checksum");
+    static const char *const detail[] = { "checksum", NULL };
+    err_set_detail(error, ERR_CORRUPT, detail,
+                   "the archive is damaged at \"%s\": the chunk does not agree with its checksum",
+                   stream->chunk_name);
+    return false;
 }
 
 /* "<id>/<digits>" */

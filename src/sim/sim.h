@@ -21,6 +21,7 @@ typedef struct {
     guint op_delay_ms;       /* how long an operation of a VM is seen in progress */
     gint64 sr_bytes;         /* of each storage repository; 0: room for all disks, 4 TiB at least */
     const char *nbd_purpose; /* of the first network: "nbd" (TLS), "insecure_nbd", NULL: none */
+    bool old_checksums;      /* chunks of exported VMs with SHA-1 sums, as before XCP-ng 8.1 */
     guint16 nbd_port;        /* where, on each host's address; 0: any free one */
 } SimOptions;
 

@@ -74,6 +74,9 @@ Obj *storage_record_like(const Obj *vdi, const Obj *sr);
 char *storage_create(Sim *sim, const char *sr, const char *name_label, const char *type,
                      gint64 virtual_size, GError **error);
 
+/* Destroys a disk that is not in use, with its VBDs. */
+bool storage_drop(Sim *sim, const char *vdi, GError **error);
+
 /* Whether any of its VBDs is attached, read-write when `rw`. */
 bool storage_is_attached(const Obj *vdi, bool rw);
 /* Failures of the SM layer: number and text. */

@@ -253,10 +253,9 @@ static void drop_vbds(Obj *vdi)
     }
 }
 
-bool storage_vdi_destroy(Call *call, const char *ref, GError **error)
+bool storage_drop(Sim *sim, const char *ref, GError **error)
 {
     static const VdiNeeds needs = { .op = "destroy", .idle = true, .vhd = true };
-    Sim *sim = call_sim(call);
     Obj *vdi = storage_check(sim, ref, &needs, error);
     if (!vdi)
         return false;
@@ -265,6 +264,11 @@ bool storage_vdi_destroy(Call *call, const char *ref, GError **error)
     obj_drop(vdi);
     storage_gc_kick(sim_storage(sim));
     return true;
+}
+
+bool storage_vdi_destroy(Call *call, const char *ref, GError **error)
+{
+    return storage_drop(call_sim(call), ref, error);
 }
 
 static json_t *vdi_destroy(Call *call, GError **error)
