@@ -241,6 +241,67 @@ char *tasklog_text(TaskLog *log, bool running, json_t *header)
     return text;
 }
 
+/* --- Going on --- */
+
+/* The lock is held, or nobody else knows the log. */
+static void interrupt_children(TaskLog *log, const char *reason)
+{
+    gsize i;
+    json_t *child;
+    json_array_foreach (json_object_get(log->root, "tasks"), i, child)
+        if (task_interrupt(child, now_ms(), reason))
+            forget(log, child);
+}
+
+static json_t *resumed_event(const TaskLog *log, const char *reason)
+{
+    return json_pack("{s:s, s:s, s:I, s:s, s:{s:s}}", "id", log->root_task.id, "type", "info",
+                     "timestamp", (json_int_t) now_ms(), "message", TASKLOG_RESUMED, "data",
+                     "reason", reason);
+}
+
+void tasklog_interrupt(TaskLog *log, const char *reason)
+{
+    json_t *event = resumed_event(log, reason);
+    pthread_mutex_lock(&log->lock);
+    interrupt_children(log, reason);
+    apply(log, event);
+    pthread_mutex_unlock(&log->lock);
+    json_decref(event);
+}
+
+static unsigned count_tasks(json_t *node)
+{
+    gsize i;
+    json_t *child;
+    unsigned n = 1;
+    json_array_foreach (json_object_get(node, "tasks"), i, child)
+        n += count_tasks(child);
+    return n;
+}
+
+TaskLog *tasklog_reopen(const char *id, json_t *stored)
+{
+    TaskLog *log = tasklog_new(id, "", NULL, 1, NULL, NULL);
+    const char *reason =
+        json_string_value(json_object_get(json_object_get(stored, "result"), "message"));
+    json_t *copy = json_deep_copy(stored);
+    json_object_update(log->root, copy);
+    json_decref(copy);
+    json_object_set_new(log->root, "status", json_string("pending"));
+    json_object_del(log->root, "end");
+    json_object_del(log->root, "result");
+    log->n_tasks = count_tasks(log->root) - 1;
+    interrupt_children(log, reason ? reason : "");
+    json_t *children = json_object_get(log->root, "tasks");
+    for (gsize i = json_array_size(children); i-- > 0;)
+        compact(log, json_array_get(children, i));
+    json_t *event = resumed_event(log, reason ? reason : "");
+    apply(log, event);
+    json_decref(event);
+    return log;
+}
+
 /* --- One task --- */
 
 /* Takes `fields`. */

@@ -64,6 +64,17 @@ void task_property(Task *task, const char *name, json_t *value);
 void task_progress(Task *task, double percent);
 const char *task_id(const Task *task);
 
+/* --- Going on after an interruption --- */
+
+/* The info of the root of a run that goes on; its data says why it had to: {reason}. */
+#define TASKLOG_RESUMED "The run was interrupted and goes on"
+
+/* Closes every open task below the root as interrupted, with the warning of a retry, so that only
+ * what does not succeed afterwards counts. */
+void tasklog_interrupt(TaskLog *log, const char *reason);
+/* The live log of a run whose stored log (as tasklog_view gives it) was closed as interrupted. */
+TaskLog *tasklog_reopen(const char *id, json_t *stored);
+
 /* --- Stored logs --- */
 
 /* An error as XO's logs hold one, without a stack: {message, name, code?, params?, detail?,

@@ -249,6 +249,21 @@ static bool close_open(json_t *node, gint64 now_ms)
     return any;
 }
 
+bool task_interrupt(json_t *node, gint64 now_ms, const char *reason)
+{
+    if (!json_object_get(node, "end"))
+        close_open(node, now_ms);
+    if (strcmp(text(node, "status"), "interrupted") != 0)
+        return false;
+    json_t *warnings = json_object_get(node, "warnings");
+    if (!warnings)
+        json_object_set_new(node, "warnings", warnings = json_array());
+    if (!has_retry_warning(node))
+        json_array_append_new(warnings, json_pack("{s:s, s:{s:s}}", "message",
+                                                  TASKLOG_RETRY_WARNING, "data", "error", reason));
+    return true;
+}
+
 bool tasklog_close_interrupted(json_t *root, gint64 now_ms, const char *reason)
 {
     bool was_open = !json_object_get(root, "end");

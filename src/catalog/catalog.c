@@ -62,3 +62,10 @@ RemoteLock *catalog_lock(Catalog *catalog, const char *vm, unsigned wait_ms, GEr
         return NULL;
     return remote_lock(catalog->remote, folder, wait_ms, error);
 }
+
+bool catalog_unlock_dead(Catalog *catalog, const char *vm, const RemoteLockId *id, GError **error)
+{
+    g_autofree char *folder = layout_vm(vm, NULL);
+    return layout_check_name("VM uuid", vm, error) &&
+           remote_unlock_dead(catalog->remote, folder, id, error);
+}

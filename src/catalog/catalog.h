@@ -42,14 +42,15 @@ Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *pa
 typedef struct {
     guint32 n_blocks, n_verified;
 } CatalogVerified;
-/* Of what was read so far of a disk that catalog_disk_open_checked gave. */
-CatalogVerified catalog_disk_verified(Disk *disk);
 bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogVerified *verified,
                     GError **error);
 
 /* --- Writing a point; the caller holds the VM's lock --- */
 
 RemoteLock *catalog_lock(Catalog *catalog, const char *vm, unsigned wait_ms, GError **error);
+
+/* Removes the lock that a dead process left (remote_unlock_dead). */
+bool catalog_unlock_dead(Catalog *catalog, const char *vm, const RemoteLockId *id, GError **error);
 
 /* The tip of a readable chain in vdis/<job>/<vdi>/ whose footer id is `base`: its file name
  * ("20260117T020000Z.vhd" or ".alias.vhd"), or NULL with NO_BASE saying why not. */

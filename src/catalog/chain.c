@@ -17,7 +17,7 @@ typedef struct {
     char *folder;              /* of the states */
     GPtrArray *states;         /* merges noted there */
     GPtrArray *names;          /* of what was opened, newest first */
-    GPtrArray *parts;          /* paths of all whose content is in it, newest first */
+    GPtrArray *parts;          /* ChainPart of all whose content is in it, newest first */
     GPtrArray *disks;          /* the same */
     GHashTable *seen;          /* paths */
     const MergeState *merging; /* the one whose ancestor is a member */
@@ -66,16 +66,33 @@ static Disk *open_named(Walk *walk, const char *name, GError **error)
     return member_open(walk->catalog, &place, state_of(walk, name) != NULL, error);
 }
 
+/* The identity that the ancestor has once it holds all of `name`; false when the note is not of
+ * such a merge. A torn note names nobody: then it is that of `name`. */
+static bool final_uid(Walk *walk, const MergeState *state, const char *name, DiskUid *uid)
+{
+    if (state->fault || strcmp(state->ancestor, name) == 0)
+        return false;
+    if (!state->torn) {
+        *uid = state->child_uid;
+        return state->has_uids && g_strcmp0(merge_state_target(state), name) == 0;
+    }
+    g_autoptr(Disk) disk = open_named(walk, name, NULL);
+    if (disk)
+        *uid = disk->info.uid;
+    return disk != NULL;
+}
+
 /* When the ancestor of a merge into `name` has taken its identity, the ancestor is the disk: it
  * holds everything, and `name` itself may be gone. */
 static Disk *open_served(Walk *walk, const char *name, const char **opened)
 {
     for (guint i = 0; i < walk->states->len; i++) {
         const MergeState *state = walk->states->pdata[i];
-        if (state->fault || !state->has_uids || g_strcmp0(merge_state_target(state), name) != 0)
+        DiskUid uid;
+        if (!final_uid(walk, state, name, &uid))
             continue;
         Disk *disk = open_named(walk, state->ancestor, NULL);
-        if (disk && memcmp(&disk->info.uid, &state->child_uid, sizeof disk->info.uid) == 0 &&
+        if (disk && memcmp(&disk->info.uid, &uid, sizeof uid) == 0 &&
             !MUTANT(chain_ignores_merge)) { /* mutant: catalog_crash */
             *opened = state->ancestor;
             return disk;
@@ -99,12 +116,30 @@ static bool check_uid(const Walk *walk, const char *name, const Disk *disk, GErr
     return false;
 }
 
-/* The ancestor holds what all of its chain brought. */
-static void add_merged(Walk *walk, const char *ancestor)
+static void part_free(gpointer data)
+{
+    ChainPart *part = data;
+    g_free(part->file);
+    g_free(part->disk);
+    g_free(part);
+}
+
+static void add_part(Walk *walk, const char *file, const char *disk)
+{
+    ChainPart *part = g_new0(ChainPart, 1);
+    part->file = g_strjoin("/", walk->folder, file, NULL);
+    part->disk = g_strjoin("/", walk->folder, disk, NULL);
+    g_ptr_array_add(walk->parts, part);
+}
+
+/* The ancestor holds what all of its chain brought; a torn note does not tell what that was. */
+static void add_merged(Walk *walk, const char *ancestor, const char *name)
 {
     const GPtrArray *chain = state_of(walk, ancestor)->chain;
     for (guint i = chain->len; i-- > 0;)
-        g_ptr_array_add(walk->parts, g_strjoin("/", walk->folder, chain->pdata[i], NULL));
+        add_part(walk, chain->pdata[i], chain->pdata[i]);
+    if (chain->len == 0)
+        add_part(walk, ancestor, name);
 }
 
 /* Adds one member; its own name for the next step in *name. */
@@ -128,9 +163,9 @@ static bool step(Walk *walk, const char *name, GError **error)
         walk->merging = state_of(walk, name);
     g_ptr_array_add(walk->names, g_strdup(opened));
     if (opened == name)
-        g_ptr_array_add(walk->parts, g_strjoin("/", walk->folder, name, NULL));
+        add_part(walk, name, name);
     else
-        add_merged(walk, opened);
+        add_merged(walk, opened, name);
     g_ptr_array_add(walk->disks, disk);
     return true;
 }
@@ -161,9 +196,22 @@ static bool collect(Walk *walk, const char *path, GError **error)
     }
 }
 
+/* Whether a point of this disk's date is there: such a disk is never merged into a newer one. */
+static bool has_point(const Walk *walk, const char *name)
+{
+    RemoteStat st;
+    g_autofree char *date = layout_date_of(name), *job = g_path_get_dirname(walk->folder);
+    g_autofree char *vdis = g_path_get_dirname(job), *vm = g_path_get_dirname(vdis);
+    g_autofree char *path = g_strdup_printf("%s/%s.json", vm, date ? date : "");
+    return date && remote_stat(walk->catalog->remote, path, &st, NULL);
+}
+
 /* How many members, from the ancestor on, take part in the merge. */
 static guint n_merging(const Walk *walk, guint ancestor)
 {
+    for (guint i = ancestor; walk->merging->torn && i-- > 0;)
+        if (i == 0 || has_point(walk, walk->names->pdata[i]))
+            return ancestor - i + 1;
     for (guint i = 0; i < ancestor; i++) {
         const Disk *disk = walk->disks->pdata[i];
         if (g_strcmp0(walk->names->pdata[i], merge_state_target(walk->merging)) == 0 ||
@@ -219,7 +267,7 @@ Disk *chain_read(Catalog *catalog, const char *vm, const char *path, GPtrArray *
     }
     g_auto(Walk) walk = { .catalog = catalog,
                           .names = g_ptr_array_new_with_free_func(g_free),
-                          .parts = g_ptr_array_new_with_free_func(g_free),
+                          .parts = g_ptr_array_new_with_free_func(part_free),
                           .disks = g_ptr_array_new_with_free_func(close_disk),
                           .seen = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
     Disk *disk = collect(&walk, whole, error) ? fold(&walk, error) : NULL;

@@ -184,6 +184,19 @@ static void note_dates(Lineage *lineage, GHashTable *dates)
     }
 }
 
+/* What is under merge is not what it will be. */
+static void note_heads(Cleaning *cleaning, Lineage *lineage)
+{
+    for (guint i = 0; i < lineage->members->len && lineage->states->len == 0; i++) {
+        const Member *member = lineage->members->pdata[i];
+        DiskHead head = { member->info.differencing, member->size_bytes };
+        if (!member->fault)
+            g_hash_table_insert(cleaning->heads,
+                                g_strjoin("/", lineage->relative, member->name, NULL),
+                                g_memdup2(&head, sizeof head));
+    }
+}
+
 static Lineage *read_marked(Cleaning *cleaning, const char *relative, bool *frozen, GError **error)
 {
     Lineage *lineage = lineage_read(cleaning->catalog, cleaning->vm, relative, error);
@@ -203,6 +216,8 @@ static bool clean_lineage(Cleaning *cleaning, const char *relative, GHashTable *
     g_autoptr(Lineage) lineage = read_marked(cleaning, relative, &frozen, error);
     if (!lineage)
         return false;
+    if (!frozen && cleaning->merge && !lineage_make_room(cleaning, lineage, error))
+        return false;
     if (!frozen && cleaning->remove && !drop_unneeded(cleaning, lineage, error))
         return false;
     if (!frozen && cleaning->merge && !merge_unused(cleaning, lineage, error))
@@ -211,6 +226,7 @@ static bool clean_lineage(Cleaning *cleaning, const char *relative, GHashTable *
     if (!after)
         return false;
     note_dates(after, dates);
+    note_heads(cleaning, after);
     return frozen || !cleaning->remove || leftovers_of_lineage(cleaning, after, error);
 }
 
@@ -239,17 +255,6 @@ static void warn_missing_archives(Cleaning *cleaning)
     }
 }
 
-static bool drop_journals(Cleaning *cleaning, GError **error)
-{
-    GHashTableIter iter;
-    gpointer path;
-    g_hash_table_iter_init(&iter, cleaning->journals);
-    while (g_hash_table_iter_next(&iter, &path, NULL))
-        if (!remote_drop(cleaning->catalog->remote, path, error))
-            return false;
-    return true;
-}
-
 /* XO's cache: rewritten when anything changed, or when it disagrees with the files. */
 static bool settle_cache(Cleaning *cleaning, GError **error)
 {
@@ -267,15 +272,14 @@ static bool settle_cache(Cleaning *cleaning, GError **error)
 static bool clean(Cleaning *cleaning, GError **error)
 {
     g_autoptr(GHashTable) dates = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    if (!journals_read(cleaning, error) || !quarantine(cleaning, error))
+    if (!quarantine(cleaning, error))
         return false;
     warn_missing_archives(cleaning);
     if (!clean_lineages(cleaning, dates, error) || !metadata_refresh(cleaning, error) ||
         (cleaning->remove && !leftovers_of_vm(cleaning, error)) || !settle_cache(cleaning, error))
         return false;
     CRASH_POINT(clean_settled);
-    return drop_journals(cleaning, error) &&
-           (!cleaning->remove || manifests_clean(cleaning, dates, error));
+    return !cleaning->remove || manifests_clean(cleaning, dates, error);
 }
 
 bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove,
@@ -289,16 +293,14 @@ bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove,
     g_autoptr(Points) points = points_read(catalog, vm, false, error);
     if (!points)
         return false;
-    g_autoptr(GHashTable) touched = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GHashTable) journals = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) heads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     Cleaning cleaning = { .catalog = catalog,
                           .vm = vm,
                           .merge = merge,
                           .remove = remove,
                           .points = points,
                           .out = cleaned,
-                          .touched = touched,
-                          .journals = journals };
+                          .heads = heads };
     if (!clean(&cleaning, error))
         return false;
     if (json_array_size(cleaned->warnings) == 0)

@@ -4,15 +4,20 @@
 #include "catalog/lineage.h"
 #include "catalog/points.h"
 
+/* What a point's metadata says of a disk. */
+typedef struct {
+    bool differencing;
+    guint64 size_bytes;
+} DiskHead;
+
 typedef struct {
     Catalog *catalog;
     const char *vm;
     bool merge, remove;
     Points *points;
     CatalogCleaned *out;
-    GHashTable *touched;  /* "vdis/<job>/<vdi>/<name>" whose content is another than before */
-    GHashTable *journals; /* paths of merge journals to drop when the metadata is true again */
-    bool changed;         /* anything at all */
+    GHashTable *heads; /* "vdis/<job>/<vdi>/<name>" → DiskHead, as the files are in the end */
+    bool changed;      /* anything at all */
 } Cleaning;
 
 /* A warning of the task log: XO's form, {message, data: {path, …}}. */
@@ -31,12 +36,16 @@ bool merge_run(Cleaning *cleaning, const char *relative, GPtrArray *names, const
 /* Ends what was interrupted in a lineage. *frozen: something there is not understood, so nothing in
  * it may be merged or deleted; it was warned about. */
 bool merges_resume(Cleaning *cleaning, const char *relative, bool *frozen, GError **error);
-/* Reads our own journals of merges: their results are touched. */
-bool journals_read(Cleaning *cleaning, GError **error);
+
+/* --- growth.c --- */
+
+/* Every block directory of the lineage gets room for the largest disk that stands on it. */
+bool lineage_make_room(Cleaning *cleaning, Lineage *lineage, GError **error);
 
 /* --- refresh.c --- */
 
-/* Writes size and isVhdDifferencing of the points that use touched disks, as the files are. */
+/* Writes size and isVhdDifferencing of every point as the files are; points of disks that are not
+ * understood stay as they are. */
 bool metadata_refresh(Cleaning *cleaning, GError **error);
 
 /* --- leftovers.c --- */

@@ -3,6 +3,8 @@
 #include "catalog/known.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
+#include "catalog/chain.h"
 #include "catalog/manifest.h"
 #include "catalog/member.h"
 
@@ -25,23 +27,26 @@ static BlockMap *map_of(Catalog *catalog, const char *vm, const char *path, cons
     return NULL;
 }
 
-/* A member without a manifest makes unknown what older ones say of its blocks; of all blocks when
- * it is gone (its content is in the ancestor that took its place). */
-static bool forget(Catalog *catalog, const char *path, BlockMap *known, GError **error)
+static Disk *open_file(Catalog *catalog, const char *path)
 {
     g_auto(MemberPlace) place = { 0 };
-    RemoteStat st;
-    if (!remote_stat(catalog->remote, path, &st, NULL)) {
+    return member_locate(catalog, path, &place, NULL) ? member_open(catalog, &place, true, NULL)
+                                                      : NULL;
+}
+
+/* A block of a member that no row names (another program wrote it, or merged it in) makes unknown
+ * what older members say of it. A member that is gone does so for all blocks: its content is in the
+ * ancestor that took its place. `map` may be NULL. */
+static void forget(Catalog *catalog, const char *path, BlockMap *map, BlockMap *known)
+{
+    guint8 hash[BLOCK_HASH_BYTES];
+    g_autoptr(Disk) disk = open_file(catalog, path);
+    if (!disk && !map)
         block_map_clear(known);
-        return true;
-    }
-    g_autoptr(Disk) disk = member_locate(catalog, path, &place, error)
-                               ? member_open(catalog, &place, true, error)
-                               : NULL;
     for (guint32 block = 0; disk && block < disk->info.n_blocks; block++)
-        if (disk_has(disk, block))
+        if (disk_has(disk, block) && !(map && block_map_get(map, block, hash)) &&
+            !(map && MUTANT(known_trusts_older))) /* mutant: catalog_foreign */
             block_map_drop(known, block);
-    return disk != NULL;
 }
 
 BlockMap *known_content(Catalog *catalog, const char *vm, Disk *disk, GPtrArray *members,
@@ -49,15 +54,17 @@ BlockMap *known_content(Catalog *catalog, const char *vm, Disk *disk, GPtrArray 
 {
     g_autoptr(BlockMap) known = block_map_new();
     for (guint i = members->len; i-- > 0;) {
+        const ChainPart *part = members->pdata[i];
         GError *failure = NULL;
         const DiskUid *uid = i == 0 ? &disk->info.uid : NULL;
-        g_autoptr(BlockMap) map = map_of(catalog, vm, members->pdata[i], uid, &failure);
-        if (map)
-            block_map_add(known, map);
-        else if (failure || !forget(catalog, members->pdata[i], known, &failure)) {
+        g_autoptr(BlockMap) map = map_of(catalog, vm, part->disk, uid, &failure);
+        if (failure) {
             g_propagate_error(error, failure);
             return NULL;
         }
+        forget(catalog, part->file, map, known);
+        if (map)
+            block_map_add(known, map);
     }
     return g_steal_pointer(&known);
 }

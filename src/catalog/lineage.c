@@ -73,6 +73,7 @@ static bool member_load(Catalog *catalog, Lineage *lineage, Member *member, GErr
     if (disk) {
         member->info = disk->info;
         member->codec = known_codec(disk);
+        member->n_entries = vhd_directory_entries(disk);
         member->size_bytes = member_size_bytes(disk);
         return true;
     }

@@ -10,6 +10,7 @@ struct Member {
     MemberPlace place;
     DiskInfo info;
     const char *codec;  /* "flat", or the block directory's */
+    guint32 n_entries;  /* room in the header of a block directory, 0: it has no such limit */
     guint64 size_bytes; /* as XO counts */
     Member *parent;     /* NULL: a root, or the parent is not here */
     Member *child;      /* the first by name */
@@ -34,5 +35,9 @@ void lineage_free(Lineage *lineage);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lineage, lineage_free)
 Member *lineage_find(Lineage *lineage, const char *name);
 MergeState *lineage_state(Lineage *lineage, const char *ancestor);
+/* The same for the chain under `tip`, a name in `folder`, before a disk of n_blocks stands on it.
+ */
+bool chain_make_room(Catalog *catalog, const char *folder, const char *tip, guint32 n_blocks,
+                     GError **error);
 /* All "vdis/<job>/<vdi>" of a VM that are there; empty when there are none. */
 GPtrArray *lineage_list(Catalog *catalog, const char *vm, GError **error);

@@ -3,8 +3,7 @@
  * XO's way is kept, with its note at every step, so that an XO may go on where we were stopped; but
  * where XO deletes the children and then renames, we rename first: one atomic rename of the
  * ancestor (or of its alias) over the newest child. Before it the chain is whole, after it the
- * result is. In between our own journal remembers that the metadata of the result must be made
- * true. */
+ * result is. The metadata is made true by every clean-up. */
 #include "catalog/cleaning.h"
 
 #include "base/error.h"
@@ -22,7 +21,6 @@ typedef struct {
     GPtrArray *names; /* oldest first */
     GArray *places;   /* MemberPlace of each that is there */
     MergeState *state;
-    char *journal;
     guint64 stored_bytes;
 } Merge;
 
@@ -39,25 +37,6 @@ static const char *target_of(const Merge *merge)
 static MemberPlace *place_of(const Merge *merge, guint i)
 {
     return &g_array_index(merge->places, MemberPlace, i);
-}
-
-/* --- the journal --- */
-
-static bool journal_write(Merge *merge, GError **error)
-{
-    g_autofree char *flat = g_strdelimit(g_strdup(merge->relative + strlen("vdis/")), "/", '.');
-    g_autofree char *name = g_strdup_printf("%s.%s.json", flat, (char *) merge->names->pdata[0]);
-    merge->journal = layout_ours("merges", merge->cleaning->vm, name);
-    json_t *document = json_pack("{s:i,s:s,s:s}", "version", 1, "lineage", merge->relative,
-                                 "result", target_of(merge));
-    char *text = json_dumps(document, JSON_COMPACT);
-    bool ok = remote_put(remote_of(merge), merge->journal, text, strlen(text), false, error);
-    free(text);
-    json_decref(document);
-    if (ok)
-        g_hash_table_add(merge->cleaning->journals, g_strdup(merge->journal));
-    CRASH_POINT(merge_journal);
-    return ok;
 }
 
 /* --- the blocks --- */
@@ -148,15 +127,33 @@ static BlockMap *map_of(const Merge *merge, guint i, bool *absent, GError **erro
     return map;
 }
 
-/* A member that no manifest knows (XO wrote it) makes unknown what the older ones say of its
- * blocks. */
-static bool forget_blocks_of(Merge *merge, guint i, BlockMap *all, GError **error)
+/* What makes it impossible to know what a member had, where an I/O error may pass. */
+static bool is_lost(const GError *error)
 {
-    g_autoptr(Disk) disk = member_open(merge->cleaning->catalog, place_of(merge, i), true, error);
+    return err_is(error, ERR_NOT_FOUND) || err_is(error, ERR_CORRUPT) ||
+           err_is(error, ERR_TRUNCATED) || err_is(error, ERR_UNSUPPORTED);
+}
+
+/* A block of a member that its manifest does not name (XO wrote it, or merged it in) makes unknown
+ * what the older ones say of it; of all blocks, when XO deleted the member or half of it. `map` may
+ * be NULL. */
+static bool forget_unnamed(Merge *merge, guint i, BlockMap *map, BlockMap *all, GError **error)
+{
+    guint8 hash[BLOCK_HASH_BYTES];
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(Disk) disk = NULL;
+    if (place_of(merge, i)->data)
+        disk = member_open(merge->cleaning->catalog, place_of(merge, i), true, &failure);
+    if (failure && !is_lost(failure)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+    }
+    if (!disk)
+        block_map_clear(all);
     for (guint32 block = 0; disk && block < disk->info.n_blocks; block++)
-        if (disk_has(disk, block))
+        if (disk_has(disk, block) && !(map && block_map_get(map, block, hash)))
             block_map_drop(all, block);
-    return disk != NULL;
+    return true;
 }
 
 /* Rows older than the target's stay true of the target: they are what it does not change. So the
@@ -167,15 +164,10 @@ static BlockMap *unite(Merge *merge, GError **error)
     for (guint i = 0; i < merge->names->len; i++) {
         bool absent;
         g_autoptr(BlockMap) map = map_of(merge, i, &absent, error);
-        if (!map && !absent)
+        if ((!map && !absent) || !forget_unnamed(merge, i, map, all, error))
             return NULL;
-        if (map) {
+        if (map)
             block_map_add(all, map);
-        } else if (!place_of(merge, i)->data) { /* nobody knows which blocks it had */
-            block_map_clear(all);
-        } else if (!forget_blocks_of(merge, i, all, error)) {
-            return NULL;
-        }
     }
     return g_steal_pointer(&all);
 }
@@ -314,7 +306,6 @@ static void merge_clear(Merge *merge)
     merge_state_free(merge->state);
     g_free(merge->relative);
     g_free(merge->folder);
-    g_free(merge->journal);
 }
 
 /* The ancestor has the identity of the newest: all blocks and heads are in it. */
@@ -327,15 +318,27 @@ static bool is_complete(Merge *merge, bool *complete, GError **error)
     return true;
 }
 
+/* XO writes the footer in front, with the new identity, before the one at the end. */
+static bool seal(Merge *merge, GError **error)
+{
+    const MemberPlace *place = place_of(merge, 0);
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(Disk) whole = member_open(merge->cleaning->catalog, place, false, &failure);
+    if (whole || place->is_directory)
+        return true;
+    g_autoptr(Bytes) bytes = remote_bytes(remote_of(merge), place->data, REMOTE_UPDATE, error);
+    return bytes && merge_flat_seal(bytes, error);
+}
+
 static bool run(Merge *merge, const MergeState *old, GError **error)
 {
     bool complete;
-    if (!prepare(merge, old, error) || !journal_write(merge, error) ||
-        !is_complete(merge, &complete, error))
+    if (!prepare(merge, old, error) || !is_complete(merge, &complete, error))
         return false;
     if (complete) {
-        g_autoptr(Disk)
-            result = member_open(merge->cleaning->catalog, place_of(merge, 0), true, error);
+        g_autoptr(Disk) result = seal(merge, error) ? member_open(merge->cleaning->catalog,
+                                                                  place_of(merge, 0), false, error)
+                                                    : NULL;
         if (!result)
             return false;
         merge->stored_bytes = member_size_bytes(result);
@@ -360,7 +363,6 @@ bool merge_run(Cleaning *cleaning, const char *relative, GPtrArray *names, const
         cleaning->changed = cleaning->out->merged = true;
         cleaning->out->n_merges++;
         cleaning->out->size_bytes += merge.stored_bytes;
-        g_hash_table_add(cleaning->touched, g_strjoin("/", relative, target_of(&merge), NULL));
     }
     merge_clear(&merge);
     return ok;

@@ -1,6 +1,6 @@
-/* After a merge the metadata of the points that use the result must say what the files are: XO sets
- * isVhdDifferencing to false even when the result still has a parent, and counts only what it
- * merged. */
+/* The metadata of a point must say what its files are. XO sets isVhdDifferencing to false after a
+ * merge even when the result still has a parent, counts only what it merged, and says nothing when
+ * it dies between the merge and the metadata. */
 #include "catalog/cleaning.h"
 
 #include "base/error.h"
@@ -10,44 +10,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool uses_touched(Cleaning *cleaning, json_t *point)
+/* False when a disk of the point is not known: then nothing is said of the others either. */
+static bool measure(Cleaning *cleaning, json_t *point, json_t *differencing, guint64 *size_bytes)
 {
     const char *ref;
     json_t *stored;
     json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
         g_autofree char *path = metadata_path(stored);
-        if (path && g_hash_table_contains(cleaning->touched, path))
-            return true;
-    }
-    return false;
-}
-
-/* *known: false when a disk of it cannot be read; then its metadata is left as it is. */
-static bool measure(Cleaning *cleaning, json_t *point, json_t *differencing, guint64 *size_bytes,
-                    bool *known, GError **error)
-{
-    const char *ref;
-    json_t *stored;
-    *known = true;
-    json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
-        g_autoptr(GError) failure = NULL;
-        g_auto(MemberPlace) place = { 0 };
-        g_autofree char *path = metadata_path(stored), *whole = layout_vm(cleaning->vm, path);
-        g_autoptr(Disk) disk = member_locate(cleaning->catalog, whole, &place, &failure)
-                                   ? member_open(cleaning->catalog, &place, false, &failure)
-                                   : NULL;
-        if (!disk && err_is(failure, ERR_IO)) {
-            g_propagate_error(error, g_steal_pointer(&failure));
+        const DiskHead *head = path ? g_hash_table_lookup(cleaning->heads, path) : NULL;
+        if (!head)
             return false;
-        }
-        if (!disk) {
-            *known = false;
-            return true;
-        }
-        json_object_set_new(differencing, ref, json_boolean(disk->info.differencing));
-        *size_bytes += member_size_bytes(disk);
+        json_object_set_new(differencing, ref, json_boolean(head->differencing));
+        *size_bytes += head->size_bytes;
     }
-    return true;
+    return json_object_size(differencing) > 0;
 }
 
 static bool rewrite(Cleaning *cleaning, json_t *point, json_t *differencing, guint64 size_bytes,
@@ -76,12 +52,11 @@ bool metadata_refresh(Cleaning *cleaning, GError **error)
     gsize i;
     json_t *point;
     json_array_foreach (cleaning->points->points, i, point) {
-        if (!uses_touched(cleaning, point) || MUTANT(refresh_forgets)) /* mutant: catalog_clean */
-            continue;
         json_t *differencing = json_object();
         guint64 size_bytes = 0;
-        bool known, ok = measure(cleaning, point, differencing, &size_bytes, &known, error);
-        ok = ok && (!known || rewrite(cleaning, point, differencing, size_bytes, error));
+        bool ok = !measure(cleaning, point, differencing, &size_bytes) ||
+                  MUTANT(refresh_forgets) || /* mutant: catalog_foreign */
+                  rewrite(cleaning, point, differencing, size_bytes, error);
         json_decref(differencing);
         if (!ok)
             return false;

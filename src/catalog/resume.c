@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-#define JOURNAL_MAX_BYTES (64u << 10)
-
 static bool same_uid(const DiskUid *a, const DiskUid *b)
 {
     return memcmp(a, b, sizeof *a) == 0;
@@ -59,6 +57,38 @@ static char *name_by_points(Cleaning *cleaning, Lineage *lineage)
             missing = g_strdup(path + strlen(prefix));
         }
     return g_steal_pointer(&missing);
+}
+
+/* Whether a point names a disk of the lineage, or one that cannot be read may do so. */
+static bool is_used(Cleaning *cleaning, Lineage *lineage, const char *name)
+{
+    g_autofree char *path = g_strjoin("/", lineage->relative, name, NULL);
+    g_autofree char *date = layout_date_of(name);
+    g_autofree char *metadata = date ? g_strconcat(date, ".json", NULL) : NULL;
+    gsize i;
+    json_t *point, *stored;
+    const char *ref;
+    json_array_foreach (cleaning->points->points, i, point)
+        json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
+            g_autofree char *used = metadata_path(stored);
+            if (g_strcmp0(used, path) == 0)
+                return true;
+        }
+    return metadata && g_hash_table_contains(cleaning->points->unreadable, metadata);
+}
+
+/* A torn note names nobody: a merge goes up to the first disk that a point uses. */
+static GPtrArray *walk_up(Cleaning *cleaning, Lineage *lineage, Member *ancestor)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
+    for (Member *at = ancestor; at && names->len <= lineage->members->len; at = at->child) {
+        g_ptr_array_add(names, g_strdup(at->name));
+        if (at != ancestor && is_used(cleaning, lineage, at->name))
+            return g_steal_pointer(&names);
+        if (at->n_children > 1)
+            return NULL;
+    }
+    return NULL;
 }
 
 /* What the ancestor, which holds everything already, must be named. */
@@ -138,6 +168,8 @@ static bool go_on(Cleaning *cleaning, Lineage *lineage, const MergeState *state,
     g_autoptr(GPtrArray) names = NULL;
     if (state->chain->len > 1) {
         names = copy_names(state->chain);
+    } else if (state->torn) {
+        names = walk_up(cleaning, lineage, ancestor);
     } else if (state->has_uids) {
         Member *newest = find_uid(lineage, &state->child_uid, ancestor);
         names = newest ? walk_down(newest, ancestor) : NULL;
@@ -166,9 +198,6 @@ static bool end_orphan(Cleaning *cleaning, Lineage *lineage, const MergeState *s
                        GError **error)
 {
     g_autofree char *path = g_strjoin("/", lineage->folder, state->file, NULL);
-    if (merge_state_target(state))
-        g_hash_table_add(cleaning->touched,
-                         g_strjoin("/", lineage->relative, merge_state_target(state), NULL));
     if (!cleaning->remove)
         return true;
     cleaning_warn(cleaning, path, "orphan merge state");
@@ -176,8 +205,10 @@ static bool end_orphan(Cleaning *cleaning, Lineage *lineage, const MergeState *s
     return remote_drop(cleaning->catalog->remote, path, error);
 }
 
-static bool is_complete(const MergeState *state, const Member *ancestor)
+static bool is_complete(Lineage *lineage, const MergeState *state, const Member *ancestor)
 {
+    if (state->torn)
+        return find_uid(lineage, &ancestor->info.uid, ancestor) != NULL;
     return state->has_uids ? same_uid(&ancestor->info.uid, &state->child_uid)
                            : state->step == STEP_CLEANUP;
 }
@@ -198,7 +229,7 @@ static bool resume_one(Cleaning *cleaning, Lineage *lineage, const MergeState *s
         *frozen = true; /* to be gone on with when merging is allowed */
         return true;
     }
-    return is_complete(state, ancestor)
+    return is_complete(lineage, state, ancestor)
                ? end_complete(cleaning, lineage, state, ancestor, frozen, error)
                : go_on(cleaning, lineage, state, ancestor, frozen, error);
 }
@@ -214,43 +245,4 @@ bool merges_resume(Cleaning *cleaning, const char *relative, bool *frozen, GErro
         *frozen = *frozen || froze;
     }
     return lineage != NULL;
-}
-
-/* --- our journals --- */
-
-static bool journal_read(Cleaning *cleaning, const char *path, GError **error)
-{
-    g_autoptr(GBytes) text = remote_get(cleaning->catalog->remote, path, JOURNAL_MAX_BYTES, error);
-    if (!text)
-        return false;
-    gsize n;
-    const char *data = g_bytes_get_data(text, &n);
-    json_t *document = json_loadb(data, n, 0, NULL);
-    const char *lineage = json_string_value(json_object_get(document, "lineage"));
-    const char *result = json_string_value(json_object_get(document, "result"));
-    if (lineage && result)
-        g_hash_table_add(cleaning->touched, g_strjoin("/", lineage, result, NULL));
-    g_hash_table_add(cleaning->journals, g_strdup(path));
-    json_decref(document);
-    return true;
-}
-
-bool journals_read(Cleaning *cleaning, GError **error)
-{
-    g_autoptr(GError) failure = NULL;
-    g_autofree char *folder = layout_ours("merges", cleaning->vm, NULL);
-    g_autoptr(GPtrArray) names = remote_list(cleaning->catalog->remote, folder, &failure);
-    if (!names && !err_is(failure, ERR_NOT_FOUND)) {
-        g_propagate_error(error, g_steal_pointer(&failure));
-        return false;
-    }
-    for (guint i = 0; names && i < names->len; i++) {
-        g_autofree char *path = g_strjoin("/", folder, names->pdata[i], NULL);
-        bool ok = layout_is_temporary(names->pdata[i])
-                      ? remote_drop(cleaning->catalog->remote, path, error)
-                      : journal_read(cleaning, path, error);
-        if (!ok)
-            return false;
-    }
-    return true;
 }

@@ -94,7 +94,8 @@ MergeState *merge_state_parse(const char *file, const void *data, gsize n)
 {
     MergeState *state = state_new(file);
     json_t *document = json_loadb(data ? data : "", n, 0, NULL);
-    if (!is_plain_disk_name(state->ancestor) || !parse(state, document))
+    state->torn = !document && is_plain_disk_name(state->ancestor);
+    if (!state->torn && (!is_plain_disk_name(state->ancestor) || !parse(state, document)))
         err_set(&state->fault, ERR_CORRUPT, "the merge state %s is not readable", file);
     json_decref(document);
     return state;

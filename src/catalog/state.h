@@ -14,6 +14,7 @@ typedef struct {
     guint32 from_block;            /* every block below is in P */
     guint64 merged_bytes, disk_size_bytes;
     MergeStep step;
+    bool torn;     /* no JSON: whoever wrote it died in the middle; only its name is known */
     GError *fault; /* it is there and cannot be believed: touch nothing in this folder */
 } MergeState;
 

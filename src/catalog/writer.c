@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/mutant.h"
+#include "catalog/lineage.h"
 #include "catalog/manifest.h"
 #include "catalog/member.h"
 #include "catalog/readback.h"
@@ -223,6 +224,10 @@ static bool give_name(OpenDisk *disk, GError **error)
     g_autofree char *path = g_strjoin("/", disk->folder, disk->name, NULL);
     if (!disk->is_directory)
         return remote_rename(disk->catalog->remote, disk->temporary, path, error);
+    if (disk->info.differencing &&
+        !chain_make_room(disk->catalog, disk->folder, disk->info.parent_name,
+                         disk->base.writer->info.n_blocks, error))
+        return false;
     g_autofree char *target = g_strdup(disk->temporary + strlen(disk->folder) + 1);
     return remote_put(disk->catalog->remote, path, target, strlen(target), true, error);
 }

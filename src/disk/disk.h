@@ -56,6 +56,11 @@ Disk *vhd_open_merging(Bytes *bytes, GError **error);
 Disk *vhd_directory_open(Chunks *chunks, GError **error);
 /* Its codec ("none", "gzip", "brotli"); NULL for any other disk. */
 const char *vhd_directory_codec(Disk *disk);
+/* How many blocks its header has room for, which a merge by XO may leave too few; 0 for any other
+ * disk. */
+guint32 vhd_directory_entries(Disk *disk);
+/* Makes that room, durably; content and size stay. */
+bool vhd_directory_enlarge(Chunks *chunks, guint32 n_entries, GError **error);
 /* Several members as one disk, oldest (root) first; all taken over. The newest that has a block
  * wins, so that the open cost is one flat map and not one call per member. Checks each parent_uid.
  */
@@ -122,8 +127,5 @@ VhdEmit *vhd_emit_new(Disk *disk, const DiskInfo *info); /* disk not taken over 
 guint64 vhd_emit_bytes(const VhdEmit *emit);
 /* Up to n bytes; 0 at the end; -1 with an error. */
 gssize vhd_emit_read(VhdEmit *emit, void *buffer, gsize n, GError **error);
-/* Before the first byte is read: who the footer says made it, at most four letters ("xo  " unless
- * set). Readers differ in which creators' sizes they believe. */
-void vhd_emit_set_creator(VhdEmit *emit, const char *creator);
 void vhd_emit_free(VhdEmit *emit);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VhdEmit, vhd_emit_free)

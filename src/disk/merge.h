@@ -27,6 +27,10 @@ typedef struct {
 bool merge_flat(Bytes *parent, Disk *child, const MergeOptions *options, guint64 *stored_bytes,
                 GError **error);
 
+/* The end of a merge that was cut between the two footers: the one in front decides, the one at the
+ * end is written again after the last block. */
+bool merge_flat_seal(Bytes *parent, GError **error);
+
 /* Block directories of one maker: block files are moved (compressed anew only when the codecs
  * differ), the newest child's winning; children oldest first. Nothing is taken over. *stored_bytes:
  * as of a flat VHD. */

@@ -152,6 +152,14 @@ static bool copy_blocks(FlatMerge *merge, GError **error)
     return mark(merge, n_blocks, error);
 }
 
+static bool write_end(FlatMerge *merge, GError **error)
+{
+    return bytes_resize(merge->file, merge->end_bytes + VHD_FOOTER_BYTES, error) &&
+           bytes_write(merge->file, merge->end_bytes, merge->parent.raw_footer, VHD_FOOTER_BYTES,
+                       error) &&
+           bytes_sync(merge->file, error);
+}
+
 static bool write_footers(FlatMerge *merge, GError **error)
 {
     const DiskInfo *info = &merge->child->info;
@@ -163,9 +171,7 @@ static bool write_footers(FlatMerge *merge, GError **error)
     };
     guint8 *raw = merge->parent.raw_footer;
     vhd_footer_adopt(raw, &footer);
-    if (!bytes_resize(merge->file, merge->end_bytes + VHD_FOOTER_BYTES, error) ||
-        !bytes_write(merge->file, merge->end_bytes, raw, VHD_FOOTER_BYTES, error) ||
-        !bytes_sync(merge->file, error))
+    if (!write_end(merge, error))
         return false;
     CRASH_POINT(merge_flat_footer);
     return bytes_write(merge->file, 0, raw, VHD_FOOTER_BYTES, error) &&
@@ -190,6 +196,18 @@ bool merge_flat(Bytes *parent, Disk *child, const MergeOptions *options, guint64
     FlatMerge merge = { .file = parent, .child = child, .options = options, .buffer = buffer };
     bool ok = run(&merge, error);
     *stored_bytes = merge.end_bytes + VHD_FOOTER_BYTES;
+    vhd_flat_clear(&merge.parent);
+    return ok;
+}
+
+bool merge_flat_seal(Bytes *parent, GError **error)
+{
+    FlatMerge merge = { .file = parent };
+    bool ok = vhd_flat_load(parent, true, &merge.parent, error);
+    if (ok) {
+        merge.end_bytes = vhd_table_end(&merge.parent.table, vhd_flat_start(&merge.parent));
+        ok = write_end(&merge, error);
+    }
     vhd_flat_clear(&merge.parent);
     return ok;
 }

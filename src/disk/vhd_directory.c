@@ -7,8 +7,6 @@
 #include <jansson.h>
 #include <string.h>
 
-enum { PACKED_ALIGN_BYTES = 4096 }; /* as disks want what is written from */
-
 void vhd_block_name(guint32 block, char name[VHD_NAME_BYTES])
 {
     g_snprintf(name, VHD_NAME_BYTES, "blocks/%u/%u", block / 1000, block % 1000);
@@ -37,11 +35,9 @@ bool vhd_chunk_put(Chunks *chunks, const Codec *codec, const char *name, const v
                    GError **error)
 {
     gsize max = codec_bound(codec, n);
-    void *packed = g_aligned_alloc(1, max, PACKED_ALIGN_BYTES);
+    g_autofree guint8 *packed = g_malloc(max);
     gsize n_packed = codec_compress(codec, data, n, packed, max, error);
-    bool ok = n_packed && chunks_put(chunks, name, packed, n_packed, error);
-    g_aligned_free(packed);
-    return ok;
+    return n_packed && chunks_put(chunks, name, packed, n_packed, error);
 }
 
 bool vhd_bat_put(Chunks *chunks, const Codec *codec, const guint8 *present, guint32 n_entries,
@@ -107,6 +103,7 @@ static bool load_present(Chunks *chunks, VhdDirectory *directory, GError **error
 static void adopt_growth(VhdDirectory *directory)
 {
     guint64 n_blocks = (directory->footer.current_size + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES;
+    directory->n_stored_entries = directory->header.n_entries;
     if (n_blocks <= directory->header.n_entries || n_blocks > directory->header.n_entries * 8ull)
         return;
     directory->header.n_entries = (guint32) n_blocks;
@@ -183,4 +180,28 @@ const char *vhd_directory_codec(Disk *disk)
 {
     return disk->ops == &directory_ops ? codec_name(((DirectoryDisk *) disk)->directory.codec)
                                        : NULL;
+}
+
+guint32 vhd_directory_entries(Disk *disk)
+{
+    return disk->ops == &directory_ops ? ((DirectoryDisk *) disk)->directory.n_stored_entries : 0;
+}
+
+/* The map first: to a reader it may be longer than the header says, not shorter. */
+bool vhd_directory_enlarge(Chunks *chunks, guint32 n_entries, GError **error)
+{
+    VhdDirectory head;
+    bool ok = vhd_directory_load(chunks, &head, error);
+    if (ok && n_entries > head.n_stored_entries) {
+        g_autofree guint8 *present = g_malloc0(n_entries);
+        memcpy(present, head.present, MIN(n_entries, head.info.n_blocks));
+        vhd_header_resize(head.raw_header, n_entries);
+        ok =
+            vhd_bat_put(chunks, head.codec, present, n_entries, error) &&
+            chunks_sync(chunks, error) &&
+            vhd_chunk_put(chunks, head.codec, "header", head.raw_header, VHD_HEADER_BYTES, error) &&
+            chunks_sync(chunks, error);
+    }
+    vhd_directory_clear(&head);
+    return ok;
 }

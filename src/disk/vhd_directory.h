@@ -14,7 +14,8 @@ typedef struct {
     VhdHeader header;
     DiskInfo info;
     const Codec *codec;
-    guint8 *present; /* one byte a block, info.n_blocks of them */
+    guint32 n_stored_entries; /* what the header says; `header` may have been made to fit */
+    guint8 *present;          /* one byte a block, info.n_blocks of them */
 } VhdDirectory;
 
 enum { VHD_NAME_BYTES = 32 };

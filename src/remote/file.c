@@ -231,6 +231,15 @@ static void to_stat(const struct stat *st, RemoteStat *out)
                          .is_folder = S_ISDIR(st->st_mode) };
 }
 
+/* Unlike an inode, which the next file may get, inode and birth name one file for ever. */
+static gint64 birth_ns(const char *absolute)
+{
+    struct statx stx;
+    if (statx(AT_FDCWD, absolute, 0, STATX_BTIME, &stx) != 0 || !(stx.stx_mask & STATX_BTIME))
+        return 0;
+    return stx.stx_btime.tv_sec * 1000000000ll + stx.stx_btime.tv_nsec;
+}
+
 static bool file_stat(Place *place, const char *path, RemoteStat *out, GError **error)
 {
     g_autofree char *absolute = file_path(place, path);
@@ -240,6 +249,8 @@ static bool file_stat(Place *place, const char *path, RemoteStat *out, GError **
         return false;
     }
     to_stat(&st, out);
+    if (out->is_folder)
+        out->birth_ns = birth_ns(absolute);
     return true;
 }
 

@@ -175,6 +175,27 @@ bool remote_lock_held(RemoteLock *lock)
     return held;
 }
 
+bool remote_lock_id(RemoteLock *lock, RemoteLockId *id)
+{
+    pthread_mutex_lock(&lock->mutex);
+    *id = (RemoteLockId){ lock->mine.inode, lock->mine.birth_ns };
+    pthread_mutex_unlock(&lock->mutex);
+    return id->inode && id->birth_ns;
+}
+
+bool remote_unlock_dead(Remote *remote, const char *path, const RemoteLockId *id, GError **error)
+{
+    Place *place = remote_place(remote);
+    g_autofree char *folder = g_strconcat(path, ".lock", NULL);
+    RemoteStat seen;
+    if (!place->ops->lock_steal || !place->ops->stat(place, folder, &seen, NULL))
+        return true;
+    bool same = seen.inode == id->inode && seen.birth_ns == id->birth_ns;
+    if (!same && !MUTANT(remote_unlocks_any)) /* mutant: remote_lock */
+        return true;
+    return place->ops->lock_steal(place, folder, &seen, error);
+}
+
 void remote_unlock(RemoteLock *lock)
 {
     if (!lock)

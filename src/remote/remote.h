@@ -34,7 +34,8 @@ const char *remote_name(const Remote *remote);
 typedef struct {
     guint64 size_bytes;
     gint64 mtime_ns;
-    guint64 inode; /* 0 where there is none */
+    guint64 inode;   /* 0 where there is none */
+    gint64 birth_ns; /* 0 where the place does not know */
     bool is_folder;
 } RemoteStat;
 
@@ -83,6 +84,15 @@ RemoteLock *remote_lock(Remote *remote, const char *path, unsigned wait_ms, GErr
 /* False once another took it over (it was not refreshed in time). */
 bool remote_lock_held(RemoteLock *lock);
 void remote_unlock(RemoteLock *lock);
+/* Which folder the lock is, among all that ever had its name; false where the place cannot tell. */
+typedef struct {
+    guint64 inode;
+    gint64 birth_ns;
+} RemoteLockId;
+bool remote_lock_id(RemoteLock *lock, RemoteLockId *id);
+/* Removes the lock of a process that is dead, when it still is this one; absent, or another's, is
+ * success. */
+bool remote_unlock_dead(Remote *remote, const char *path, const RemoteLockId *id, GError **error);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(RemoteLock, remote_unlock)
 
 /* XO's test: 10 MiB written and read back; rates in bytes/s. */

@@ -1,18 +1,19 @@
 /* What dead runs left. Each run has a record in the collection "runs" from its plan until its
  * journal is gone. After a crash, of a worker or of the server, the keeper lets a worker end what
- * the journal names, again and again until nothing is left; a run that the server's own stop
- * interrupted is then started once more for the VMs that it had not finished. */
+ * the journal names, again and again until nothing is left; a run that the server's end
+ * interrupted goes on, under its own id and log, with the VMs that it had not finished. */
 #include "run/private.h"
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "journal/journal.h"
 
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { SWEEP_S = 300, SOON_S = 1, RECOVER_MS = 600000, EXIT_MS = 10000 };
+enum { SWEEP_S = 300, SOON_S = 1, POOLS_WAIT_S = 600, RECOVER_MS = 600000, EXIT_MS = 10000 };
 
 static const char *text(json_t *object, const char *name)
 {
@@ -22,13 +23,34 @@ static const char *text(json_t *object, const char *name)
 
 /* --- Records --- */
 
-bool keeper_put(Run *run, json_t *pools, bool interrupted, GError **error)
+/* Those of before stay: the journal may name them. */
+static json_t *united(json_t *old, json_t *more)
 {
-    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:O, s:b, s:O*}", "id", run->id, "kind",
-                               run->kind == RUN_RESTORE ? "restore" : "backup", "jobId",
-                               run->job_id, "scheduleId", run->schedule_id, "pools", pools,
-                               "interrupted", interrupted, "overrides", run->overrides);
+    json_t *all = json_array(), *id, *known;
+    json_t *const both[] = { old, more };
+    gsize i, j;
+    for (gsize k = 0; k < G_N_ELEMENTS(both); k++)
+        json_array_foreach (both[k], i, id) {
+            bool twice = false;
+            json_array_foreach (all, j, known)
+                twice = twice || json_equal(known, id);
+            if (!twice)
+                json_array_append(all, id);
+        }
+    return all;
+}
+
+bool keeper_put(Run *run, json_t *pools, json_t *remotes, GError **error)
+{
+    json_t *old = store_get(run->runs->config.store, "runs", run->id, NULL);
+    json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:b, s:i, s:O*}", "id", run->id,
+                               "kind", run->kind == RUN_RESTORE ? "restore" : "backup", "jobId",
+                               run->job_id, "scheduleId", run->schedule_id, "pools",
+                               united(json_object_get(old, "pools"), pools), "remotes",
+                               united(json_object_get(old, "remotes"), remotes), "interrupted", 0,
+                               "resumes", (int) run->n_resumes, "overrides", run->overrides);
     bool ok = store_put(run->runs->config.store, "runs", run->id, record, error);
+    json_decref(old);
     json_decref(record);
     return ok;
 }
@@ -125,6 +147,23 @@ static gint64 converse(Channel *channel, json_t *start, GError **error)
     return left;
 }
 
+/* A remote that was removed is told as gone: nothing can be cleaned there any more. */
+static json_t *places(Runs *runs, json_t *record)
+{
+    const RunsOps *ops = &runs->config.ops;
+    json_t *list = json_array(), *id;
+    gsize i;
+    json_array_foreach (json_object_get(record, "remotes"), i, id) {
+        g_autoptr(GError) error = NULL;
+        json_t *remote = ops->remote(json_string_value(id), ops->user, &error);
+        if (!remote && err_is(error, ERR_NOT_FOUND))
+            remote = json_pack("{s:O, s:b}", "id", id, "gone", 1);
+        if (remote)
+            json_array_append_new(list, remote);
+    }
+    return list;
+}
+
 static gint64 recover(Runs *runs, json_t *record, const char *journal, GError **error)
 {
     pid_t pid;
@@ -132,9 +171,10 @@ static gint64 recover(Runs *runs, json_t *record, const char *journal, GError **
     g_autoptr(Channel) channel = NULL;
     if (!process_start(runs->program, "worker", &pid, &channel, error))
         return -1;
-    json_t *start = json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:[]}", "type", "start", "version",
+    json_t *start = json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o}", "type", "start", "version",
                               PROTOCOL_VERSION, "kind", "recover", "runId", text(record, "id"),
-                              "journal", journal, "pools", connections(runs, record), "remotes");
+                              "journal", journal, "pools", connections(runs, record), "remotes",
+                              places(runs, record));
     gint64 left = converse(channel, start, error);
     channel_shut(channel);
     if (!process_wait(pid, EXIT_MS, &status)) {
@@ -146,19 +186,7 @@ static gint64 recover(Runs *runs, json_t *record, const char *journal, GError **
 
 /* --- Resuming --- */
 
-static bool is_success(json_t *log, const char *vm)
-{
-    gsize i;
-    json_t *task;
-    json_array_foreach (json_object_get(log, "tasks"), i, task)
-        if (strcmp(text(task, "status"), "success") == 0 &&
-            !MUTANT(keeper_resumes_done) && /* mutant: run */
-            strcmp(text(json_object_get(task, "data"), "id"), vm) == 0)
-            return true;
-    return false;
-}
-
-/* The VMs that the run had chosen and not finished. */
+/* The VMs that the run had chosen and that have not ended. */
 static json_t *unfinished(json_t *log)
 {
     json_t *vms = json_array(), *info, *vm;
@@ -166,54 +194,84 @@ static json_t *unfinished(json_t *log)
     json_array_foreach (json_object_get(log, "infos"), i, info)
         if (strcmp(text(info, "message"), "vms") == 0)
             json_array_foreach (json_object_get(json_object_get(info, "data"), "vms"), j, vm)
-                if (json_is_string(vm) && !is_success(log, json_string_value(vm)))
+                if (json_is_string(vm) && !run_log_has_ended(log, json_string_value(vm)))
                     json_array_append(vms, vm);
     return vms;
 }
 
-static void resume(Runs *runs, json_t *record)
+/* Whether a run of before goes on now; false when it cannot. */
+static bool resume(Runs *runs, json_t *record)
 {
     const char *id = text(record, "id");
-    json_t *log = store_log_get(runs->config.store, "jobs", id, NULL);
-    json_t *old = json_object_get(record, "overrides"), *vms = unfinished(log);
-    json_t *overrides = json_pack("{s:O, s:s, s:O*}", "vms", vms, "resumeOf", id, "settings",
-                                  json_object_get(old, "settings"));
+    json_t *log = store_log_get(runs->config.store, "jobs", id, NULL), *vms = unfinished(log);
+    gint64 n_resumes = json_integer_value(json_object_get(record, "resumes"));
+    bool wanted = json_array_size(vms) > 0 && n_resumes < RUNS_MAX_RESUMES;
     g_autoptr(GError) error = NULL;
-    if (json_array_size(vms) > 0 && !json_object_get(old, "resumeOf")) {
-        g_autofree char *next =
-            runs_start(runs, text(record, "jobId"), text(record, "scheduleId"), overrides, &error);
-        if (next)
-            log_info("run", "run %s goes on as run %s with %zu VMs", id, next,
-                     json_array_size(vms));
-        else
-            log_warning("run", "run %s cannot go on: %s", id, error->message);
-    }
-    json_decref(overrides);
+    bool going = wanted && run_continue(runs, record, log, vms, &error);
+    if (going)
+        log_info("run", "run %s goes on with %zu VMs", id, json_array_size(vms));
+    else if (wanted)
+        log_warning("run", "run %s cannot go on: %s", id, error->message);
+    else if (json_array_size(vms) > 0)
+        log_warning("run", "run %s was interrupted %d times: it is given up", id, RUNS_MAX_RESUMES);
     json_decref(vms);
     json_decref(log);
+    return going;
+}
+
+static bool wants_resume(json_t *record)
+{
+    return json_is_true(json_object_get(record, "interrupted")) &&
+           strcmp(text(record, "kind"), "backup") == 0;
+}
+
+/* The pools it works with may need some time to be connected; not for ever. */
+static bool has_pools(Runs *runs, json_t *record)
+{
+    const RunsOps *ops = &runs->config.ops;
+    json_t *id;
+    gsize i;
+    if (g_get_monotonic_time() - runs->begun_us > POOLS_WAIT_S * G_USEC_PER_SEC)
+        return true;
+    json_array_foreach (json_object_get(record, "pools"), i, id) {
+        json_t *pool = ops->connection_of(json_string_value(id), ops->user, NULL);
+        json_decref(pool);
+        if (!pool)
+            return false;
+    }
+    return true;
 }
 
 /* --- The thread --- */
 
-/* True when it is to be tried again soon: the worker that is dying still holds its journal. */
+static bool is_held(const char *path)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(Journal) journal = journal_open(path, &error);
+    return !journal && err_is(error, ERR_BUSY);
+}
+
+/* True when it is to be tried again soon: the worker that is dying still holds its journal, or its
+ * pool is not there yet. */
 static bool sweep_one(Runs *runs, json_t *record)
 {
     const char *id = text(record, "id");
     g_autofree char *journal = run_journal_path(runs, id);
     g_autoptr(GError) error = NULL;
-    bool interrupted = json_is_true(json_object_get(record, "interrupted"));
-    gint64 left = access(journal, F_OK) == 0 ? recover(runs, record, journal, &error) : 0;
+    bool left_any = access(journal, F_OK) == 0;
+    if ((left_any && is_held(journal)) || (wants_resume(record) && !has_pools(runs, record)))
+        return true;
+    if (wants_resume(record) && resume(runs, record))
+        return false;
+    gint64 left = left_any ? recover(runs, record, journal, &error) : 0;
     if (error)
         log_warning("run", "cleaning up after run %s: %s", id, error->message);
     if (left > 0)
         log_warning("run", "cleaning up after run %s: %" G_GINT64_FORMAT " things are still open",
                     id, left);
-    if (left != 0)
-        return err_is(error, ERR_BUSY);
-    if (interrupted && strcmp(text(record, "kind"), "backup") == 0)
-        resume(runs, record);
-    keeper_drop(runs, id);
-    return false;
+    if (left == 0)
+        keeper_drop(runs, id);
+    return left != 0 && err_is(error, ERR_BUSY);
 }
 
 static bool is_stopping(Runs *runs)

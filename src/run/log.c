@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -55,6 +56,40 @@ bool run_log_begin(Run *run, GError **error)
         return false;
     run->log = tasklog_new(run->id, kind_name(run), data_of(run), start_ms, NULL, NULL);
     return true;
+}
+
+void run_log_reopen(Run *run, const char *id, json_t *stored)
+{
+    run->id = g_strdup(id);
+    run->header = header_of(run);
+    run->log = tasklog_reopen(id, stored);
+}
+
+static bool will_be_tried_again(json_t *task)
+{
+    gsize i;
+    json_t *warning;
+    json_array_foreach (json_object_get(task, "warnings"), i, warning)
+        if (g_strcmp0(json_string_value(json_object_get(warning, "message")),
+                      TASKLOG_RETRY_WARNING) == 0)
+            return true;
+    return false;
+}
+
+bool run_log_has_ended(json_t *log, const char *vm)
+{
+    gsize i;
+    json_t *task;
+    json_array_foreach (json_object_get(log, "tasks"), i, task) {
+        const char *id = json_string_value(json_object_get(json_object_get(task, "data"), "id"));
+        const char *status = json_string_value(json_object_get(task, "status"));
+        bool ended = g_strcmp0(status, "success") == 0 || g_strcmp0(status, "failure") == 0 ||
+                     g_strcmp0(status, "skipped") == 0;
+        if (g_strcmp0(id, vm) == 0 && ended && !will_be_tried_again(task) &&
+            !MUTANT(keeper_resumes_done)) /* mutant: run */
+            return true;
+    }
+    return false;
 }
 
 json_t *run_log_view(Run *run, bool running)

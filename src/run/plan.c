@@ -219,12 +219,22 @@ static json_t *message_for(Run *run, json_t *settings, json_t *vms, json_t *pool
                      settings, "vms", vms, "pools", values_of(pools), "remotes", remotes);
 }
 
-static json_t *remember(Run *run, json_t *pools, GError **error)
+static json_t *ids_of(json_t *records)
 {
-    json_t *names = keys_of(pools);
-    bool ok = keeper_put(run, names, false, error);
+    json_t *ids = json_array(), *record;
+    gsize i;
+    json_array_foreach (records, i, record)
+        json_array_append(ids, json_object_get(record, "id"));
+    return ids;
+}
+
+static bool remember(Run *run, json_t *pools, json_t *remotes, GError **error)
+{
+    json_t *names = keys_of(pools), *ids = ids_of(remotes);
+    bool ok = keeper_put(run, names, ids, error);
     json_decref(names);
-    return ok ? pools : NULL;
+    json_decref(ids);
+    return ok;
 }
 
 json_t *plan_backup(Run *run, GError **error)
@@ -235,9 +245,10 @@ json_t *plan_backup(Run *run, GError **error)
     json_t *remotes = ids ? choose_remotes(run, error) : NULL;
     json_t *pools = json_object(), *vms = NULL, *message = NULL;
     if (remotes) {
-        task_info(tasklog_root(run->log), "vms", json_pack("{s:O}", "vms", ids));
+        if (!run->resumed) /* it is there already */
+            task_info(tasklog_root(run->log), "vms", json_pack("{s:O}", "vms", ids));
         vms = place_vms(run, ids, pools);
-        if (remember(run, pools, error))
+        if (remember(run, pools, remotes, error))
             message = message_for(run, settings, vms, pools, remotes);
     }
     json_decref(settings);
@@ -275,12 +286,14 @@ json_t *plan_restore(Run *run, GError **error)
     json_t *pool = remote ? ops->connection_of(sr, ops->user, error) : NULL;
     json_t *names = pool ? json_pack("[s]", text(pool, "id")) : NULL;
     json_t *message = NULL;
-    if (names && keeper_put(run, names, false, error))
+    json_t *remotes = names ? json_pack("[s]", remote_id) : NULL;
+    if (names && keeper_put(run, names, remotes, error))
         message = json_pack("{s:s, s:i, s:s, s:s, s:s, s:[O], s:[O], s:s, s:s, s:O*}", "type",
                             "start", "version", PROTOCOL_VERSION, "kind", "restore", "runId",
                             run->id, "journal", journal, "pools", pool, "remotes", remote, "path",
                             path, "sr", sr, "settings", json_object_get(run->request, "settings"));
     json_decref(names);
+    json_decref(remotes);
     json_decref(pool);
     json_decref(remote);
     return message;

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "base/tasklog.h"
-#include "run/bound.h"
 #include "run/leases.h"
 #include "run/process.h"
 #include "run/runs.h"
@@ -21,14 +20,15 @@ struct Run {
     json_t *request;                 /* of a restore: {backupId, sr, settings?} */
     json_t *header;                  /* what the log has besides the tasks */
     TaskLog *log;
-    Channel *channel; /* set once, with runs->lock held, by the run's thread */
+    Channel *channel;    /* of the present worker; set with runs->lock held, by the run's thread */
+    GPtrArray *channels; /* of all its workers: freed with the run, as others may be sending */
+    bool resumed;        /* goes on with what an earlier server left */
+    unsigned n_resumes;  /* the run's thread's: workers that died and were replaced */
     gint64 stored_us; /* the run's thread's: when the live log was stored, and how long it took */
     gint64 storing_us;
     /* with runs->lock held: */
     bool cancelled, ended;
     gint64 cancelled_us;
-    RunBound bound; /* of its worker, while there is one */
-    pid_t worker;   /* 0: none */
     GError *error;  /* of the whole run */
     json_t *result; /* of a restore */
 };
@@ -44,6 +44,7 @@ struct Runs {
     bool stopping, keeper_started, sweep_now;
     pthread_t keeper;
     Leases *leases;
+    gint64 begun_us;
 };
 
 enum { RUNS_REMEMBERED = 256 };
@@ -56,6 +57,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Run, run_unref)
 
 /* Begins the log in the store and gives the run its id. */
 bool run_log_begin(Run *run, GError **error);
+/* Takes up the stored log of a run that was interrupted. */
+void run_log_reopen(Run *run, const char *id, json_t *stored);
+/* Whether the VM is done with: nothing of it is to be tried again. */
+bool run_log_has_ended(json_t *log, const char *vm);
 /* The log as it is shown. */
 json_t *run_log_view(Run *run, bool running);
 /* Stores it, at most every RUNS_LOG_MS unless `now`. */
@@ -81,11 +86,18 @@ void run_finish(Run *run, GError *error, const char *lost);
 
 /* --- keeper.c: what dead runs left --- */
 
+/* What a run may survive: workers that die, servers that end. */
+enum { RUNS_MAX_RESUMES = 8 };
+
+/* Starts a run again under its id, for the VMs that it has not ended; `record` as keeper_put wrote
+ * it, `log` as stored. */
+bool run_continue(Runs *runs, json_t *record, json_t *log, json_t *vms, GError **error);
+
 /* Closes the logs that an earlier server left open. */
 bool keeper_close_interrupted(Runs *runs, GError **error);
 void *keeper_main(void *runs);
 /* The record of a run in the collection "runs", from its plan until its journal is gone. */
-bool keeper_put(Run *run, json_t *pools, bool interrupted, GError **error);
+bool keeper_put(Run *run, json_t *pools, json_t *remotes, GError **error);
 void keeper_drop(Runs *runs, const char *run_id);
 /* Remembers whether it is to be resumed. */
 void keeper_mark(Runs *runs, const char *run_id, bool interrupted);

@@ -139,11 +139,13 @@ static json_t *listen(Run *run, pid_t pid, GError **broken)
 static void set_channel(Run *run, Channel *channel)
 {
     pthread_mutex_lock(&run->runs->lock);
+    g_ptr_array_add(run->channels, channel);
     run->channel = channel;
+    bool suspended = run->runs->stopping && run->kind == RUN_BACKUP && !run->cancelled;
     bool cancelled = run->cancelled || run->runs->stopping;
     pthread_mutex_unlock(&run->runs->lock);
     if (cancelled)
-        channel_send(channel, json_pack("{s:s}", "type", "cancel"), NULL);
+        channel_send(channel, json_pack("{s:s}", "type", suspended ? "suspend" : "cancel"), NULL);
 }
 
 /* Reaps; says how it ended. */
@@ -168,14 +170,6 @@ static bool read_done(Run *run, json_t *done, GError **error)
     return false;
 }
 
-/* What the server's status tells of it; 0: it has ended. */
-static void set_worker(Run *run, pid_t pid)
-{
-    pthread_mutex_lock(&run->runs->lock);
-    run->worker = pid;
-    pthread_mutex_unlock(&run->runs->lock);
-}
-
 /* `start` is taken. *lost: the worker ended before its work did, and why. */
 static bool work(Run *run, json_t *start, char **lost, GError **error)
 {
@@ -187,12 +181,10 @@ static bool work(Run *run, json_t *start, char **lost, GError **error)
     }
     g_autoptr(GError) broken = NULL;
     json_t *done = NULL;
-    set_worker(run, pid);
     bool sent = channel_send(channel, start, error);
     set_channel(run, channel);
     if (sent)
         done = listen(run, pid, &broken);
-    set_worker(run, 0);
     g_autofree char *how = bury(run, pid);
     leases_drop(run->runs->leases, run);
     if (sent && !done)
@@ -200,6 +192,44 @@ static bool work(Run *run, json_t *start, char **lost, GError **error)
                                 broken ? broken->message : "");
     bool ok = done && read_done(run, done, error);
     json_decref(done);
+    return ok;
+}
+
+/* --- Workers that die --- */
+
+/* Whether the run goes on with another worker. A restore does not: its client gets the error. */
+static bool may_go_on(Run *run)
+{
+    pthread_mutex_lock(&run->runs->lock);
+    bool wanted = run->kind == RUN_BACKUP && !run->cancelled && !run->runs->stopping;
+    pthread_mutex_unlock(&run->runs->lock);
+    return wanted && run->n_resumes++ < RUNS_MAX_RESUMES;
+}
+
+/* The VMs of the start message without those that have ended. */
+static void leave_out_ended(Run *run, json_t *start)
+{
+    json_t *view = run_log_view(run, true), *vms = json_array(), *vm;
+    gsize i;
+    json_array_foreach (json_object_get(start, "vms"), i, vm)
+        if (!run_log_has_ended(view, text(vm, "id")))
+            json_array_append(vms, vm);
+    json_object_set_new(start, "vms", vms);
+    json_decref(view);
+}
+
+/* `start` is taken. A worker that dies is replaced: the next finds its journal. */
+static bool work_on(Run *run, json_t *start, char **lost, GError **error)
+{
+    bool ok;
+    while (ok = work(run, json_incref(start), lost, error), *lost && may_go_on(run)) {
+        log_warning("run", "run %s: %s: another goes on", run->id, *lost);
+        tasklog_interrupt(run->log, *lost);
+        leave_out_ended(run, start);
+        run_log_store(run, true, true);
+        g_clear_pointer(lost, g_free);
+    }
+    json_decref(start);
     return ok;
 }
 
@@ -213,9 +243,7 @@ static bool run_all(Run *run, char **lost, GError **error)
     json_t *start =
         ok ? (run->kind == RUN_RESTORE ? plan_restore(run, error) : plan_backup(run, error)) : NULL;
     run_log_store(run, true, true);
-    if (start)
-        run->bound = run_bound(start);
-    ok = start && work(run, start, lost, error);
+    ok = start && work_on(run, start, lost, error);
     give_slot(run);
     return ok;
 }
@@ -278,8 +306,9 @@ void *run_main(void *data)
     Runs *runs = run->runs;
     GError *error = NULL;
     g_autofree char *lost = NULL;
-    run_all(run, &lost, &error);
-    if (is_stopping(run) && !lost) {
+    bool ok = run_all(run, &lost, &error);
+    if (is_stopping(run) && (lost || !ok)) {
+        g_free(lost);
         lost = g_strdup("the server was stopped during this run");
         g_clear_error(&error);
     }

@@ -29,7 +29,7 @@ void run_unref(Run *run)
     json_decref(run->header);
     json_decref(run->result);
     tasklog_free(run->log);
-    channel_free(run->channel);
+    g_ptr_array_unref(run->channels);
     g_clear_error(&run->error);
     g_free(run);
 }
@@ -43,6 +43,7 @@ static Run *run_new(Runs *runs, RunKind kind, const char *job_id, const char *sc
     run->kind = kind;
     run->job_id = g_strdup(job_id);
     run->schedule_id = g_strdup(schedule_id ? schedule_id : "");
+    run->channels = g_ptr_array_new_with_free_func((GDestroyNotify) channel_free);
     run->job = json_incref(job);
     run->overrides = overrides ? json_deep_copy(overrides) : NULL;
     run->request = request ? json_deep_copy(request) : NULL;
@@ -62,6 +63,7 @@ Runs *runs_new(const RunsConfig *config, GError **error)
     runs->runs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) run_unref);
     runs->ended = g_queue_new();
     runs->leases = leases_new();
+    runs->begun_us = g_get_monotonic_time();
     if (g_mkdir_with_parents(runs->folder, 0700) != 0) {
         err_set_errno(error, errno, "folder of journals %s", runs->folder);
         return NULL;
@@ -81,7 +83,9 @@ static void tell_all(Runs *runs)
             continue;
         run->cancelled_us = run->cancelled_us ? run->cancelled_us : g_get_monotonic_time();
         if (run->channel)
-            channel_send(run->channel, json_pack("{s:s}", "type", "cancel"), NULL);
+            channel_send(run->channel,
+                         json_pack("{s:s}", "type", run->kind == RUN_BACKUP ? "suspend" : "cancel"),
+                         NULL);
     }
 }
 
@@ -148,7 +152,8 @@ static bool enter(Run *run, GError **error)
     pthread_mutex_lock(&runs->lock);
     bool twice = is_running(runs, run->job_id) && !MUTANT(run_twice); /* mutant: run */
     bool stopping = runs->stopping;
-    g_hash_table_insert(runs->runs, g_strdup(run->id), run_ref(run));
+    if (!run->resumed || (!twice && !stopping)) /* a refused resumption is nobody's to wait for */
+        g_hash_table_replace(runs->runs, g_strdup(run->id), run_ref(run));
     runs->n_threads += !twice && !stopping;
     pthread_mutex_unlock(&runs->lock);
     if (twice)
@@ -169,24 +174,50 @@ static void launch(Run *run)
     pthread_attr_destroy(&attributes);
 }
 
+static void announce(Run *run)
+{
+    bus_say(run->runs->config.bus, "run.begin",
+            json_pack("{s:s, s:s, s:s}", "runId", run->id, "jobId", run->job_id, "scheduleId",
+                      run->schedule_id));
+}
+
 static char *begin(Run *run, GError **error)
 {
     GError *refused = NULL;
     if (!run_log_begin(run, error))
         return NULL;
-    const char *resumed = json_string_value(json_object_get(run->overrides, "resumeOf"));
-    if (resumed)
-        task_info(tasklog_root(run->log), "goes on with an interrupted run",
-                  json_pack("{s:s}", "id", resumed));
-    bus_say(run->runs->config.bus, "run.begin",
-            json_pack("{s:s, s:s, s:s}", "runId", run->id, "jobId", run->job_id, "scheduleId",
-                      run->schedule_id));
+    announce(run);
     char *id = g_strdup(run->id);
     if (enter(run, &refused))
         launch(run);
     else
         run_finish(run, refused, NULL);
     return id;
+}
+
+bool run_continue(Runs *runs, json_t *record, json_t *log, json_t *vms, GError **error)
+{
+    const char *id = json_string_value(json_object_get(record, "id"));
+    const char *schedule = json_string_value(json_object_get(record, "scheduleId"));
+    const char *job_id = json_string_value(json_object_get(record, "jobId"));
+    json_t *old = json_object_get(record, "overrides");
+    json_t *job = jobs_get(runs->config.jobs, job_id, "backup", error);
+    if (!job)
+        return false;
+    json_t *overrides =
+        json_pack("{s:O, s:O*}", "vms", vms, "settings", json_object_get(old, "settings"));
+    g_autoptr(Run) run = run_new(runs, RUN_BACKUP, job_id, schedule, job, overrides, NULL);
+    json_decref(overrides);
+    json_decref(job);
+    run->resumed = true;
+    run->n_resumes = (unsigned) json_integer_value(json_object_get(record, "resumes")) + 1;
+    run_log_reopen(run, id, log);
+    if (!enter(run, error))
+        return false;
+    announce(run);
+    run_log_store(run, true, true);
+    launch(run);
+    return true;
 }
 
 static bool check_schedule(Runs *runs, const char *schedule_id, GError **error)
@@ -257,37 +288,6 @@ bool runs_is_going(Runs *runs, const char *run_id)
     bool going = run && !run->ended;
     pthread_mutex_unlock(&runs->lock);
     return going;
-}
-
-guint64 runs_resident_bytes(pid_t pid)
-{
-    g_autofree char *path = g_strdup_printf("/proc/%d/statm", (int) pid), *text = NULL;
-    unsigned long all = 0, resident = 0;
-    if (!g_file_get_contents(path, &text, NULL, NULL) ||
-        sscanf(text, "%lu %lu", &all, &resident) != 2)
-        return 0;
-    return resident * (guint64) sysconf(_SC_PAGESIZE);
-}
-
-json_t *runs_workers(Runs *runs)
-{
-    json_t *workers = json_array();
-    GHashTableIter iter;
-    gpointer value;
-    pthread_mutex_lock(&runs->lock);
-    g_hash_table_iter_init(&iter, runs->runs);
-    while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        Run *run = value;
-        if (run->worker == 0)
-            continue;
-        json_t *worker = run_bound_json(&run->bound);
-        json_object_set_new(worker, "runId", json_string(run->id));
-        json_object_set_new(worker, "residentBytes",
-                            json_integer((json_int_t) runs_resident_bytes(run->worker)));
-        json_array_append_new(workers, worker);
-    }
-    pthread_mutex_unlock(&runs->lock);
-    return workers;
 }
 
 bool runs_cancel(Runs *runs, const char *run_id, GError **error)

@@ -4,16 +4,18 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "run/bound.h"
 
 #include <string.h>
+#include <unistd.h>
 
-enum { START_MS = 60000 };
+enum { START_MS = 60000, SUSPENDED_STATUS = 3 };
 
-static void tell(json_t *event, void *worker)
+static void tell(json_t *event, void *data)
 {
-    channel_send(((RunWorker *) worker)->channel,
-                 json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
+    RunWorker *worker = data;
+    if (cancel_is_set(worker->suspend))
+        return; /* the tasks are the next worker's to end */
+    channel_send(worker->channel, json_pack("{s:s, s:O}", "type", "event", "event", event), NULL);
 }
 
 /* --- The kinds of runs; each returns its result (may be NULL) --- */
@@ -59,9 +61,11 @@ static json_t *do_restore(RunWorker *worker, GError **error)
         json_object_get(worker->start, "settings"), tasklog_root(worker->log), error);
 }
 
+/* What cannot be opened stays in the journal. */
 static json_t *do_recover(RunWorker *worker, GError **error)
 {
     worker_open_pools(worker);
+    worker_open_remotes(worker, NULL);
     return NULL;
 }
 
@@ -101,24 +105,17 @@ static void finish(RunWorker *worker, json_t *result, unsigned n_left, const GEr
     channel_send(worker->channel, done, NULL);
 }
 
-static void say_bound(json_t *start)
-{
-    RunBound bound = run_bound(start);
-    log_info("run",
-             "memory bound of run %s: %" G_GUINT64_FORMAT " MiB (base %" G_GUINT64_FORMAT
-             " MiB, %u streams of %" G_GUINT64_FORMAT " MiB, %u VMs of %" G_GUINT64_FORMAT " MiB)",
-             worker_text(start, "runId"), bound.total_bytes >> 20, bound.base_bytes >> 20,
-             bound.n_streams, bound.stream_bytes >> 20, bound.n_vms, bound.vm_bytes >> 20);
-}
-
 static void do_all(RunWorker *worker)
 {
     g_autoptr(GError) error = NULL, unclean = NULL;
     json_t *result = NULL;
     unsigned n_left = 0;
-    say_bound(worker->start);
     if (check_version(worker->start, &error) && worker_open_journal(worker, &error))
         result = do_kind(worker, &error);
+    if (cancel_is_set(worker->suspend)) {
+        worker_close(worker);
+        _exit(SUSPENDED_STATUS);
+    }
     if (worker->journal && worker->pools && !worker_close_journal(worker, &n_left, &unclean)) {
         n_left = MAX(n_left, 1);
         log_warning("run", "run %s: %s", worker_text(worker->start, "runId"), unclean->message);
@@ -130,20 +127,17 @@ static void do_all(RunWorker *worker)
 int worker_main(int fd)
 {
     g_autoptr(Channel) channel = channel_new(fd);
-    g_autoptr(Cancel) cancel = cancel_new();
+    g_autoptr(Cancel) cancel = cancel_new(), suspend = cancel_new();
     g_autoptr(TaskLog) log = NULL;
     RunWorker worker = { .channel = channel,
                          .cancel = cancel,
+                         .suspend = suspend,
                          .lock = PTHREAD_MUTEX_INITIALIZER,
                          .changed = PTHREAD_COND_INITIALIZER };
     pthread_t listener;
     worker.start = channel_receive(channel, START_MS, NULL);
     if (!worker.start)
         return 2;
-    cancel_after(cancel,
-                 (gint64) json_number_value(
-                     json_object_get(json_object_get(worker.start, "settings"), "timeout")),
-                 "timeout");
     worker.answers =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify) json_decref);
     worker.log = log = tasklog_new(worker_text(worker.start, "runId"), "", NULL, 1, tell, &worker);

@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "base/mutant.h"
-#include "run/bound.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -123,18 +122,11 @@ static GQueue *make_line(json_t *vms)
     return line;
 }
 
-/* Those that a timeout left in the line are seen to have no backup. */
-static void fail_rest(Backup *backup)
+static unsigned n_threads_of(json_t *settings, unsigned n_vms)
 {
-    Cancel *cancel = backup->worker->cancel;
-    for (Item *item; (item = g_queue_pop_head(backup->line)); g_free(item)) {
-        g_autoptr(GError) error = NULL;
-        cancel_check(cancel, "the run", &error);
-        if (!err_is(error, ERR_TIMEOUT) || item->n_tries > 0)
-            continue;
-        json_t *properties = json_pack("{s:s, s:s}", "type", "VM", "id", item->vm);
-        task_fail(task_begin(tasklog_root(backup->worker->log), "backup VM", properties), error);
-    }
+    double wanted = number(settings, "concurrency");
+    unsigned n = wanted >= 1 ? (unsigned) MIN(wanted, MAX_THREADS) : MAX_THREADS;
+    return MIN(n, n_vms);
 }
 
 static void run_threads(Backup *backup, unsigned n)
@@ -153,6 +145,9 @@ bool worker_backup(RunWorker *worker, GError **error)
 {
     json_t *settings = json_object_get(worker->start, "settings");
     bool wait = strcmp(worker_text(settings, "onBusyVm"), "fail") != 0;
+    g_autoptr(WorkPast) past = work_past_read(worker->journal, error);
+    if (!past)
+        return false;
     Backup backup = {
         .worker = worker,
         .context = { .job = json_object_get(worker->start, "job"),
@@ -162,9 +157,9 @@ bool worker_backup(RunWorker *worker, GError **error)
                      .targets = worker->targets,
                      .n_targets = worker->n_targets,
                      .journal = worker->journal,
+                     .past = past,
                      .cancel = worker->cancel,
-                     .streams = work_streams_new(run_n_streams(settings)),
-                     .throttle = throttle_new((guint64) number(settings, "maxExportRate")),
+                     .suspend = worker->suspend,
                      .lock_wait_ms = wait ? LOCK_WAIT_MS : 0 },
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
@@ -172,10 +167,7 @@ bool worker_backup(RunWorker *worker, GError **error)
         .n_retries = (unsigned) MIN(number(settings, "nRetriesVmBackupFailures"), 100),
         .wait = wait,
     };
-    run_threads(&backup, run_n_vms(settings, g_queue_get_length(backup.line)));
-    fail_rest(&backup);
-    g_queue_free(backup.line);
-    throttle_free(backup.context.throttle);
-    work_streams_free(backup.context.streams);
+    run_threads(&backup, n_threads_of(settings, g_queue_get_length(backup.line)));
+    g_queue_free_full(backup.line, g_free);
     return cancel_check(worker->cancel, "the run", error);
 }

@@ -1,5 +1,6 @@
-/* What the worker hears from the server, and the leases it asks for. When the server goes, the run
- * is cancelled, gets a minute to clean up, and the process ends. */
+/* What the worker hears from the server, and the leases it asks for. When the server goes, a backup
+ * is left as it stands, for another worker; a restore is cancelled and gets a minute to clean up.
+ */
 #include "run/worker_private.h"
 
 #include "base/error.h"
@@ -23,8 +24,10 @@ static void keep_answer(RunWorker *worker, json_t *message)
     pthread_mutex_unlock(&worker->lock);
 }
 
-static void stop_all(RunWorker *worker)
+static void stop_all(RunWorker *worker, bool to_go_on)
 {
+    if (to_go_on)
+        cancel_set(worker->suspend);
     cancel_set(worker->cancel);
     pthread_mutex_lock(&worker->lock);
     pthread_cond_broadcast(&worker->changed);
@@ -43,7 +46,7 @@ static void outlive_server(RunWorker *worker)
 {
     log_warning("run", "run %s: the server has gone: stopping",
                 worker_text(worker->start, "runId"));
-    stop_all(worker);
+    stop_all(worker, strcmp(worker_text(worker->start, "kind"), "backup") == 0);
     for (unsigned i = 0; i < ORPHAN_S && !is_finishing(worker); i++)
         sleep(1);
     if (!is_finishing(worker))
@@ -54,12 +57,13 @@ void *worker_listen(void *data)
 {
     RunWorker *worker = data;
     for (json_t *message; (message = channel_receive(worker->channel, -1, NULL));) {
-        if (strcmp(worker_text(message, "type"), "cancel") != 0) {
+        bool suspend = strcmp(worker_text(message, "type"), "suspend") == 0;
+        if (!suspend && strcmp(worker_text(message, "type"), "cancel") != 0) {
             keep_answer(worker, message);
             continue;
         }
         json_decref(message);
-        stop_all(worker);
+        stop_all(worker, suspend);
     }
     if (!is_finishing(worker))
         outlive_server(worker);
@@ -76,23 +80,15 @@ static bool ask(RunWorker *worker, gint64 id, const char *vm, bool wait, GError 
                         error);
 }
 
-/* The lock is held. In slices: the run's time can be over without a word. */
-static void wait_a_second(RunWorker *worker)
-{
-    struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 1;
-    pthread_cond_timedwait(&worker->changed, &worker->lock, &until);
-}
-
 /* The next word on an ask, a new reference; NULL when cancelled or the deadline has passed. */
-static json_t *next_word(RunWorker *worker, gint64 id, gint64 until_us)
+static json_t *next_word(RunWorker *worker, gint64 id, const struct timespec *until)
 {
     gpointer key = NULL, word = NULL;
+    int result = 0;
     pthread_mutex_lock(&worker->lock);
-    while (!g_hash_table_steal_extended(worker->answers, &id, &key, &word) &&
-           g_get_monotonic_time() < until_us && !cancel_is_set(worker->cancel))
-        wait_a_second(worker);
+    while (!g_hash_table_steal_extended(worker->answers, &id, &key, &word) && result == 0 &&
+           !cancel_is_set(worker->cancel))
+        result = pthread_cond_timedwait(&worker->changed, &worker->lock, until);
     pthread_mutex_unlock(&worker->lock);
     g_free(key);
     return word;
@@ -108,7 +104,7 @@ static bool decide(RunWorker *worker, const char *vm, json_t *answer, GError **e
         return false;
     }
     worker_give_lease(worker, vm);
-    if (!cancel_check(worker->cancel, "waiting for a VM that another run backs up", error))
+    if (cancel_check(worker->cancel, "waiting for a VM that another run backs up", error))
         err_set(error, ERR_BUSY, "VM %s: another run still backs it up after %d minutes", vm,
                 LEASE_S / 60);
     return false;
@@ -116,18 +112,20 @@ static bool decide(RunWorker *worker, const char *vm, json_t *answer, GError **e
 
 bool worker_take_lease(RunWorker *worker, const char *vm, bool wait, Task *task, GError **error)
 {
-    gint64 until_us = g_get_monotonic_time() + (gint64) LEASE_S * G_USEC_PER_SEC;
+    struct timespec until;
     pthread_mutex_lock(&worker->lock);
     gint64 id = ++worker->last_ask;
     pthread_mutex_unlock(&worker->lock);
     if (!ask(worker, id, vm, wait, error))
         return false;
-    json_t *word = next_word(worker, id, until_us);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LEASE_S;
+    json_t *word = next_word(worker, id, &until);
     while (word && strcmp(worker_text(word, "type"), "waiting") == 0) {
         task_info(task, "waiting for another run that backs up this VM",
                   json_pack("{s:s}", "runId", worker_text(word, "holder")));
         json_decref(word);
-        word = next_word(worker, id, until_us);
+        word = next_word(worker, id, &until);
     }
     bool ok = decide(worker, vm, word, error);
     json_decref(word);

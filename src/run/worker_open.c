@@ -78,15 +78,15 @@ static bool open_remote(json_t *record, WorkTarget *target, Cancel *cancel, GErr
 {
     target->id = worker_text(record, "id");
     target->name = worker_text(record, "name");
+    if (json_is_true(json_object_get(record, "gone")))
+        return true;
     target->remote = remote_open(worker_text(record, "url"), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
-    if (!target->catalog) {
+    if (target->catalog)
+        catalog_set_cancel(target->catalog, cancel);
+    else
         g_clear_pointer(&target->remote, remote_close);
-        return false;
-    }
-    target->n_stuck = g_new0(int, 1);
-    catalog_set_cancel(target->catalog, cancel);
-    return true;
+    return target->catalog != NULL;
 }
 
 bool worker_open_remotes(RunWorker *worker, GError **error)
@@ -121,7 +121,8 @@ static bool recover(RunWorker *worker, unsigned *n_left, GError **error)
         if (!open->error)
             pools[n++] = (WorkPool){ .id = open->id, .xapi = open->xapi };
     }
-    return work_recover(worker->journal, pools, n, n_left, error);
+    return work_recover(worker->journal, pools, n, worker->targets, worker->n_targets, n_left,
+                        error);
 }
 
 bool worker_close_journal(RunWorker *worker, unsigned *n_left, GError **error)
@@ -135,24 +136,13 @@ bool worker_close_journal(RunWorker *worker, unsigned *n_left, GError **error)
     return ok;
 }
 
-/* False when a thread is still stuck in it: the end of the process ends it. */
-static bool close_target(WorkTarget *target)
-{
-    if (g_atomic_int_get(target->n_stuck) > 0)
-        return false;
-    catalog_close(target->catalog);
-    remote_close(target->remote);
-    g_free(target->n_stuck);
-    return true;
-}
-
 void worker_close(RunWorker *worker)
 {
-    bool all_closed = true;
-    for (unsigned i = 0; i < worker->n_targets; i++)
-        all_closed = close_target(&worker->targets[i]) && all_closed;
-    if (all_closed)
-        g_clear_pointer(&worker->targets, g_free);
+    for (unsigned i = 0; i < worker->n_targets; i++) {
+        catalog_close(worker->targets[i].catalog);
+        remote_close(worker->targets[i].remote);
+    }
+    g_clear_pointer(&worker->targets, g_free);
     if (worker->pools)
         g_ptr_array_unref(worker->pools);
     journal_close(worker->journal);

@@ -19,6 +19,7 @@ typedef struct {
     json_t *start; /* the server's message */
     Channel *channel;
     Cancel *cancel;
+    Cancel *suspend; /* set with cancel: another worker goes on, so nothing is undone or told */
     TaskLog *log;
     Journal *journal;
     GPtrArray *pools;    /* OpenPool */

@@ -20,12 +20,8 @@ static void run_init(VmRun *run)
     run->job_vdis = g_ptr_array_new_with_free_func(job_vdi_free);
     run->n_targets = context->n_targets;
     run->targets = g_new0(TargetRun, MAX(run->n_targets, 1));
-    for (unsigned i = 0; i < run->n_targets; i++) {
+    for (unsigned i = 0; i < run->n_targets; i++)
         run->targets[i].target = &context->targets[i];
-        run->targets[i].cancel = cancel_new();
-    }
-    pthread_mutex_init(&run->lock, NULL);
-    cancel_after(run->cancel, setting_int(run->settings, "vmTimeout", 0), "vmTimeout");
 }
 
 static void run_clear(VmRun *run)
@@ -42,7 +38,6 @@ static void run_clear(VmRun *run)
     g_free(run->snapshot_ref);
     json_decref(run->snapshot);
     json_decref(run->was_blocked);
-    pthread_mutex_destroy(&run->lock);
     cancel_unref(run->cancel);
 }
 
@@ -74,9 +69,19 @@ static bool begin_targets(VmRun *run, GError **error)
     return vm_load(run, error) && vm_check(run, error);
 }
 
+/* What an earlier worker left of this VM in the pool goes before anything new is made. */
+static bool sweep_past(VmRun *run, GError **error)
+{
+    json_t *intent = past_take(run->context->past, "vm", run->vm_uuid, NULL);
+    bool ok = !intent || recover_vm(run->xapi, run->context->journal, intent, error);
+    json_decref(intent);
+    return ok;
+}
+
 static bool backup(VmRun *run, GError **error)
 {
-    if (!vm_load(run, error) || !vm_check(run, error) || !begin_targets(run, error))
+    if (!sweep_past(run, error) || !vm_load(run, error) || !vm_check(run, error) ||
+        !begin_targets(run, error))
         return false;
     if (!base_list(run, error) || !base_choose(run, error) || !targets_check_space(run, error))
         return false;
@@ -95,6 +100,8 @@ static bool backup(VmRun *run, GError **error)
 static void leave_pool(VmRun *run, bool ok)
 {
     g_autoptr(GError) error = NULL;
+    if (!ok && cancel_is_set(run->context->suspend))
+        return; /* another worker goes on */
     if (!ok)
         snapshot_undo(run);
     vm_unblock(run);
@@ -119,7 +126,6 @@ bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char
                 PIPE_MAX_WRITERS);
     else
         ok = backup(&run, &why);
-    cancel_explain(run.cancel, "the backup of the VM", &why);
     targets_end(&run, why); /* before the pool is cleaned, which may take long */
     leave_pool(&run, ok);
     run_clear(&run);

@@ -12,6 +12,12 @@ char *intent_begin(const WorkContext *context, const char *kind, json_t *fields,
     return NULL;
 }
 
+bool intent_note(Journal *journal, const char *intent, json_t *fields, GError **error)
+{
+    json_object_set_new(fields, "intent", json_string(intent));
+    return journal_add(journal, "work.note", fields, error);
+}
+
 bool intent_end(Journal *journal, const char *intent, GError **error)
 {
     return journal_add(journal, "work.end", json_pack("{ss}", "intent", intent), error);

@@ -3,25 +3,12 @@
 #include "work/private.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mutant.h"
 
 #include <string.h>
 
-/* The open intents, id → record (borrowed from `records`). */
-static GHashTable *open_intents(json_t *records)
-{
-    GHashTable *open = g_hash_table_new(g_str_hash, g_str_equal);
-    size_t i;
-    json_t *record;
-    json_array_foreach (records, i, record) {
-        const char *type = json_text(record, "type"), *id = json_text(record, "intent");
-        if (strcmp(type, "work.begin") == 0)
-            g_hash_table_insert(open, (char *) id, record);
-        else if (strcmp(type, "work.end") == 0)
-            g_hash_table_remove(open, id);
-    }
-    return open;
-}
+enum { LOCK_WAIT_MS = 15000 }; /* longer than a lock is believed without being refreshed */
 
 static bool is_gone(const GError *error)
 {
@@ -29,7 +16,7 @@ static bool is_gone(const GError *error)
     return strcmp(code, "UUID_INVALID") == 0 || strcmp(code, "HANDLE_INVALID") == 0;
 }
 
-static bool recover_vm(Xapi *xapi, json_t *intent, GError **error)
+static bool clean_pool(Xapi *xapi, json_t *intent, GError **error)
 {
     g_autoptr(GError) why = NULL;
     g_autofree char *ref =
@@ -42,6 +29,12 @@ static bool recover_vm(Xapi *xapi, json_t *intent, GError **error)
     }
     return snapshot_sweep(xapi, ref, json_text(intent, "mark"), error) &&
            vm_restore_blocked(xapi, ref, json_object_get(intent, "blocked"), error);
+}
+
+bool recover_vm(Xapi *xapi, Journal *journal, json_t *intent, GError **error)
+{
+    return clean_pool(xapi, intent, error) &&
+           intent_end(journal, json_text(intent, "intent"), error);
 }
 
 typedef struct {
@@ -79,58 +72,109 @@ static bool recover_restore(Xapi *xapi, json_t *intent, GError **error)
     return destroy_marked(xapi, "VM", mark, error) && destroy_marked(xapi, "VDI", mark, error);
 }
 
-static const struct {
-    const char *kind;
-    bool (*recover)(Xapi *xapi, json_t *intent, GError **error);
-} kinds[] = {
-    { "vm", recover_vm },
-    { "restore", recover_restore },
-};
+/* --- Repositories --- */
 
-static Xapi *pool_of(json_t *intent, const WorkPool *pools, unsigned n_pools)
+void recover_lock(const WorkTarget *target, json_t *intent)
 {
-    for (unsigned i = 0; i < n_pools; i++)
-        if (strcmp(pools[i].id, json_text(intent, "pool")) == 0)
-            return pools[i].xapi;
+    size_t i;
+    json_t *note;
+    g_autoptr(GError) error = NULL;
+    json_array_foreach (json_object_get(intent, "notes"), i, note) {
+        json_t *lock = json_object_get(note, "lock");
+        RemoteLockId id = { (guint64) json_integer_value(json_object_get(lock, "inode")),
+                            json_integer_value(json_object_get(lock, "birth")) };
+        if (lock && !catalog_unlock_dead(target->catalog, json_text(intent, "vm"), &id, &error))
+            log_warning("work", "%s: %s", target->name, error->message);
+        g_clear_error(&error);
+    }
+}
+
+/* What was half written goes; what was half merged is brought to its end. */
+static bool recover_folder(const WorkTarget *target, json_t *intent, GError **error)
+{
+    const char *vm = json_text(intent, "vm");
+    CatalogCleaned cleaned = { 0 };
+    if (!target->catalog)
+        return true;
+    recover_lock(target, intent);
+    g_autoptr(RemoteLock) lock = catalog_lock(target->catalog, vm, LOCK_WAIT_MS, error);
+    bool ok = lock && catalog_clean(target->catalog, vm, false, true, &cleaned, error);
+    json_decref(cleaned.warnings);
+    return ok;
+}
+
+/* --- All --- */
+
+/* What there is to work with. */
+typedef struct {
+    Journal *journal;
+    const WorkPool *pools;
+    unsigned n_pools;
+    const WorkTarget *targets;
+    unsigned n_targets;
+} Means;
+
+static const WorkPool *pool_of(const Means *means, json_t *intent)
+{
+    for (unsigned i = 0; i < means->n_pools; i++)
+        if (strcmp(means->pools[i].id, json_text(intent, "pool")) == 0)
+            return &means->pools[i];
     return NULL;
 }
 
-static bool recover_one(Xapi *xapi, json_t *intent, GError **error)
+static const WorkTarget *target_of(const Means *means, json_t *intent)
 {
-    const char *mark = json_text(intent, "mark");
-    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
-        if (strcmp(kinds[i].kind, json_text(intent, "kind")) == 0 && *mark)
-            return kinds[i].recover(xapi, intent, error);
-    err_set(error, ERR_TOO_NEW, "the journal has an intent of the kind \"%s\"",
-            json_text(intent, "kind"));
-    return false;
+    for (unsigned i = 0; i < means->n_targets; i++)
+        if (strcmp(means->targets[i].id, json_text(intent, "remote")) == 0)
+            return &means->targets[i];
+    return NULL;
 }
 
-bool work_recover(Journal *journal, const WorkPool *pools, unsigned n_pools, unsigned *n_left,
-                  GError **error)
+/* True: *done says whether it could be tried at all. */
+static bool recover_one(const Means *means, json_t *intent, bool *done, GError **error)
 {
-    json_t *records = journal_records(journal, error);
-    GError *first = NULL;
-    *n_left = 1;
-    if (!records)
+    const char *kind = json_text(intent, "kind");
+    const WorkPool *pool = pool_of(means, intent);
+    const WorkTarget *target = target_of(means, intent);
+    bool in_pool = strcmp(kind, "vm") == 0 || strcmp(kind, "restore") == 0;
+    *done = in_pool ? pool != NULL : target != NULL;
+    if (in_pool && !*json_text(intent, "mark")) {
+        err_set(error, ERR_CORRUPT, "the journal has an intent without a mark");
         return false;
-    g_autoptr(GHashTable) open = open_intents(records);
-    GHashTableIter iter;
-    gpointer id, intent;
-    *n_left = 0;
-    g_hash_table_iter_init(&iter, open);
-    while (g_hash_table_iter_next(&iter, &id, &intent)) {
+    }
+    if (!in_pool && strcmp(kind, "repository") != 0) {
+        err_set(error, ERR_TOO_NEW, "the journal has an intent of the kind \"%s\"", kind);
+        return false;
+    }
+    if (!*done)
+        return true;
+    if (strcmp(kind, "vm") == 0)
+        return recover_vm(pool->xapi, means->journal, intent, error);
+    bool ok = in_pool ? recover_restore(pool->xapi, intent, error)
+                      : recover_folder(target, intent, error);
+    return ok && intent_end(means->journal, json_text(intent, "intent"), error);
+}
+
+bool work_recover(Journal *journal, const WorkPool *pools, unsigned n_pools,
+                  const WorkTarget *targets, unsigned n_targets, unsigned *n_left, GError **error)
+{
+    const Means means = { journal, pools, n_pools, targets, n_targets };
+    g_autoptr(WorkPast) past = work_past_read(journal, error);
+    GError *first = NULL;
+    *n_left = past == NULL;
+    if (!past)
+        return false;
+    for (json_t *intent; (intent = past_take(past, NULL, NULL, NULL)); json_decref(intent)) {
         GError *why = NULL;
-        Xapi *xapi = pool_of(intent, pools, n_pools);
-        if (xapi && recover_one(xapi, intent, &why) && intent_end(journal, id, &why))
+        bool done = false, ok = recover_one(&means, intent, &done, &why);
+        *n_left += !(ok && done);
+        if (!why)
             continue;
-        ++*n_left;
         if (first)
             g_clear_error(&why);
         else
             first = why;
     }
-    json_decref(records);
     if (first)
         g_propagate_error(error, first);
     return !first;

@@ -10,7 +10,6 @@
 #include "base/tasklog.h"
 #include "catalog/catalog.h"
 #include "journal/journal.h"
-#include "pipe/throttle.h"
 #include "remote/remote.h"
 #include "xapi/xapi.h"
 
@@ -30,14 +29,13 @@ typedef struct {
     const char *name; /* the label given by the user; may be "" */
     Remote *remote;
     Catalog *catalog;
-    int *n_stuck; /* atomic: calls to it that have not come back, see stallTimeout. While there are
-                     any, nothing more is asked of it, and remote and catalog must not be closed. */
 } WorkTarget;
 
-/* The limit of disks that are read at a time in one run. */
-typedef struct WorkStreams WorkStreams;
-WorkStreams *work_streams_new(unsigned n);
-void work_streams_free(WorkStreams *streams);
+/* What an earlier worker of the same run had begun and not ended, by its journal. Thread-safe. */
+typedef struct WorkPast WorkPast;
+WorkPast *work_past_read(Journal *journal, GError **error);
+void work_past_free(WorkPast *past);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(WorkPast, work_past_free)
 
 /* What all VMs of a run share. Nothing is taken over; all of it outlives the calls, is not changed
  * by them, and is used from several threads. */
@@ -50,9 +48,10 @@ typedef struct {
     const WorkTarget *targets;
     unsigned n_targets;
     Journal *journal;
-    Cancel *cancel;        /* the whole run's; may be NULL */
-    WorkStreams *streams;  /* NULL: no limit */
-    Throttle *throttle;    /* of what is read in the run, NULL: none */
+    WorkPast *past;  /* of the journal; NULL: nothing */
+    Cancel *cancel;  /* the whole run's; may be NULL */
+    Cancel *suspend; /* set with cancel: all stays as it is, in the pool, in the repositories and
+                        in the journal, for another worker to go on; may be NULL */
     unsigned lock_wait_ms; /* for a VM's folder held by another; 0: fail at once */
 } WorkContext;
 
@@ -61,8 +60,8 @@ typedef struct {
  * snapshot, export > transfer, clean-vm > merge) but does not end it, so that a retry can use it
  * again. `cancel` is this VM's (may be NULL; the run's counts too). A target that fails is dropped
  * with its error in its task; the VM fails (false) only when all are lost, and what it made in the
- * pool is removed, or stays journaled when the pool does not answer. Settings that bound it:
- * diskPerVmConcurrency, spoolBlocks, stallTimeout, vmTimeout (of one attempt). Blocks for hours. */
+ * pool is removed, or stays journaled when the pool does not answer. What an earlier worker left of
+ * this VM is gone on with, or cleaned up first. Blocks for hours. */
 bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid,
                     Task *task, Cancel *cancel, GError **error);
 
@@ -79,9 +78,11 @@ json_t *work_restore(const WorkContext *context, const WorkPool *pool, const Wor
 bool work_check_space(const WorkTarget *target, guint64 need_bytes, GError **error);
 
 /* Ends what the journal of a dead worker left open: owner marks, blocked operations, snapshots,
- * half-restored VMs and VDIs. Objects are touched only with both a journaled intent and the mark of
- * its run. Pools that are not among `pools` stay open in the journal. *n_left counts what is still
- * open: call again later while it is not 0, journal_end when it is. False: the journal could not be
- * read or written, or a pool failed (the others were still tried). */
-bool work_recover(Journal *journal, const WorkPool *pools, unsigned n_pools, unsigned *n_left,
-                  GError **error);
+ * half-restored VMs and VDIs; in repositories its locks, half-written disks, half-done merges.
+ * Objects are touched only with both a journaled intent and the mark of its run. Pools and targets
+ * that are not among these stay open in the journal; a target without a catalog is gone for good.
+ * *n_left counts what is still open: call again later while it is not 0, journal_end when it is.
+ * False: the journal could not be read or written, or a pool failed (the others were still tried).
+ */
+bool work_recover(Journal *journal, const WorkPool *pools, unsigned n_pools,
+                  const WorkTarget *targets, unsigned n_targets, unsigned *n_left, GError **error);

@@ -132,7 +132,7 @@ void history_add(History *history, const char *changed, bool full, guint32 n_blo
     json_decref(document);
 }
 
-static char *disk_sum(Disk *disk)
+char *disk_sum(Disk *disk)
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Hash) sum = hash_new(HASH_XXH3);

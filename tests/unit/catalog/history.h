@@ -28,6 +28,8 @@ void history_free(History *history);
 void history_add(History *history, const char *changed, bool full, guint32 n_blocks);
 /* Every point from `first` on that is listed reads as it was written, and verifies; n listed. */
 void history_check(History *history, unsigned first, unsigned n);
+/* XXH3 of the whole disk, as in sums. */
+char *disk_sum(Disk *disk);
 /* Deletes the JSON of a point, as retention does. */
 void history_delete(History *history, unsigned point);
 /* Names in the lineage's folder, joined by spaces. */

@@ -100,12 +100,31 @@ static void test_refresh_and_loss(void **state)
     assert_int_equal(stat(other, &after), 0);
 }
 
+/* Only the very folder that the journal named goes. */
+static void test_of_the_dead(void **state)
+{
+    Fixture *f = *state;
+    struct stat st;
+    RemoteLockId id, other;
+    g_autoptr(RemoteLock) lock = remote_lock(f->remote, "xo-vm-backups/vm", 0, NULL);
+    if (!remote_lock_id(lock, &id))
+        skip(); /* this file system does not tell when a folder was made */
+    other = id;
+    other.birth_ns++;
+    assert_true(remote_unlock_dead(f->remote, "xo-vm-backups/vm", &other, NULL));
+    assert_int_equal(stat(f->lock, &st), 0);
+    assert_true(remote_unlock_dead(f->remote, "xo-vm-backups/vm", &id, NULL));
+    assert_int_not_equal(stat(f->lock, &st), 0);
+    assert_true(remote_unlock_dead(f->remote, "xo-vm-backups/vm", &id, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_exclusive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stale, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refresh_and_loss, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_of_the_dead, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,8 @@ static void wait_for(Channel *channel, const char *type, json_t **message)
 {
     for (json_t *each; (each = channel_receive(channel, 20000, NULL));) {
         bool found = strcmp(text(each, "type"), type) == 0;
+        if (strcmp(text(each, "type"), "suspend") == 0)
+            _exit(3);
         if (found && message)
             *message = json_incref(each);
         json_decref(each);
@@ -81,9 +83,12 @@ static json_t *behave(Channel *channel, json_t *start, TaskLog *log)
         unlink(text(start, "journal"));
         return NULL;
     }
+    bool again = access(text(start, "journal"), F_OK) == 0; /* a worker before this one left it */
     close(open(text(start, "journal"), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    if (strcmp(name, "crash") == 0) {
-        task_begin(tasklog_root(log), "backup VM", NULL);
+    if (strcmp(name, "crash") == 0 || (strcmp(name, "crash once") == 0 && !again)) {
+        json_t *first = json_array_get(json_object_get(start, "vms"), 0);
+        task_begin(tasklog_root(log), "backup VM",
+                   json_pack("{s:s, s:O}", "type", "VM", "id", json_object_get(first, "id")));
         _exit(7);
     }
     if (g_str_has_prefix(name, "lease"))

@@ -310,6 +310,22 @@ static void test_crash(void **state)
     assert_false(g_file_test(journal, G_FILE_TEST_EXISTS));
 }
 
+static void test_crash_once(void **state)
+{
+    g_autofree char *job = make_job("crash once", TWO_VMS, "remote", "");
+    g_autofree char *id = start(job);
+    assert_true(runs_wait(runs, id, NULL));
+    json_t *log = runs_log(runs, id, NULL);
+    assert_string_equal(text(log, "status"), "success");
+    assert_int_equal(json_array_size(json_object_get(log, "tasks")), 3);
+    assert_string_equal(text(task(log, 0), "status"), "interrupted");
+    json_t *info = json_array_get(json_object_get(log, "infos"), 1);
+    assert_string_equal(text(info, "message"), TASKLOG_RESUMED);
+    assert_string_equal(text(json_object_get(info, "data"), "reason"),
+                        "the worker of this run ended with status 7");
+    json_decref(log);
+}
+
 static void test_lease(void **state)
 {
     g_autofree char *first_job = make_job("lease and hold", TWO_VMS, "remote", "");
@@ -356,21 +372,17 @@ static void *wait_main(void *id)
     return error;
 }
 
-/* The newest log that is not `but`. */
-static char *other_run(const char *but)
+/* The log of a run that goes on by itself, once it has ended. */
+static json_t *ended_log(const char *id)
 {
     for (unsigned i = 0; i < 1000; i++, g_usleep(10000)) {
-        json_t *logs = runs_logs(runs, 0, 0, 0, NULL), *log;
-        const char *id;
-        char *found = NULL;
-        json_object_foreach (logs, id, log)
-            if (strcmp(id, but) != 0)
-                found = g_strdup(id);
-        json_decref(logs);
-        if (found)
-            return found;
+        json_t *log = runs_log(runs, id, NULL);
+        const char *status = text(log, "status");
+        if (strcmp(status, "interrupted") != 0 && strcmp(status, "pending") != 0)
+            return log;
+        json_decref(log);
     }
-    fail_msg("no second run");
+    fail_msg("run %s does not go on", id);
     return NULL;
 }
 
@@ -394,12 +406,10 @@ static void test_stop_and_resume(void **state)
     jobs_edit(jobs, job, "backup", changes, NULL);
     json_decref(changes);
     runs_resume(runs);
-    g_autofree char *next = other_run(id);
-    assert_true(runs_wait(runs, next, NULL));
-    json_t *log = runs_log(runs, next, NULL);
-    assert_int_equal(json_array_size(json_object_get(log, "tasks")), 2);
-    assert_string_equal(text(json_array_get(json_object_get(log, "infos"), 0), "message"),
-                        "goes on with an interrupted run");
+    json_t *log = ended_log(id);
+    assert_string_equal(text(log, "status"), "success");
+    assert_string_equal(text(json_array_get(json_object_get(log, "infos"), 1), "message"),
+                        TASKLOG_RESUMED);
     json_decref(log);
 }
 
@@ -410,9 +420,11 @@ static void test_found_open(void **state)
     json_t *log =
         json_loads("{\"status\":\"pending\",\"start\":5,\"infos\":[{\"message\":\"vms\",\"data\":{"
                    "\"vms\":[\"vm-1\",\"vm-2\"]}}],"
-                   "\"tasks\":[{\"id\":\"a\",\"start\":5,\"end\":6,\"status\":\"success\",\"data\":"
+                   "\"tasks\":[{\"id\":\"a\",\"message\":\"backup "
+                   "VM\",\"start\":5,\"end\":6,\"status\":\"success\",\"data\":"
                    "{\"id\":\"vm-1\"}},"
-                   "{\"id\":\"b\",\"start\":5,\"status\":\"pending\",\"data\":{\"id\":\"vm-2\"}}]}",
+                   "{\"id\":\"b\",\"message\":\"backup "
+                   "VM\",\"start\":5,\"status\":\"pending\",\"data\":{\"id\":\"vm-2\"}}]}",
                    0, NULL);
     g_autofree char *id = store_log_add(store, "jobs", 1795313810797, log, NULL);
     json_t *record = json_pack("{s:s, s:s, s:s, s:s, s:[s]}", "id", id, "kind", "backup", "jobId",
@@ -428,11 +440,10 @@ static void test_found_open(void **state)
     assert_string_equal(text(task(log, 0), "status"), "success");
     json_decref(log);
     runs_resume(runs);
-    g_autofree char *next = other_run(id);
-    assert_true(runs_wait(runs, next, NULL));
-    log = runs_log(runs, next, NULL);
-    assert_int_equal(json_array_size(json_object_get(log, "tasks")), 1);
-    assert_string_equal(text(json_object_get(task(log, 0), "data"), "id"), "vm-2");
+    log = ended_log(id);
+    assert_string_equal(text(log, "status"), "success");
+    assert_int_equal(json_array_size(json_object_get(log, "tasks")), 3); /* vm-1 not again */
+    assert_string_equal(text(json_object_get(task(log, 2), "data"), "id"), "vm-2");
     json_decref(log);
 }
 
@@ -501,17 +512,12 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "repository-worker") == 0)
         return fake_repository_worker();
     const struct CMUnitTest tests[] = {
-        WITH_RUNS(test_success),
-        WITH_RUNS(test_failures),
-        WITH_RUNS(test_smart),
-        WITH_RUNS(test_twice_and_cancel),
-        WITH_RUNS(test_crash),
-        WITH_RUNS(test_lease),
-        WITH_RUNS(test_restore),
-        WITH_RUNS(test_stop_and_resume),
-        WITH_RUNS(test_found_open),
-        WITH_RUNS(test_schedules),
-        cmocka_unit_test(test_repositories),
+        WITH_RUNS(test_success),         WITH_RUNS(test_failures),
+        WITH_RUNS(test_smart),           WITH_RUNS(test_twice_and_cancel),
+        WITH_RUNS(test_crash),           WITH_RUNS(test_crash_once),
+        WITH_RUNS(test_lease),           WITH_RUNS(test_restore),
+        WITH_RUNS(test_stop_and_resume), WITH_RUNS(test_found_open),
+        WITH_RUNS(test_schedules),       cmocka_unit_test(test_repositories),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -313,10 +313,10 @@ static void test_recover(void **state)
 
     WorkPool stranger = { "elsewhere", box->xapi };
     unsigned n_left = 0;
-    assert_true(work_recover(box->journal, &stranger, 1, &n_left, NULL));
+    assert_true(work_recover(box->journal, &stranger, 1, NULL, 0, &n_left, NULL));
     assert_int_equal(n_left, 2);
     g_autoptr(GError) error = NULL;
-    if (!work_recover(box->journal, &box->pool, 1, &n_left, &error))
+    if (!work_recover(box->journal, &box->pool, 1, NULL, 0, &n_left, &error))
         fail_msg("%s", error->message);
     assert_int_equal(n_left, 0);
     assert_null(get_record(box->xapi, "VM", snapshot, NULL));
