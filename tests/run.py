@@ -159,6 +159,7 @@ SUITES = {
     "unit": lambda full: meson_tests("unit"),
     "fuzz": lambda full: meson_tests("fuzz"),
     "system": lambda full: python_tests("system", ASAN, full),
+    "crash": lambda full: python_tests("crash", ASAN, full),
     "memory": lambda full: python_tests("memory", RELEASE, full),
     "interop": node_tests,
     "mutants": run_mutants,

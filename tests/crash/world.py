@@ -1,0 +1,255 @@
+"""A pool, a server and a repository that live through crashes, and what must be true after each: the
+backups that should exist hold bytes that the VM once had, the repository verifies, and nothing of ours is left
+in the pool or beside the backups, except the snapshot to continue from."""
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from box import Refused, Server, Sim, program  # noqa: E402
+
+SETTLE_S = 60
+KEPT = 2  # backups
+
+
+def repo(verb, *args):
+    return subprocess.run([program("cadenza"), "repo", verb, *map(str, args)], capture_output=True, text=True)
+
+
+HAS_DEEP = "--deep" in repo("--help").stdout
+
+
+class World:
+    def __init__(self, layout, seed=3, disk_size="24MiB", n_disks=2, allocated=0.6, sim=(), **settings):
+        self.layout, self.random = layout, random.Random(seed)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-crash-"))
+        self.sim = Sim("--vms", 1, "--disks", n_disks, "--disk-size", disk_size, "--allocated", allocated, "--running", 1,
+                       "--seed", seed, "--data", self.folder / "pool", *sim, log=self.folder / "sim.log")
+        self.sim.control("/sim/coalesce", {"seconds": 0.05})
+        self.xapi, self.server = self.sim.session(), None
+        self.armed, self.visits = self.folder / "crash", self.folder / "visits"
+        self.start()
+        self.server.connect(self.sim)
+        vm = self.server.objects(type="VM")[0]
+        self.vm, self.sr = vm["id"], self.server.objects(type="SR")[0]["id"]
+        self.machines = {ref for ref, record in self.xapi.call("VM.get_all_records").items()
+                         if not record["is_a_snapshot"]}
+        self.repository = self.folder / "repository"
+        self.repository.mkdir()
+        options = "?useVhdDirectory=true" if layout == "directory" else ""
+        self.remote = self.server.call("remote.create", name="here", url=f"file://{self.place()}{options}")["id"]
+        self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT, **settings)
+        self.known, self.seed = [], seed * 1000
+        self.lock_may_stay = False  # until it is stale: of a deletion that died
+
+    def place(self):
+        return self.repository
+
+    def start(self, **env):
+        token = self.server.env.get("CADENZA_TOKEN") if self.server else None
+        self.server = Server(str(self.folder / "data"), log=self.folder / "server.log",
+                             CADENZA_CRASH=f"@{self.armed}", CADENZA_CRASH_VISITS=str(self.visits), **env)
+        if token:
+            self.server.env["CADENZA_TOKEN"] = token
+
+    def stop(self):
+        try:
+            self.server.stop()
+        finally:
+            self.sim.stop()
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def explain(self):
+        logs = self.server.call("backupNg.getAllLogs").values() if self.server.alive() else []
+        last = [json.dumps(log) for log in sorted(logs, key=lambda log: log["start"])[-2:]]
+        return "\n".join(last + (self.folder / "server.log").read_text(errors="replace").splitlines()[-30:])
+
+    # --- what can be done ---
+
+    def write(self):
+        """The VM changes; what its disks now hold is known from here on."""
+        self.seed += 1
+        self.sim.write(self.vm, 3 << 20, self.seed)
+        self.known.append({self.uuid_of(ref): self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(self.vm)})
+
+    def disks_of(self, vm):
+        records = (self.xapi.call("VBD.get_record", ref)
+                   for ref in self.xapi.call("VM.get_VBDs", self.xapi.call("VM.get_by_uuid", vm)))
+        return [vbd["VDI"] for vbd in records if vbd["type"] == "Disk"]
+
+    def uuid_of(self, ref):
+        return self.xapi.call("VDI.get_uuid", ref)
+
+    def delta(self):
+        self.write()
+        self.server.call("backupNg.runJob", id=self.job[0], schedule=self.job[1])
+
+    def full(self):
+        """Somebody removed the snapshots: there is no base to continue from."""
+        for ref in self.xapi.call("VM.get_snapshots", self.xapi.call("VM.get_by_uuid", self.vm)):
+            self.destroy(ref)
+        self.delta()
+
+    def points(self):
+        return sorted(self.server.call("backupNg.listVmBackups", remotes=[self.remote])[self.remote].get(self.vm, []),
+                      key=lambda point: point["timestamp"])
+
+    def delete(self):
+        self.server.call("backupNg.deleteVmBackup", id=self.points()[-1]["id"])
+
+    def restore(self):
+        point = self.points()[-1]
+        name = pathlib.Path(point["id"]).stem
+        uuid = self.server.call("backupNg.importVmBackup", id=point["id"], sr=self.sr, settings={})
+        got = sorted(self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(uuid))
+        assert got == sorted(self.contents()[name].values()), f"{name} was restored with other bytes"
+        self.destroy(self.xapi.call("VM.get_by_uuid", uuid))
+
+    def destroy(self, vm_ref):
+        disks = [vbd["VDI"] for vbd in map(lambda ref: self.xapi.call("VBD.get_record", ref),
+                                           self.xapi.call("VM.get_VBDs", vm_ref)) if vbd["type"] == "Disk"]
+        self.xapi.call("VM.destroy", vm_ref)
+        for ref in disks:
+            self.xapi.call("VDI.destroy", ref)
+
+    def attempt(self, operation):
+        """Does it, whatever comes of it: None, or how it failed."""
+        try:
+            getattr(self, operation)()
+        except (Refused, RuntimeError) as error:
+            return error
+        return None
+
+    # --- what must be true ---
+
+    def settle(self):
+        """Until no run goes on and nothing is left to recover."""
+        deadline, journals = time.monotonic() + SETTLE_S, self.folder / "data/journals"
+        while time.monotonic() < deadline:
+            if not any(journals.iterdir()) and not any(log["status"] == "pending" for log in self.logs()):
+                return
+            time.sleep(0.1)
+        raise AssertionError(f"not settled after {SETTLE_S} s: {sorted(journals.iterdir())}\n{self.explain()}")
+
+    def logs(self):
+        return list(self.server.call("backupNg.getAllLogs").values())
+
+    def last_log(self):
+        return max(self.logs(), key=lambda log: log["start"])
+
+    def contents(self):
+        """Contents of the backups, by date, as the offline reader sees them."""
+        folder, found = self.repository / "xo-vm-backups" / self.vm, {}
+        for point in sorted(folder.glob("*.json")):
+            run = repo("digest", "--json", self.repository, f"{self.vm}/{point.stem}")
+            assert run.returncode == 0, f"{point.stem}: {run.stdout}{run.stderr}"
+            found[point.stem] = {row["vdi"]: row["sha256"] for row in json.loads(run.stdout)}
+        return found
+
+    def litter(self):
+        found, n_snapshots, used = [], 0, set()
+        for ref, vm in self.xapi.call("VM.get_all_records").items():
+            n_snapshots += vm["is_a_snapshot"]
+            if not vm["is_a_snapshot"] and ref not in self.machines:
+                found.append(f"VM {vm['name_label']}")
+            if "cadenza:intent" in vm["other_config"]:
+                found.append(f"mark on {vm['name_label']}")
+            if vm["blocked_operations"] and not vm["is_a_template"]:
+                found.append(f"{vm['name_label']} is blocked")
+        for vbd in self.xapi.call("VBD.get_all_records").values():
+            used.add(vbd["VDI"])
+            if self.xapi.call("VM.get_is_control_domain", vbd["VM"]):
+                found.append(f"disk {vbd['VDI']} is attached to a host")
+        for ref, vdi in self.xapi.call("VDI.get_all_records").items():
+            if "cadenza:intent" in vdi["other_config"]:
+                found.append(f"mark on disk {vdi['name_label']}")
+            if ref not in used and vdi["is_a_snapshot"]:
+                found.append(f"disk {vdi['name_label']} of no machine")
+        return found + [f"{n_snapshots} snapshots"] * (n_snapshots > 1)
+
+    def strays(self):
+        """What no backup needs: hidden files, locks, data folders that no alias names."""
+        folder, found = self.repository / "xo-vm-backups", []
+        for path in self.repository.rglob("*"):
+            if path.name.startswith(".") and path.name != ".cadenza" or path.suffix == ".lock" and not self.lock_may_stay:
+                found.append(str(path.relative_to(self.repository)))
+        for lineage in folder.glob("*/vdis/*/*/"):
+            named = {alias.read_text().strip() for alias in lineage.glob("*.alias.vhd")}
+            found += [str(data) for data in lineage.glob("data/*") if f"data/{data.name}" not in named]
+        return found
+
+    def check(self, before):
+        """`before`: what contents() was before the crash. Each backup that is there holds what the VM once had; the
+        newest that was there still is; no name changed its content."""
+        deadline = time.monotonic() + 20
+        while self.litter() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        now = self.contents()
+        for date, content in now.items():
+            assert content in self.known, f"{date} holds what the VM never had"
+            assert before.get(date, content) == content, f"{date} has changed"
+        self.litter_is_none()
+        verify = repo("verify", *(["--deep"] if HAS_DEEP else []), self.repository)
+        assert verify.returncode == 0, verify.stdout + verify.stderr
+        return now
+
+    def litter_is_none(self):
+        assert self.litter() == [], self.litter()
+        assert self.strays() == [], self.strays()
+
+    # --- crashes ---
+
+    def arm(self, *points):
+        self.armed.write_text("\n".join(points))
+
+    def visited(self):
+        return self.visits.read_text().split() if self.visits.exists() else []
+
+    def forget_visits(self):
+        self.visits.unlink(missing_ok=True)
+
+    def workers(self):
+        """Pids of the server's children, by what they are."""
+        found = []
+        for pid in self.server.children():
+            try:
+                words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if len(words) > 1 and words[1].endswith(b"worker"):
+                found.append(pid)
+        return found
+
+
+def lost(operation, before, now):
+    """Backups that the operation had no business to remove."""
+    if operation == "restore":
+        return set(before) - set(now)
+    if operation == "delete":
+        return set(sorted(before)[:-1]) - set(now)
+    return {date for date in set(before) - set(now) if sum(other > date for other in now) < KEPT}  # retention's
+
+
+def side_by_side(*functions):
+    """Runs them in threads; the first failure is raised."""
+    failures = []
+
+    def run(function):
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 told below
+            failures.append(error)
+    threads = [threading.Thread(target=run, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
