@@ -11,6 +11,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -59,23 +60,16 @@ def side_by_side(function, items):
 def python_tests(folder, build, full):
     """unittest files; each test method is a case. Skips carry their reason."""
     def run(path):
-        return path, subprocess.run(["/usr/bin/python3", "-m", "unittest", "-v", path.name], cwd=path.parent, text=True,
-                                    capture_output=True, timeout=1500,
-                                    env=environment(build, CADENZA_FULL="1" if full else ""))
-    for path, done in side_by_side(run, sorted((ROOT / "tests" / folder).glob("test_*.py"))):
-        yield from unittest_cases(path.stem, done)
-
-
-def unittest_cases(stem, run):
-    n_seen = 0
-    for match in re.finditer(r"^(test\w+) \(([\w.]+)\)(?:\n.*?)? \.\.\. (?:.*?)(ok|FAIL|ERROR|skipped '[^\n]*|skipped \"[^\n]*)$",
-                             run.stderr, flags=re.M):
-        word = match.group(3)
-        outcome = "passed" if word == "ok" else "skipped" if word.startswith("skipped") else "failed"
-        yield f"{stem}.{match.group(1)}", outcome, word if outcome == "skipped" else ""
-        n_seen += 1
-    if run.returncode or not n_seen:
-        yield stem, "failed", tail(run.stderr + run.stdout, 80)
+        with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as report:
+            done = subprocess.run(["/usr/bin/python3", ROOT / "tests/cases.py", path.stem, report.name], cwd=path.parent,
+                                  text=True, capture_output=True, timeout=1500,
+                                  env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent)))
+            return path.stem, done, [json.loads(line) for line in report]
+    for stem, done, cases in side_by_side(run, sorted((ROOT / "tests" / folder).glob("test_*.py"))):
+        for case in cases:
+            yield f"{stem}.{case['name']}", case["outcome"], case["detail"]
+        if not cases or (done.returncode and all(case["outcome"] != "failed" for case in cases)):
+            yield stem, "failed", tail(done.stderr + done.stdout, 80)
 
 
 def node_tests(full):
