@@ -12,10 +12,10 @@ struct Object {
     char id[];
 };
 
-Object *object_new(Record *record, const char *type, const char *id, GBytes *text)
+Object *object_new(Cells *cells, Record *record, const char *type, const char *id, GBytes *text)
 {
     gsize n = strlen(id ? id : "") + 1;
-    Object *object = g_malloc(sizeof(Object) + n);
+    Object *object = cell_new(cells, sizeof(Object) + n);
     atomic_init(&object->n_refs, 1);
     object->record = record;
     object->text = text;
@@ -37,7 +37,7 @@ void object_unref(Object *object)
     record_unref(object->record);
     if (object->text)
         g_bytes_unref(object->text);
-    g_free(object);
+    cell_free(object);
 }
 
 const char *object_key(const Object *object)

@@ -8,7 +8,7 @@ typedef struct Object Object;
 
 /* Takes record and text; `type` is static, NULL with `text` and `id` when XO does not show the
  * object. */
-Object *object_new(Record *record, const char *type, const char *id, GBytes *text);
+Object *object_new(Cells *cells, Record *record, const char *type, const char *id, GBytes *text);
 Object *object_ref(Object *object);
 void object_unref(Object *object);
 

@@ -229,7 +229,7 @@ static void pack(Packer *packer, json_t *value)
     }
 }
 
-Record *record_pack(const char *cls, const char *ref, json_t *object, Shape **shape)
+Record *record_pack(Cells *cells, const char *cls, const char *ref, json_t *object, Shape **shape)
 {
     Packer packer = { g_byte_array_sized_new(1024), g_ptr_array_new() };
     const char *name;
@@ -239,7 +239,7 @@ Record *record_pack(const char *cls, const char *ref, json_t *object, Shape **sh
     guint n_bytes = packer.bytes->len;
     g_byte_array_append(packer.bytes, (const guint8 *) ref, (guint) strlen(ref) + 1);
     gsize shared_bytes = packer.shared->len * sizeof(char *);
-    Record *record = g_malloc(sizeof(Record) + shared_bytes + packer.bytes->len);
+    Record *record = cell_new(cells, sizeof(Record) + shared_bytes + packer.bytes->len);
     atomic_init(&record->n_refs, 1);
     record->n_bytes = n_bytes;
     record->n_shared = (guint16) packer.shared->len;
@@ -265,7 +265,7 @@ void record_unref(Record *record)
     for (guint i = 0; i < record->n_shared; i++)
         g_ref_string_release(record->shared[i]);
     shape_unref(record->shape);
-    g_free(record);
+    cell_free(record);
 }
 
 const char *record_key(const Record *record)

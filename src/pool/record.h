@@ -6,6 +6,8 @@
  * common. Immutable and counted; readable from any thread. */
 #pragma once
 
+#include "pool/cells.h"
+
 #include <glib.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -15,7 +17,7 @@ typedef struct Shape Shape;
 
 /* Packs `record`, an object. *shape is the shape of the last record of the class, NULL at first; it
  * is replaced when this record's fields differ. Release it with shape_unref. */
-Record *record_pack(const char *cls, const char *ref, json_t *record, Shape **shape);
+Record *record_pack(Cells *cells, const char *cls, const char *ref, json_t *record, Shape **shape);
 Record *record_ref(Record *record);
 void record_unref(Record *record);
 void shape_unref(Shape *shape);

@@ -286,7 +286,7 @@ static void write_common(View *view)
     view_put_text(view, "_xapiRef", record_key(view->record));
 }
 
-GBytes *view_write(const ViewType *type, const Record *record, const ViewWorld *world)
+GBytes *view_write(Cells *cells, const ViewType *type, const Record *record, const ViewWorld *world)
 {
     View view = {
         .record = record,
@@ -301,6 +301,8 @@ GBytes *view_write(const ViewType *type, const Record *record, const ViewWorld *
     write_common(&view);
     g_string_append_c(view.out, '}');
     gsize n = view.out->len;
-    char *text = g_realloc(g_string_free(view.out, FALSE), n + 1);
-    return g_bytes_new_take(text, n);
+    char *text = cell_new(cells, n + 1);
+    memcpy(text, view.out->str, n + 1);
+    g_string_free(view.out, TRUE);
+    return g_bytes_new_with_free_func(text, n, cell_free, text);
 }

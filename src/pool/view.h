@@ -41,7 +41,8 @@ const char *view_type_of(const ViewType *type, const Record *record);
 /* XO's id of a record; false when it has none yet. */
 bool view_id(const Record *record, const char *pool_id, GString *id);
 /* The whole object as JSON text, NUL-terminated. */
-GBytes *view_write(const ViewType *type, const Record *record, const ViewWorld *world);
+GBytes *view_write(Cells *cells, const ViewType *type, const Record *record,
+                   const ViewWorld *world);
 
 /* --- for the tables --- */
 

@@ -13,6 +13,7 @@
 enum { WAITING_PER_OBJECT = 8, WAITING_AT_LEAST = 4096 };
 
 struct InventoryWriter {
+    Cells *cells;
     Trie *by_ref, *by_id;
     GHashTable *shapes;  /* class → Shape */
     GHashTable *counts;  /* class → number of objects */
@@ -55,6 +56,7 @@ static void free_waiters(gpointer list)
 InventoryWriter *inventory_writer_new(void)
 {
     InventoryWriter *writer = g_new0(InventoryWriter, 1);
+    writer->cells = cells_new();
     writer->shapes =
         g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, (GDestroyNotify) shape_unref);
     writer->counts = g_hash_table_new(g_direct_hash, g_direct_equal);
@@ -79,6 +81,7 @@ void inventory_writer_free(InventoryWriter *writer)
     g_hash_table_unref(writer->left);
     g_free(writer->pool_id);
     record_unref(writer->pool);
+    cells_unref(writer->cells);
     g_free(writer);
 }
 
@@ -160,7 +163,7 @@ static Record *pack(InventoryWriter *writer, const char *cls, const char *ref, j
 {
     Shape *shape = NULL;
     g_hash_table_steal_extended(writer->shapes, cls, NULL, (gpointer *) &shape);
-    Record *record = record_pack(cls, ref, json, &shape);
+    Record *record = record_pack(writer->cells, cls, ref, json, &shape);
     g_hash_table_insert(writer->shapes, (gpointer) cls, shape);
     return record;
 }
@@ -179,12 +182,12 @@ static Object *make_object(InventoryWriter *writer, Record *record, Object *old)
     const ViewType *type = view_type_of_class(record_class(record));
     g_autoptr(GString) id = g_string_new(NULL);
     if (!type || !view_id(record, writer->pool_id, id))
-        return object_new(record, NULL, NULL, NULL);
+        return object_new(writer->cells, record, NULL, NULL, NULL);
     bool same = old && strcmp(object_id(old), id->str) == 0;
     if (old && !same)
         drop_id(writer, old);
     GBytes *text = same && object_text(old) ? g_bytes_ref(object_text(old)) : NULL;
-    return object_new(record, view_type_of(type, record), id->str, text);
+    return object_new(writer->cells, record, view_type_of(type, record), id->str, text);
 }
 
 void inventory_writer_put(InventoryWriter *writer, const char *cls, const char *ref, json_t *json)
@@ -303,7 +306,7 @@ static GBytes *write_view(InventoryWriter *writer, Object *object)
         .user = &writing,
     };
     const ViewType *type = view_type_of_class(record_class(object_record(object)));
-    return view_write(type, object_record(object), &world);
+    return view_write(writer->cells, type, object_record(object), &world);
 }
 
 /* Writes the view anew; whether it changed. */
@@ -315,8 +318,8 @@ static bool renew(InventoryWriter *writer, Object *object)
         g_bytes_unref(text);
         return false;
     }
-    put_object(writer, object_new(record_ref(object_record(object)), object_type(object),
-                                  object_id(object), text));
+    put_object(writer, object_new(writer->cells, record_ref(object_record(object)),
+                                  object_type(object), object_id(object), text));
     return true;
 }
 

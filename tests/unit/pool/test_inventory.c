@@ -281,12 +281,13 @@ static void test_any_json_comes_back(void **state)
         "more\",\"b\":[\"a long text that is shared between the records that have it, of 64 "
         "bytes or more\"],\"c\":\"\\u0000 inside\"}",
     };
+    g_autoptr(Cells) cells = cells_new();
     Shape *shape = NULL;
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         json_t *json = json_loads(texts[i], JSON_ALLOW_NUL, NULL);
         assert_non_null(json);
-        Record *record = record_pack("VM", "OpaqueRef:1", json, &shape);
-        Record *again = record_pack("VM", "OpaqueRef:1", json, &shape);
+        Record *record = record_pack(cells, "VM", "OpaqueRef:1", json, &shape);
+        Record *again = record_pack(cells, "VM", "OpaqueRef:1", json, &shape);
         json_t *back = record_unpack(record);
         assert_true(json_equal(back, json));
         assert_true(record_equal(record, again));

@@ -10,6 +10,8 @@
 
 enum { N_KEYS = 2000, N_STEPS = 20000, N_SNAPSHOTS = 8 };
 
+static Cells *cells;
+
 static Object *make(unsigned key, unsigned version)
 {
     static Shape *shape;
@@ -17,10 +19,10 @@ static Object *make(unsigned key, unsigned version)
     g_snprintf(ref, sizeof ref, "OpaqueRef:%u", key);
     g_snprintf(uuid, sizeof uuid, "%u", version);
     json_t *json = json_pack("{s:s}", "uuid", uuid);
-    Record *record = record_pack("VM", ref, json, &shape);
+    Record *record = record_pack(cells, "VM", ref, json, &shape);
     json_decref(json);
     g_clear_pointer(&shape, shape_unref);
-    return object_new(record, NULL, NULL, NULL);
+    return object_new(cells, record, NULL, NULL, NULL);
 }
 
 static unsigned version_of(const Object *object)
@@ -108,9 +110,12 @@ static void test_emptied(void **state)
 
 int main(void)
 {
+    cells = cells_new();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapshots_stay),
         cmocka_unit_test(test_emptied),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    cells_unref(cells);
+    return failed;
 }
