@@ -25,6 +25,8 @@ struct TaskLog {
     json_t *root;
     unsigned n_tasks;
     bool keeps_nothing;
+    TaskSpool *spool; /* the text of: */
+    GArray *ended;    /* SpooledTask: children of the root that are no longer in it */
     Task root_task;
     TaskEventSeen seen;
     void *user;
@@ -132,9 +134,9 @@ static void compact(TaskLog *log, json_t *node)
     if (i == 0 || task_takes_part_in_retry(node, children))
         return;
     forget(log, node);
-    json_t *stub = task_compact(node);
-    if (stub)
-        json_array_set_new(children, i - 1, stub);
+    SpooledTask spooled = task_spool(node, log->spool);
+    g_array_append_val(log->ended, spooled);
+    json_array_remove(children, i - 1);
 }
 
 static bool apply_end(TaskLog *log, json_t *node, json_t *event, const char *id, gint64 time_ms)
@@ -193,9 +195,17 @@ TaskLog *tasklog_new(const char *id, const char *name, json_t *data, gint64 star
     json_decref(data);
     g_hash_table_insert(log->nodes, g_strdup(id), log->root);
     log->root_task = (Task){ .log = log, .id = g_strdup(id), .progress = -1, .is_root = true };
+    log->spool = task_spool_new(NULL);
+    log->ended = g_array_new(FALSE, FALSE, sizeof(SpooledTask));
     log->seen = seen;
     log->user = user;
     return log;
+}
+
+void tasklog_spool(TaskLog *log, const char *folder)
+{
+    task_spool_free(log->spool);
+    log->spool = task_spool_new(folder);
 }
 
 void tasklog_keep_nothing(TaskLog *log)
@@ -210,6 +220,8 @@ void tasklog_free(TaskLog *log)
     g_hash_table_destroy(log->nodes);
     json_decref(log->root);
     g_free(log->root_task.id);
+    task_spool_free(log->spool);
+    g_array_unref(log->ended);
     pthread_mutex_destroy(&log->lock);
     g_free(log);
 }
@@ -219,24 +231,31 @@ Task *tasklog_root(TaskLog *log)
     return &log->root_task;
 }
 
+/* The lock is held. */
 static json_t *arranged_copy(TaskLog *log, bool running)
 {
-    pthread_mutex_lock(&log->lock);
     json_t *copy = json_deep_copy(log->root);
-    pthread_mutex_unlock(&log->lock);
+    json_t *children = log->ended->len ? member(copy, "tasks", json_array) : NULL;
+    for (unsigned i = 0; i < log->ended->len; i++)
+        json_array_append_new(children, task_stub(&g_array_index(log->ended, SpooledTask, i)));
     return task_arrange(copy, running);
 }
 
 json_t *tasklog_view(TaskLog *log, bool running)
 {
-    return task_expand(arranged_copy(log, running));
+    pthread_mutex_lock(&log->lock);
+    json_t *view = task_expand(arranged_copy(log, running), log->spool);
+    pthread_mutex_unlock(&log->lock);
+    return view;
 }
 
 char *tasklog_text(TaskLog *log, bool running, json_t *header)
 {
+    pthread_mutex_lock(&log->lock);
     json_t *copy = arranged_copy(log, running);
     json_object_update(copy, header);
-    char *text = task_text(copy);
+    char *text = task_text(copy, log->spool);
+    pthread_mutex_unlock(&log->lock);
     json_decref(copy);
     return text;
 }
@@ -280,9 +299,10 @@ static unsigned count_tasks(json_t *node)
     return n;
 }
 
-TaskLog *tasklog_reopen(const char *id, json_t *stored)
+TaskLog *tasklog_reopen(const char *id, json_t *stored, const char *folder)
 {
     TaskLog *log = tasklog_new(id, "", NULL, 1, NULL, NULL);
+    tasklog_spool(log, folder);
     const char *reason =
         json_string_value(json_object_get(json_object_get(stored, "result"), "message"));
     json_t *copy = json_deep_copy(stored);

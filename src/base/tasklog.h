@@ -4,7 +4,8 @@
  * {id, timestamp, type, …} that travels from the worker to the server, which folds it into a
  * TaskLog of its own with tasklog_apply: both sides hold the same tree. Types: "start" {parentId,
  * name, properties}, "property" {name, value}, "info" and "warning" {message, data}, "end" {status,
- * result}. Thread-safe (pthreads); nothing here does I/O. Times are Unix milliseconds. */
+ * result}. Thread-safe (pthreads); the only I/O is on tasklog_spool's file. Times are Unix
+ * milliseconds. */
 #pragma once
 
 #include <glib.h>
@@ -28,6 +29,9 @@ typedef void (*TaskEventSeen)(json_t *event, void *user);
  * may be NULL; it gets no event for the root's begin. */
 TaskLog *tasklog_new(const char *id, const char *name, json_t *data, gint64 start_ms,
                      TaskEventSeen seen, void *user);
+/* Before the first task: the text of ended ones goes to a nameless file in this folder instead of
+ * memory (where it stays when that fails). Views then read it. */
+void tasklog_spool(TaskLog *log, const char *folder);
 /* Keeps no tree from now on, only tells `seen`: for a worker, whose server holds the tree. */
 void tasklog_keep_nothing(TaskLog *log);
 /* No Task of it may be used afterwards. */
@@ -72,8 +76,9 @@ const char *task_id(const Task *task);
 /* Closes every open task below the root as interrupted, with the warning of a retry, so that only
  * what does not succeed afterwards counts. */
 void tasklog_interrupt(TaskLog *log, const char *reason);
-/* The live log of a run whose stored log (as tasklog_view gives it) was closed as interrupted. */
-TaskLog *tasklog_reopen(const char *id, json_t *stored);
+/* The live log of a run whose stored log (as tasklog_view gives it) was closed as interrupted.
+ * `folder` as for tasklog_spool. */
+TaskLog *tasklog_reopen(const char *id, json_t *stored, const char *folder);
 
 /* --- Stored logs --- */
 

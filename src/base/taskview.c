@@ -124,7 +124,7 @@ json_t *task_arrange(json_t *node, bool running)
 
 /* --- Compact children of the root --- */
 
-#define TEXT "_text"
+#define SPOOLED "_spooled" /* [where, bytes] in the spool */
 
 bool task_takes_part_in_retry(json_t *node, json_t *siblings)
 {
@@ -138,40 +138,58 @@ bool task_takes_part_in_retry(json_t *node, json_t *siblings)
     return false;
 }
 
-json_t *task_compact(json_t *node)
+SpooledTask task_spool(json_t *node, TaskSpool *spool)
 {
     char *dump = json_dumps(task_arrange(node, false), JSON_COMPACT);
-    json_t *stub = dump ? json_pack("{s:O, s:O, s:s}", "end", json_object_get(node, "end"),
-                                    "status", json_object_get(node, "status"), TEXT, dump)
-                        : NULL;
+    gsize n = dump ? strlen(dump) : 0;
+    SpooledTask task = { .end_ms = json_integer_value(json_object_get(node, "end")),
+                         .at = task_spool_add(spool, dump, n),
+                         .n_bytes = (guint32) n };
+    g_strlcpy(task.status, text(node, "status"), sizeof task.status);
     free(dump);
-    return stub;
+    return task;
 }
 
-json_t *task_expand(json_t *root)
+json_t *task_stub(const SpooledTask *task)
+{
+    return json_pack("{s:I, s:s, s:[I, I]}", "end", (json_int_t) task->end_ms, "status",
+                     task->status, SPOOLED, (json_int_t) task->at, (json_int_t) task->n_bytes);
+}
+
+/* What a stub stands for, appended; false when it is none or cannot be read. */
+static bool append_spooled(json_t *node, TaskSpool *spool, GString *out)
+{
+    json_t *place = json_object_get(node, SPOOLED);
+    return place &&
+           task_spool_append_to(spool, (guint64) json_integer_value(json_array_get(place, 0)),
+                                (gsize) json_integer_value(json_array_get(place, 1)), out);
+}
+
+json_t *task_expand(json_t *root, TaskSpool *spool)
 {
     json_t *children = json_object_get(root, "tasks"), *child;
     gsize i;
     json_array_foreach (children, i, child) {
-        json_t *stored = json_object_get(child, TEXT);
-        json_t *whole =
-            stored ? json_loadb(json_string_value(stored), json_string_length(stored), 0, NULL)
-                   : NULL;
+        g_autoptr(GString) stored = g_string_new(NULL);
+        json_t *whole = append_spooled(child, spool, stored)
+                            ? json_loadb(stored->str, stored->len, 0, NULL)
+                            : NULL;
         if (whole)
             json_array_set_new(children, i, whole);
     }
     return root;
 }
 
-static void append_child(GString *text, json_t *child)
+static void append_child(GString *text, json_t *child, TaskSpool *spool)
 {
-    json_t *stored = json_object_get(child, TEXT);
-    char *dump = stored ? NULL : json_dumps(child, JSON_COMPACT);
-    g_string_append(text, stored ? json_string_value(stored) : dump ? dump : "{}");
+    if (append_spooled(child, spool, text))
+        return;
+    char *dump = json_dumps(child, JSON_COMPACT);
+    g_string_append(text, dump ? dump : "{}");
     free(dump);
 }
 
-char *task_text(json_t *root)
+char *task_text(json_t *root, TaskSpool *spool)
 {
     json_t *children = json_incref(json_object_get(root, "tasks"));
     json_object_del(root, "tasks");
@@ -182,7 +200,7 @@ char *task_text(json_t *root)
         g_string_truncate(all, all->len - 1); /* the closing brace */
         for (gsize i = 0; i < json_array_size(children); i++) {
             g_string_append(all, i ? "," : all->len > 1 ? ",\"tasks\":[" : "\"tasks\":[");
-            append_child(all, json_array_get(children, i));
+            append_child(all, json_array_get(children, i), spool);
         }
         g_string_append(all, "]}");
     }

@@ -55,6 +55,7 @@ bool run_log_begin(Run *run, GError **error)
     if (!run->id)
         return false;
     run->log = tasklog_new(run->id, kind_name(run), data_of(run), start_ms, NULL, NULL);
+    tasklog_spool(run->log, run->runs->folder);
     return true;
 }
 
@@ -62,7 +63,7 @@ void run_log_reopen(Run *run, const char *id, json_t *stored)
 {
     run->id = g_strdup(id);
     run->header = header_of(run);
-    run->log = tasklog_reopen(id, stored);
+    run->log = tasklog_reopen(id, stored, run->runs->folder);
 }
 
 static bool will_be_tried_again(json_t *task)
@@ -164,37 +165,60 @@ static Run *find_going(Runs *runs, const char *id)
     return run;
 }
 
-/* A stored log, or the live one; the reference of `stored` is taken. Logs of before have no id. */
-static json_t *freshen(Runs *runs, const char *id, json_t *stored)
+/* Logs of before have no id. */
+static json_t *stored_log(Runs *runs, const char *id, GError **error)
 {
-    Run *run = find_going(runs, id);
-    if (run) {
-        json_decref(stored);
-        stored = run_log_view(run, true);
-        run_unref(run);
-    }
-    json_object_set_new(stored, "id", json_string(id));
+    g_autoptr(GError) failure = NULL;
+    json_t *stored = store_log_get(runs->config.store, NAMESPACE, id, &failure);
+    if (stored)
+        json_object_set_new(stored, "id", json_string(id));
+    else if (err_is(failure, ERR_NOT_FOUND))
+        err_set(error, ERR_NOT_FOUND, "no such log %s", id);
+    else
+        g_propagate_error(error, g_steal_pointer(&failure));
     return stored;
 }
 
 json_t *runs_log(Runs *runs, const char *id, GError **error)
 {
-    json_t *stored = store_log_get(runs->config.store, NAMESPACE, id, NULL);
-    if (stored)
-        return freshen(runs, id, stored);
-    err_set(error, ERR_NOT_FOUND, "no such log %s", id);
-    return NULL;
+    Run *run = find_going(runs, id);
+    if (!run)
+        return stored_log(runs, id, error);
+    json_t *log = run_log_view(run, true);
+    run_unref(run);
+    return log;
+}
+
+char *runs_log_text(Runs *runs, const char *id, GError **error)
+{
+    Run *run = find_going(runs, id);
+    json_t *stored = run ? NULL : stored_log(runs, id, error);
+    char *text = run      ? tasklog_text(run->log, true, run->header)
+                 : stored ? json_dumps(stored, JSON_COMPACT)
+                          : NULL;
+    json_decref(stored);
+    run_unref(run);
+    return text;
+}
+
+GPtrArray *runs_log_ids(Runs *runs, gint64 after_ms, gint64 before_ms, GError **error)
+{
+    return store_log_keys(runs->config.store, NAMESPACE, after_ms, before_ms, error);
 }
 
 json_t *runs_logs(Runs *runs, gint64 after_ms, gint64 before_ms, unsigned limit, GError **error)
 {
-    json_t *stored =
-        store_log_list(runs->config.store, NAMESPACE, after_ms, before_ms, limit, error);
-    json_t *logs = stored ? json_object() : NULL, *log;
-    const char *id;
-    json_object_foreach (stored, id, log)
-        json_object_set_new(logs, id, freshen(runs, id, json_incref(log)));
-    json_decref(stored);
+    g_autoptr(GPtrArray) ids = runs_log_ids(runs, after_ms, before_ms, error);
+    json_t *logs = ids ? json_object() : NULL;
+    for (unsigned i = ids && limit && ids->len > limit ? ids->len - limit : 0; ids && i < ids->len;
+         i++) {
+        g_autoptr(GError) failure = NULL;
+        json_t *log = runs_log(runs, ids->pdata[i], &failure);
+        if (log)
+            json_object_set_new(logs, ids->pdata[i], log);
+        else if (!err_is(failure, ERR_NOT_FOUND)) /* deleted since */
+            log_warning("run", "log %s: %s", (char *) ids->pdata[i], failure->message);
+    }
     return logs;
 }
 

@@ -79,6 +79,11 @@ char *runs_restore(Runs *runs, const char *backup_id, const char *sr_id, json_t 
 /* Consolidated logs, live ones included: {id: log}, those with after_ms <= start < before_ms (0:
  * open), the newest `limit` (0: all). */
 json_t *runs_logs(Runs *runs, gint64 after_ms, gint64 before_ms, unsigned limit, GError **error);
+/* The ids of those, oldest first; strings to free with the array. */
+GPtrArray *runs_log_ids(Runs *runs, gint64 after_ms, gint64 before_ms, GError **error);
 /* One log; NOT_FOUND. */
 json_t *runs_log(Runs *runs, const char *run_id, GError **error);
+/* The same as JSON text. Of a run that is going on it takes little more than the text itself:
+ * people look at a run often, and its log grows with every VM. */
+char *runs_log_text(Runs *runs, const char *run_id, GError **error);
 bool runs_delete_log(Runs *runs, const char *run_id, GError **error);

@@ -128,6 +128,26 @@ json_t *store_log_list(Store *store, const char *name_space, gint64 after_ms, gi
     return NULL;
 }
 
+static bool read_key(sqlite3_stmt *statement, void *keys, GError **error)
+{
+    g_ptr_array_add(
+        keys, format_key(sqlite3_column_int64(statement, 0), sqlite3_column_int64(statement, 1)));
+    return true;
+}
+
+GPtrArray *store_log_keys(Store *store, const char *name_space, gint64 after_ms, gint64 before_ms,
+                          GError **error)
+{
+    g_autoptr(GPtrArray) keys = g_ptr_array_new_with_free_func(g_free);
+    gint64 end = before_ms > 0 ? before_ms : G_MAXINT64;
+    if (!database_run(&store->logs, read_key, keys, error,
+                      "SELECT time_ms, n FROM logs WHERE name_space = ?1 AND time_ms >= ?2"
+                      " AND time_ms < ?3 ORDER BY time_ms, n",
+                      "sii", name_space, after_ms, end))
+        return NULL;
+    return g_steal_pointer(&keys);
+}
+
 bool store_log_drop(Store *store, const char *name_space, const char *key, GError **error)
 {
     gint64 time_ms, n;

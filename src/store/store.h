@@ -46,6 +46,10 @@ json_t *store_log_get(Store *store, const char *name_space, const char *key, GEr
  * all). */
 json_t *store_log_list(Store *store, const char *name_space, gint64 after_ms, gint64 before_ms,
                        unsigned limit, GError **error);
+/* The keys of those with after_ms <= time < before_ms (0: open), oldest first; strings to free with
+ * the array. */
+GPtrArray *store_log_keys(Store *store, const char *name_space, gint64 after_ms, gint64 before_ms,
+                          GError **error);
 bool store_log_drop(Store *store, const char *name_space, const char *key, GError **error);
 /* Drops all but the newest `keep`. */
 bool store_log_trim(Store *store, const char *name_space, unsigned keep, GError **error);

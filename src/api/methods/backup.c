@@ -148,29 +148,31 @@ static bool read_time(ApiCall *call, const char *name, gint64 *ms, GError **erro
     return true;
 }
 
-static int by_start(const void *a, const void *b)
+/* One log that matches, as text; NULL when it does not, or is no more. With no pattern to match,
+ * the log of a run that is going on is never made a tree. */
+static char *matching_log(ApiCall *call, const char *id, json_t *pattern)
 {
-    json_int_t left = json_integer_value(json_object_get(*(json_t *const *) a, "start"));
-    json_int_t right = json_integer_value(json_object_get(*(json_t *const *) b, "start"));
-    return (left > right) - (left < right);
+    if (json_object_size(pattern) == 0)
+        return runs_log_text(runs(call), id, NULL);
+    json_t *log = runs_log(runs(call), id, NULL);
+    char *text = log && pattern_match(pattern, log) ? json_dumps(log, JSON_COMPACT) : NULL;
+    json_decref(log);
+    return text;
 }
 
-/* The newest `limit` (0: all) of the logs that match, oldest first; the logs are taken. */
-static json_t *select_logs(json_t *logs, json_t *pattern, gint64 limit)
+/* The newest `limit` (0: all) of the logs that match, oldest first: ids are times. */
+static GBytes *select_logs(ApiCall *call, GPtrArray *ids, json_t *pattern, gint64 limit)
 {
-    g_autoptr(GPtrArray) found = g_ptr_array_new();
-    const char *id;
-    json_t *log;
-    json_object_foreach (logs, id, log)
-        if (pattern_match(pattern, log))
-            g_ptr_array_add(found, log);
-    g_ptr_array_sort(found, by_start);
-    json_t *list = json_array();
-    unsigned first = limit > 0 && found->len > limit ? found->len - (unsigned) limit : 0;
-    for (unsigned i = first; i < found->len; i++)
-        json_array_append(list, found->pdata[i]);
-    json_decref(logs);
-    return list;
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
+    for (unsigned i = ids->len; i-- > 0 && (limit <= 0 || found->len < limit);) {
+        char *text = matching_log(call, ids->pdata[i], pattern);
+        if (text)
+            g_ptr_array_add(found, text);
+    }
+    GString *all = g_string_new("[");
+    for (unsigned i = found->len; i-- > 0;)
+        g_string_append_printf(all, "%s%s", (char *) found->pdata[i], i ? "," : "");
+    return g_string_free_to_bytes(g_string_append_c(all, ']'));
 }
 
 static json_t *get_logs(ApiCall *call, GError **error)
@@ -183,13 +185,12 @@ static json_t *get_logs(ApiCall *call, GError **error)
     const char *const own[] = { "after", "before", "limit" };
     for (unsigned i = 0; i < G_N_ELEMENTS(own); i++)
         json_object_del(pattern, own[i]);
-    json_t *list = NULL;
-    if (pattern_check(pattern, error)) {
-        json_t *logs = runs_logs(runs(call), after_ms, before_ms, 0, error);
-        list = logs ? select_logs(logs, pattern, call_integer(call, "limit")) : NULL;
-    }
+    g_autoptr(GPtrArray) ids =
+        pattern_check(pattern, error) ? runs_log_ids(runs(call), after_ms, before_ms, error) : NULL;
+    if (ids)
+        call_set_text(call, select_logs(call, ids, pattern, call_integer(call, "limit")));
     json_decref(pattern);
-    return list;
+    return NULL;
 }
 
 /* --- Backups in repositories --- */

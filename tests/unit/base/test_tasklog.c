@@ -132,11 +132,12 @@ static void test_error(void **state)
     json_decref(json);
 }
 
-/* The text is the view, with compacted children or without. */
-static void test_text(void **state)
+/* The text is the view, with compacted children or without, spooled to a file or not. */
+static void check_text(const char *folder)
 {
     g_autoptr(TaskLog)
         log = tasklog_new("1", "backup", json_pack("{s:s}", "mode", "delta"), 5, NULL, NULL);
+    tasklog_spool(log, folder);
     json_t *header = json_pack("{s:s}", "jobId", "j");
     Task *open[8];
     for (unsigned i = 0; i < 4; i++) {
@@ -156,6 +157,13 @@ static void test_text(void **state)
     for (unsigned i = 0; i < 8; i++)
         task_end(open[i], NULL); /* those of an ended task are known no more */
     json_decref(header);
+}
+
+static void test_text(void **state)
+{
+    check_text(NULL);
+    check_text(g_get_tmp_dir());
+    check_text("/nonexistent");
 }
 
 /* Own statuses as the tasks had them: a failure that only comes from the children is taken away. */
