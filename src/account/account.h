@@ -80,6 +80,9 @@ bool account_delete_group(Accounts *accounts, const char *id, GError **error);
 /* --- ACLs: {id, subject, object, action}; action viewer, operator, admin --- */
 
 json_t *account_acls(Accounts *accounts, GError **error);
+/* The id of a rule follows from what it says. */
+char *account_acl_id(const char *subject, const char *object, const char *action);
+bool account_is_action(const char *action);
 bool account_add_acl(Accounts *accounts, const char *subject, const char *object,
                      const char *action, GError **error);
 bool account_remove_acl(Accounts *accounts, const char *subject, const char *object,

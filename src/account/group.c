@@ -137,11 +137,16 @@ bool account_delete_group(Accounts *accounts, const char *id, GError **error)
 
 static const char *const actions[] = { "viewer", "operator", "admin", NULL };
 
-static char *acl_id(const char *subject, const char *object, const char *action)
+char *account_acl_id(const char *subject, const char *object, const char *action)
 {
     g_autofree char *text = g_strdup_printf("%s\n%s\n%s", subject, object, action);
     g_autofree char *digest = g_compute_checksum_for_string(G_CHECKSUM_SHA256, text, -1);
     return g_strndup(digest, 16);
+}
+
+bool account_is_action(const char *action)
+{
+    return g_strv_contains(actions, action);
 }
 
 json_t *account_acls(Accounts *accounts, GError **error)
@@ -152,11 +157,11 @@ json_t *account_acls(Accounts *accounts, GError **error)
 bool account_add_acl(Accounts *accounts, const char *subject, const char *object,
                      const char *action, GError **error)
 {
-    if (!g_strv_contains(actions, action)) {
+    if (!account_is_action(action)) {
         err_set(error, ERR_INVALID, "action: expected viewer, operator or admin");
         return false;
     }
-    g_autofree char *id = acl_id(subject, object, action);
+    g_autofree char *id = account_acl_id(subject, object, action);
     json_t *acl = json_pack("{s:s, s:s, s:s, s:s}", "id", id, "subject", subject, "object", object,
                             "action", action);
     bool ok = store_put(accounts->store, "acls", id, acl, error);
@@ -167,6 +172,6 @@ bool account_add_acl(Accounts *accounts, const char *subject, const char *object
 bool account_remove_acl(Accounts *accounts, const char *subject, const char *object,
                         const char *action, GError **error)
 {
-    g_autofree char *id = acl_id(subject, object, action);
+    g_autofree char *id = account_acl_id(subject, object, action);
     return store_drop(accounts->store, "acls", id, NULL, error);
 }

@@ -8,8 +8,11 @@
 enum { TOKEN_BYTES = 32 };
 
 typedef struct {
-    char *type;
+    char *type, *name;
     GBytes *data;
+    DownloadsTake take; /* instead of data: something is expected */
+    void *user;
+    GDestroyNotify user_free;
     gint64 until_us;
 } Offer;
 
@@ -22,7 +25,10 @@ static void offer_free(void *data)
 {
     Offer *offer = data;
     g_free(offer->type);
-    g_bytes_unref(offer->data);
+    g_free(offer->name);
+    g_clear_pointer(&offer->data, g_bytes_unref);
+    if (offer->user_free)
+        offer->user_free(offer->user);
     g_free(offer);
 }
 
@@ -59,14 +65,13 @@ static gboolean is_old(void *token, void *data, void *user)
     return ((Offer *) data)->until_us < g_get_monotonic_time();
 }
 
-json_t *downloads_offer(Downloads *downloads, const char *type, GBytes *data, GError **error)
+/* Keeps the offer, which is taken, and tells where it is: {key: path}. */
+static json_t *keep(Downloads *downloads, Offer *offer, const char *key, GError **error)
 {
-    Offer *offer = g_new0(Offer, 1);
-    offer->type = g_strdup(type);
-    offer->data = data;
     offer->until_us = g_get_monotonic_time() + (gint64) DOWNLOADS_KEPT_S * G_USEC_PER_SEC;
     g_autofree char *token = make_token();
-    g_autofree char *path = g_strdup_printf("/api/%s", token);
+    g_autofree char *path = g_strdup_printf("/api/%s%s%s", token, offer->name ? "/" : "",
+                                            offer->name ? offer->name : "");
     g_mutex_lock(&downloads->mutex);
     g_hash_table_foreach_remove(downloads->offers, is_old, NULL);
     bool full = g_hash_table_size(downloads->offers) >= DOWNLOADS_MAX;
@@ -74,10 +79,37 @@ json_t *downloads_offer(Downloads *downloads, const char *type, GBytes *data, GE
         g_hash_table_insert(downloads->offers, g_steal_pointer(&token), offer);
     g_mutex_unlock(&downloads->mutex);
     if (!full)
-        return json_pack("{s:s}", "$getFrom", path);
+        return json_pack("{s:s}", key, path);
     offer_free(offer);
     err_set(error, ERR_LIMIT, "%d downloads are waiting to be fetched", DOWNLOADS_MAX);
     return NULL;
+}
+
+json_t *downloads_offer(Downloads *downloads, const char *type, GBytes *data, GError **error)
+{
+    Offer *offer = g_new0(Offer, 1);
+    offer->type = g_strdup(type);
+    offer->data = data;
+    return keep(downloads, offer, "$getFrom", error);
+}
+
+json_t *downloads_offer_file(Downloads *downloads, const char *name, GBytes *data, GError **error)
+{
+    Offer *offer = g_new0(Offer, 1);
+    offer->type = g_strdup("application/octet-stream");
+    offer->name = g_strdup(name);
+    offer->data = data;
+    return keep(downloads, offer, "$getFrom", error);
+}
+
+json_t *downloads_expect(Downloads *downloads, DownloadsTake take, void *user,
+                         GDestroyNotify user_free, GError **error)
+{
+    Offer *offer = g_new0(Offer, 1);
+    offer->take = take;
+    offer->user = user;
+    offer->user_free = user_free;
+    return keep(downloads, offer, "$sendTo", error);
 }
 
 static Offer *take(Downloads *downloads, const char *token)
@@ -91,6 +123,14 @@ static Offer *take(Downloads *downloads, const char *token)
     return offer;
 }
 
+static void give(HttpRequest *request, Offer *offer)
+{
+    if (offer->name)
+        http_reply_header(request, "Content-Disposition", "attachment");
+    http_reply(request, 200, offer->type, g_bytes_get_data(offer->data, NULL),
+               g_bytes_get_size(offer->data));
+}
+
 /* "/api/<token>" or "/api/<token>/<any name>" */
 bool downloads_handle(Downloads *downloads, HttpRequest *request)
 {
@@ -101,8 +141,10 @@ bool downloads_handle(Downloads *downloads, HttpRequest *request)
     Offer *offer = take(downloads, token);
     if (!offer)
         return false;
-    http_reply(request, 200, offer->type, g_bytes_get_data(offer->data, NULL),
-               g_bytes_get_size(offer->data));
+    if (offer->take)
+        offer->take(request, offer->user);
+    else
+        give(request, offer);
     offer_free(offer);
     return true;
 }

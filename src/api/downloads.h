@@ -1,5 +1,6 @@
 /* Addresses that work once: a method answers {"$getFrom": "/api/<token>"}, and the client fetches
- * the data from there without credentials, because the address is the secret. Thread-safe. */
+ * the data from there without credentials, because the address is the secret; or {"$sendTo": …},
+ * and it sends some there. Thread-safe. */
 #pragma once
 
 #include "http/server.h"
@@ -16,5 +17,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Downloads, downloads_free)
 
 /* Offers data, whose reference is taken: {"$getFrom": path}, or NULL with LIMIT. */
 json_t *downloads_offer(Downloads *downloads, const char *type, GBytes *data, GError **error);
+/* The same for a file: the address ends with its name, a browser keeps it. */
+json_t *downloads_offer_file(Downloads *downloads, const char *name, GBytes *data, GError **error);
+
+/* Reads the body and answers. */
+typedef void (*DownloadsTake)(HttpRequest *request, void *user);
+/* Waits for data: {"$sendTo": path}, or NULL with LIMIT. `take` is called at most once; `user` is
+ * freed after it, or when nothing has come for DOWNLOADS_KEPT_S. */
+json_t *downloads_expect(Downloads *downloads, DownloadsTake take, void *user,
+                         GDestroyNotify user_free, GError **error);
 /* Answers the request when its path is an offer, which is then spent; false: not one. */
 bool downloads_handle(Downloads *downloads, HttpRequest *request);

@@ -90,7 +90,7 @@ json_t *remotes_list(Remotes *remotes, GError **error)
 }
 
 /* The rules of XO that need no I/O. */
-static bool check_url(const char *url, GError **error)
+bool remotes_check_url(const char *url, GError **error)
 {
     g_autofree char *base = g_strndup(url, strcspn(url, "?#"));
     while (g_str_has_suffix(base, "/"))
@@ -118,7 +118,7 @@ static bool put(Remotes *remotes, json_t *record, GError **error)
 
 json_t *remotes_create(Remotes *remotes, json_t *params, GError **error)
 {
-    if (!check_url(text_of(params, "url"), error))
+    if (!remotes_check_url(text_of(params, "url"), error))
         return NULL;
     g_autofree char *id = g_uuid_string_random();
     json_t *record = json_pack("{s:b, s:s, s:s, s:s, s:s}", "enabled", 1, "error", "", "name",
@@ -169,7 +169,7 @@ static bool apply(json_t *record, json_t *changes, GError **error)
         return false;
     }
     json_object_set_new(record, "url", json_string(url));
-    return check_url(url, error);
+    return remotes_check_url(url, error);
 }
 
 bool remotes_set(Remotes *remotes, const char *id, json_t *changes, GError **error)

@@ -23,6 +23,8 @@ json_t *remotes_create(Remotes *remotes, json_t *params, GError **error);
 /* Fields given replace the old ones, null removes; obfuscated secrets in the URL mean the old ones.
  */
 bool remotes_set(Remotes *remotes, const char *id, json_t *changes, GError **error);
+/* Whether a repository of this URL can be added; says why not, without its secrets. */
+bool remotes_check_url(const char *url, GError **error);
 bool remotes_delete(Remotes *remotes, const char *id, GError **error);
 /* Keeps the newest REMOTES_BENCHMARKS. */
 bool remotes_add_benchmark(Remotes *remotes, const char *id, double read_rate, double write_rate,

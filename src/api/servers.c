@@ -319,3 +319,20 @@ bool servers_remove(Servers *servers, const char *id, GError **error)
     links_disconnect(servers, id);
     return store_drop(servers->store, SERVERS_COLLECTION, id, NULL, error);
 }
+
+void servers_look_again(Servers *servers, const char *id)
+{
+    json_t *record = servers_record(servers, id, NULL);
+    bool enabled = json_is_true(json_object_get(record, "enabled"));
+    g_mutex_lock(&servers->mutex);
+    State *state = g_hash_table_lookup(servers->states, id);
+    bool idle = g_str_equal(links_status(state), "disconnected");
+    if (state && state->link)
+        state->link->is_read_only = json_is_true(json_object_get(record, "readOnly"));
+    g_mutex_unlock(&servers->mutex);
+    json_decref(record);
+    if (enabled && idle)
+        links_push(servers, g_strdup(id));
+    else if (!enabled)
+        links_disconnect(servers, id);
+}

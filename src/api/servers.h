@@ -40,6 +40,10 @@ bool servers_enable(Servers *servers, const char *id, GError **error);
 bool servers_disable(Servers *servers, const char *id, GError **error);
 bool servers_remove(Servers *servers, const char *id, GError **error);
 
+/* The record was changed in the store by somebody else: connects what is enabled and not connected,
+ * disconnects what is not enabled any more (or gone). A live connection stays as it is. */
+void servers_look_again(Servers *servers, const char *id);
+
 /* --- Objects of all connected pools --- */
 
 /* The connection and snapshot that hold an object (XO id, uuid or opaque reference), or NULL. Both

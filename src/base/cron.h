@@ -17,5 +17,9 @@ Cron *cron_parse(const char *text, const char *timezone, GError **error);
 /* The next occurrence strictly after the minute of after_ms (Unix ms), or 0 with INVALID when there
  * is none within 28 years (30 February). */
 gint64 cron_next(const Cron *cron, gint64 after_ms, GError **error);
+/* The same schedule in XO's words, from those of others: long and capital names, "wed", ranges over
+ * the end ("fri-mon", "22-4"), "a/n", "?", six fields when the seconds are 0. NULL when it is in
+ * none of these dialects. */
+char *cron_translate(const char *text);
 void cron_free(Cron *cron);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Cron, cron_free)

@@ -19,6 +19,8 @@ static const char help[] =
     "  cadenza [OPTIONS] list-methods [WORD]     the methods of the server, with their parameters\n"
     "  cadenza [OPTIONS] help METHOD             one method with its parameters\n"
     "  cadenza [OPTIONS] login URL USER          sign in and remember the server\n"
+    "  cadenza [OPTIONS] config export [FILE]    the configuration as a file, as XO has it\n"
+    "  cadenza [OPTIONS] config import FILE      take in a configuration of this server or of XO\n"
     "  cadenza repo …                            look into a repository, without a server\n"
     "\n"
     "Values: true and false are booleans; json:… is any JSON; numbers where the method wants one;\n"
@@ -28,6 +30,7 @@ static const char help[] =
     "  --token TOKEN        sign in with a token (better: CADENZA_TOKEN)\n"
     "  --fingerprint HEX    trust exactly this certificate (SHA-256)\n"
     "  --insecure           trust any certificate\n"
+    "  --passphrase-file F  the passphrase that seals a configuration (CADENZA_PASSPHRASE)\n"
     "  --json               for programs: compact JSON, errors as JSON on stderr\n"
     "  --help, --version\n"
     "\n"
@@ -194,12 +197,13 @@ static const struct {
     int (*run)(const CliOptions *options, char **words);
 } verbs[] = {
     { "objects", objects },           { "run", cli_run },      { "watch", watch },
-    { "list-methods", list_methods }, { "help", help_method },
+    { "list-methods", list_methods }, { "help", help_method }, { "config", cli_transfer },
 };
 
 static void free_options(CliOptions *options)
 {
     g_free(options->url);
+    g_free(options->passphrase_file);
     g_free(options->fingerprint);
     g_free(options->token);
     g_free(options->user);
@@ -239,6 +243,7 @@ static bool parse(int argc, char **argv, CliOptions *options, GPtrArray *words)
             insecure = true;
         } else if (!take_value(argv, argc, &i, "--url", &options->url) &&
                    !take_value(argv, argc, &i, "--token", &options->token) &&
+                   !take_value(argv, argc, &i, "--passphrase-file", &options->passphrase_file) &&
                    !take_value(argv, argc, &i, "--fingerprint", &options->fingerprint)) {
             fprintf(stderr, "cadenza: unknown or incomplete option %s; see cadenza --help\n",
                     argv[MIN(i, argc - 1)]);

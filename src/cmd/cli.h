@@ -17,7 +17,8 @@ typedef struct {
     char *fingerprint;
     char *token;
     char *user, *password;
-    bool json; /* for programs: JSON on stdout, the error as one JSON line on stderr */
+    char *passphrase_file; /* of a configuration */
+    bool json;             /* for programs: JSON on stdout, the error as one JSON line on stderr */
 } CliOptions;
 
 /* --- cli_config.c: what `cadenza login` keeps, 0600, in $XDG_CONFIG_HOME/cadenza/servers.json ---
@@ -68,4 +69,6 @@ int cli_print_error(const CliOptions *options, const GError *error);
 /* --- Verbs; words follow the verb, NULL-terminated; the exit status --- */
 
 int cli_login(CliOptions *options, char **words);
+/* cadenza config import|export */
+int cli_transfer(const CliOptions *options, char **words);
 int cli_run(const CliOptions *options, char **words);

@@ -28,6 +28,12 @@ void jobs_say(Jobs *jobs, const char *topic, const char *id)
     bus_say(jobs->bus, topic, json_pack("{s:s}", "id", id));
 }
 
+void jobs_look_again(Jobs *jobs)
+{
+    jobs_say(jobs, "job.changed", "");
+    jobs_say(jobs, "schedule.changed", "");
+}
+
 json_t *jobs_record(Jobs *jobs, const char *collection, const char *words, const char *id,
                     GError **error)
 {

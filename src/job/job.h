@@ -39,6 +39,15 @@ json_t *jobs_list_schedules(Jobs *jobs, GError **error);
 bool jobs_edit_schedule(Jobs *jobs, const char *id, json_t *changes, GError **error);
 bool jobs_delete_schedule(Jobs *jobs, const char *id, GError **error);
 
+/* --- Records from elsewhere --- */
+
+/* A whole job record of type "backup", as it would be stored; INVALID names the field. */
+bool job_check(json_t *job, GError **error);
+/* A whole schedule record. */
+bool schedule_check(json_t *schedule, GError **error);
+/* Records were changed in the store by somebody else: says so on the bus. */
+void jobs_look_again(Jobs *jobs);
+
 /* --- Reading a record --- */
 
 /* The ids of {id: "x"} or {id: {__or: [...]}}, an array; NULL when it is another pattern. An absent

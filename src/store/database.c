@@ -82,7 +82,11 @@ bool database_open(Database *database, const char *folder, const char *name, boo
                    const char *const *steps, int n_steps, GError **error)
 {
     g_autofree char *path = g_build_filename(folder, name, NULL);
-    pthread_mutex_init(&database->lock, NULL);
+    pthread_mutexattr_t again; /* statements within a transaction lock once more */
+    pthread_mutexattr_init(&again);
+    pthread_mutexattr_settype(&again, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&database->lock, &again);
+    pthread_mutexattr_destroy(&again);
     database->name = name;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     if (sqlite3_open_v2(path, &database->sqlite, flags, NULL) != SQLITE_OK) {
@@ -150,6 +154,24 @@ bool database_run(Database *database, DatabaseRow row, void *user, GError **erro
         ok = step_all(database, statement, row, user, error);
     }
     sqlite3_finalize(statement);
+    pthread_mutex_unlock(&database->lock);
+    return ok;
+}
+
+bool database_begin(Database *database, GError **error)
+{
+    pthread_mutex_lock(&database->lock);
+    if (run_script(database, "BEGIN IMMEDIATE", error))
+        return true;
+    pthread_mutex_unlock(&database->lock);
+    return false;
+}
+
+bool database_end(Database *database, bool keep, GError **error)
+{
+    bool ok = keep && run_script(database, "COMMIT", error);
+    if (!ok)
+        sqlite3_exec(database->sqlite, "ROLLBACK", NULL, NULL, NULL);
     pthread_mutex_unlock(&database->lock);
     return ok;
 }

@@ -31,6 +31,10 @@ void database_close(Database *database);
 typedef bool (*DatabaseRow)(sqlite3_stmt *statement, void *user, GError **error);
 bool database_run(Database *database, DatabaseRow row, void *user, GError **error, const char *sql,
                   const char *format, ...);
+/* From the one to the other, all statements of this thread are one transaction, and other threads
+ * wait. The end keeps it (false: cannot) or, with `keep` false, takes all back. */
+bool database_begin(Database *database, GError **error);
+bool database_end(Database *database, bool keep, GError **error);
 /* Sets an error from the last failure; `what` names the object. */
 void database_error(Database *database, const char *what, GError **error);
 

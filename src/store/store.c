@@ -186,3 +186,19 @@ bool store_drop(Store *store, const char *collection, const char *id, bool *exis
         *existed = found;
     return ok;
 }
+
+bool store_change_all(Store *store, const StoreChange *changes, gsize n, GError **error)
+{
+    if (!database_begin(&store->state, error))
+        return false;
+    bool ok = true;
+    for (gsize i = 0; ok && i < n; i++) {
+        const StoreChange *change = &changes[i];
+        ok = change->record
+                 ? store_put(store, change->collection, change->id, change->record, error)
+                 : store_drop(store, change->collection, change->id, NULL, error);
+    }
+    return database_end(&store->state, ok || MUTANT(store_half_a_change), /* mutant: store */
+                        error) &&
+           ok;
+}

@@ -32,6 +32,14 @@ json_t *store_list(Store *store, const char *collection, GError **error);
 bool store_drop(Store *store, const char *collection, const char *id, bool *existed,
                 GError **error);
 
+/* A record to put, or to drop (NULL). */
+typedef struct {
+    const char *collection, *id;
+    json_t *record;
+} StoreChange;
+/* All of them or, with an error, none: one transaction. */
+bool store_change_all(Store *store, const StoreChange *changes, gsize n, GError **error);
+
 /* Logs: append-only entries of a namespace ("jobs", "restore", …), key = decimal ms, made unique by
  * ":<n>" as XO does. Returns the key. */
 char *store_log_add(Store *store, const char *name_space, gint64 time_ms, json_t *entry,

@@ -86,9 +86,51 @@ static void test_errors(void **state)
     assert_true(err_is(error, ERR_INVALID));
 }
 
+/* Other dialects in XO's words; NULL: in none of them. */
+static void test_translate(void **state)
+{
+    static const char *const cases[][2] = {
+        { "0 3 * * *", "0 3 * * *" },
+        { "*/15 0-6 1,15 0-11 mon-fri", "*/15 0-6 1,15 0-11 mon-fri" },
+        { " 0  3 * *\t* ", "0 3 * * *" },
+        { "0 3 * JAN Wed", "0 3 * jan wen" },
+        { "0 3 ? March Monday,WEDNESDAY,thurs", "0 3 * mar mon,wen,thu" },
+        { "0 0 3 * * ?", "0 3 * * *" },
+        { "00 5 4 * * wen", "5 4 * * wen" },
+        { "30 0 3 * * *", NULL },
+        { "0 22-4 * * *", "0 22-23,0-4 * * *" },
+        { "0 3 * * fri-mon", "0 3 * * fri-6,0-mon" },
+        { "0 3 * * fri-sun", "0 3 * * fri-7" },
+        { "0 3 * nov-feb *", "0 3 * nov-11,0-feb *" },
+        { "5/10 * * * *", "5-59/10 * * * *" },
+        { "0 3 * * 7", "0 3 * * 7" },
+        { "@midnight", "@daily" },
+        { "@weekly", "@weekly" },
+        { "0 3 L * *", NULL },
+        { "0 3 * *", NULL },
+        { "0 3 * * * * *", NULL },
+        { "0 3 * * fri#2", NULL },
+        { "0 3 * jan/ *", NULL },
+        { "every day", NULL },
+        { "", NULL },
+    };
+    for (gsize i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *made = cron_translate(cases[i][0]);
+        if (g_strcmp0(made, cases[i][1]) != 0)
+            fail_msg("%s: %s", cases[i][0], made ? made : "not understood");
+        if (!made)
+            continue;
+        g_autoptr(Cron) cron = cron_parse(made, NULL, NULL);
+        assert_non_null(cron);
+        g_autofree char *again = cron_translate(made);
+        assert_string_equal(again, made);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_next),
+                                        cmocka_unit_test(test_translate),
                                         cmocka_unit_test(test_errors) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

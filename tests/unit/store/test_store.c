@@ -36,6 +36,28 @@ static int drop_folder(void **state)
     return 0;
 }
 
+/* All or none. */
+static void test_many(void **state)
+{
+    g_autoptr(Store) store = store_open(folder, NULL);
+    json_t *one = json_pack("{s:s}", "id", "a");
+    StoreChange changes[] = { { "users", "a", one },
+                              { "jobs", "b", one },
+                              { NULL, "c", one } }; /* no name */
+    g_autoptr(GError) error = NULL;
+    assert_false(store_change_all(store, changes, G_N_ELEMENTS(changes), &error));
+    assert_non_null(error);
+    assert_null(store_get(store, "users", "a", NULL));
+    assert_true(store_change_all(store, changes, 2, NULL));
+    changes[0].record = NULL;
+    assert_true(store_change_all(store, changes, 1, NULL));
+    assert_null(store_get(store, "users", "a", NULL));
+    json_t *kept = store_get(store, "jobs", "b", NULL);
+    assert_non_null(kept);
+    json_decref(kept);
+    json_decref(one);
+}
+
 static void test_records(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -182,8 +204,9 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_records), WITH_FOLDER(test_logs),    WITH_FOLDER(test_secrets),
-        WITH_FOLDER(test_lock),    WITH_FOLDER(test_too_new), WITH_FOLDER(test_damaged),
+        WITH_FOLDER(test_many),    WITH_FOLDER(test_records), WITH_FOLDER(test_logs),
+        WITH_FOLDER(test_secrets), WITH_FOLDER(test_lock),    WITH_FOLDER(test_too_new),
+        WITH_FOLDER(test_damaged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,56 @@
+/* What the files of the configuration share: the import that is going on, and the table of entries.
+ */
+#pragma once
+
+#include "api/config.h"
+
+typedef struct ConfigEntry ConfigEntry;
+
+typedef struct {
+    const ApiParts *parts;
+    const ConfigEntry *entry; /* of the record that is being taken */
+    const char *id, *name;    /* of that record, for the report */
+    json_t *state;            /* collection → id → record as it will be, secrets in clear */
+    json_t *changes;          /* collection → id → record, or null: dropped */
+    json_t *report;
+    bool skipped;
+} Import;
+
+struct ConfigEntry {
+    const char *name;        /* in the document */
+    const char *collection;  /* in the store; NULL: not kept */
+    const char *reason;      /* then: why not */
+    const char *sealed;      /* the field that the store keeps sealed */
+    const char *const *with; /* entries that its records refer to */
+    /* The record as it will be kept, from what was sent (an object with an id); a new reference.
+     * NULL with an error: wrong; NULL without: import_skip has said why. */
+    json_t *(*take)(Import *import, json_t *sent, GError **error);
+    /* The record as XO has it; the reference is taken. May be NULL: as it is. */
+    json_t *(*show)(const ApiParts *parts, json_t *record);
+};
+
+/* In the order in which they are taken; ended by an entry without a name. */
+extern const ConfigEntry config_entries[];
+const ConfigEntry *config_entry(const char *name);
+/* The records of an entry with secrets in clear, an array. */
+json_t *config_records(const ApiParts *parts, const ConfigEntry *entry, GError **error);
+
+/* --- For the functions of the table --- */
+
+/* The record is not taken, for this reason. */
+void import_skip(Import *import, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* It is taken, but a person should know this. */
+void import_note(Import *import, const char *format, ...) G_GNUC_PRINTF(2, 3);
+/* A record as it will be, NULL when there is none; borrowed. */
+json_t *import_find(Import *import, const char *collection, const char *id);
+/* All of a collection, by id; borrowed. */
+json_t *import_all(Import *import, const char *collection);
+void import_put(Import *import, const char *collection, const char *id, json_t *record);
+void import_drop(Import *import, const char *collection, const char *id);
+
+/* --- config_file.c --- */
+
+/* The document in a file; a new reference. */
+json_t *config_open(GBytes *file, const char *passphrase, GError **error);
+/* The file of a document, whose text is taken. */
+GBytes *config_close(char *text, bool compress, const char *passphrase, GError **error);
