@@ -109,11 +109,11 @@ static bool op_backup(Call *call, GError **error)
         fprintf(stderr, "%s\n", (char *) notes->pdata[i]);
     g_autoptr(CatalogDisk) disk = source ? repository_begin(call->catalog, 0, size, NULL, error)
                                          : NULL;
-    GError *end_error = NULL;
+    PipeEnd end = { .writer = disk ? disk->writer : NULL };
     PipeOptions options = { 0 };
-    bool ok = disk && pipe_run(source, &disk->writer, 1, &end_error, &options, &n_bytes, error) &&
+    bool ok = disk && pipe_run(source, &end, 1, &options, &n_bytes, error) &&
               repository_finish(call->catalog, disk, 0, NULL, error);
-    g_clear_error(&end_error);
+    g_clear_error(&end.error);
     if (ok)
         measure_end(&measure, n_bytes, 1);
     return ok;

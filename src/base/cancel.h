@@ -14,9 +14,16 @@ Cancel *cancel_ref(Cancel *cancel);
 void cancel_unref(Cancel *cancel);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Cancel, cancel_unref)
 
+/* From limit_ms on it counts as set, with TIMEOUT; `what` names whose limit that is ("vmTimeout").
+ * Before others use it; 0: no limit. */
+void cancel_after(Cancel *cancel, gint64 limit_ms, const char *what);
 /* Sets the flag; safe from any thread, idempotent. */
 void cancel_set(Cancel *cancel);
 /* Whether it is set; NULL never is. */
 bool cancel_is_set(const Cancel *cancel);
-/* The same, and sets ERR_CANCELLED naming what was cancelled. */
+/* The same, and sets ERR_CANCELLED naming what was cancelled, or ERR_TIMEOUT when its time is over.
+ */
 bool cancel_check(const Cancel *cancel, const char *what, GError **error);
+/* An operation under `cancel` failed with this: CANCELLED becomes TIMEOUT when that was the cause.
+ */
+void cancel_explain(const Cancel *cancel, const char *what, GError **error);

@@ -42,6 +42,8 @@ Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *pa
 typedef struct {
     guint32 n_blocks, n_verified;
 } CatalogVerified;
+/* Of what was read so far of a disk that catalog_disk_open_checked gave. */
+CatalogVerified catalog_disk_verified(Disk *disk);
 bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogVerified *verified,
                     GError **error);
 

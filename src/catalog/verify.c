@@ -78,6 +78,11 @@ Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *pa
     return &disk->base;
 }
 
+CatalogVerified catalog_disk_verified(Disk *disk)
+{
+    return disk->ops == &checked_ops ? ((CheckedDisk *) disk)->verified : (CatalogVerified){ 0 };
+}
+
 bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogVerified *verified,
                     GError **error)
 {
@@ -88,6 +93,6 @@ bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogV
         if (disk_has(disk, block) && !disk_read_block(disk, block, buffer, error))
             return false;
     if (disk)
-        *verified = ((CheckedDisk *) disk)->verified;
+        *verified = catalog_disk_verified(disk);
     return disk != NULL;
 }

@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct repo_verb *const verbs[] = { &repo_list, &repo_digest, &repo_verify };
+static const struct repo_verb *const verbs[] = { &repo_list, &repo_digest, &repo_verify,
+                                                 &repo_extract };
 
 static int find_option(const struct repo_verb *verb, const char *name)
 {

@@ -23,7 +23,7 @@ struct repo_verb {
     int (*run)(Repo *repo);                       /* the exit status */
 };
 
-extern const struct repo_verb repo_list, repo_digest, repo_verify;
+extern const struct repo_verb repo_list, repo_digest, repo_verify, repo_extract;
 
 struct repo {
     const struct repo_verb *verb;

@@ -127,5 +127,8 @@ VhdEmit *vhd_emit_new(Disk *disk, const DiskInfo *info); /* disk not taken over 
 guint64 vhd_emit_bytes(const VhdEmit *emit);
 /* Up to n bytes; 0 at the end; -1 with an error. */
 gssize vhd_emit_read(VhdEmit *emit, void *buffer, gsize n, GError **error);
+/* Before the first byte is read: who the footer says made it, at most four letters ("xo  " unless
+ * set). Readers differ in which creators' sizes they believe. */
+void vhd_emit_set_creator(VhdEmit *emit, const char *creator);
 void vhd_emit_free(VhdEmit *emit);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VhdEmit, vhd_emit_free)

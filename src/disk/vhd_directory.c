@@ -7,6 +7,8 @@
 #include <jansson.h>
 #include <string.h>
 
+enum { PACKED_ALIGN_BYTES = 4096 }; /* as disks want what is written from */
+
 void vhd_block_name(guint32 block, char name[VHD_NAME_BYTES])
 {
     g_snprintf(name, VHD_NAME_BYTES, "blocks/%u/%u", block / 1000, block % 1000);
@@ -35,9 +37,11 @@ bool vhd_chunk_put(Chunks *chunks, const Codec *codec, const char *name, const v
                    GError **error)
 {
     gsize max = codec_bound(codec, n);
-    g_autofree guint8 *packed = g_malloc(max);
+    void *packed = g_aligned_alloc(1, max, PACKED_ALIGN_BYTES);
     gsize n_packed = codec_compress(codec, data, n, packed, max, error);
-    return n_packed && chunks_put(chunks, name, packed, n_packed, error);
+    bool ok = n_packed && chunks_put(chunks, name, packed, n_packed, error);
+    g_aligned_free(packed);
+    return ok;
 }
 
 bool vhd_bat_put(Chunks *chunks, const Codec *codec, const guint8 *present, guint32 n_entries,

@@ -100,6 +100,12 @@ gssize vhd_emit_read(VhdEmit *emit, void *buffer, gsize n, GError **error)
     return n;
 }
 
+void vhd_emit_set_creator(VhdEmit *emit, const char *creator)
+{
+    if (!emit->error)
+        vhd_footer_set_creator(emit->head, creator);
+}
+
 void vhd_emit_free(VhdEmit *emit)
 {
     if (!emit)

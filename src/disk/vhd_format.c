@@ -176,6 +176,13 @@ void vhd_footer_adopt(guint8 raw[VHD_FOOTER_BYTES], const VhdFooter *from)
     footer_seal(raw, from);
 }
 
+void vhd_footer_set_creator(guint8 raw[VHD_FOOTER_BYTES], const char *creator)
+{
+    memset(raw + FOOTER_CREATOR, 0, 4);
+    memcpy(raw + FOOTER_CREATOR, creator, MIN(strlen(creator), 4));
+    vhd_put32(raw + FOOTER_CHECKSUM, vhd_checksum(raw, VHD_FOOTER_BYTES, FOOTER_CHECKSUM));
+}
+
 /* UTF-16BE up to the first NUL. */
 static bool parse_name(const guint8 *raw, char name[256], GError **error)
 {

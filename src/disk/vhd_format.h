@@ -48,6 +48,8 @@ bool vhd_footer_parse(const guint8 raw[VHD_FOOTER_BYTES], VhdFooter *footer, GEr
 void vhd_footer_format(const VhdFooter *footer, guint8 raw[VHD_FOOTER_BYTES]);
 /* Gives a footer the size, times and identity of another, keeping its own type and creator. */
 void vhd_footer_adopt(guint8 raw[VHD_FOOTER_BYTES], const VhdFooter *from);
+/* At most four letters. */
+void vhd_footer_set_creator(guint8 raw[VHD_FOOTER_BYTES], const char *creator);
 bool vhd_header_parse(const guint8 raw[VHD_HEADER_BYTES], VhdHeader *header, GError **error);
 /* INVALID when the parent's name does not fit. */
 bool vhd_header_format(const VhdHeader *header, guint8 raw[VHD_HEADER_BYTES], GError **error);

@@ -46,6 +46,9 @@ static const struct {
     { "maxExportRate", NATURAL },
     { "timeout", NATURAL },
     { "vmTimeout", NATURAL },
+    { "stallTimeout", NATURAL },          /* ours: ms; who takes or gives nothing is given up */
+    { "spoolBlocks", NATURAL },           /* ours: by so many a slow target may lag */
+    { "vdiExportConcurrency", POSITIVE }, /* XO's configuration: disks at a time in a run */
     { "exportRetention", NATURAL },
     { "copyRetention", NATURAL },
     { "snapshotRetention", NATURAL },

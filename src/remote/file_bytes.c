@@ -1,5 +1,4 @@
-/* One file of the place file:// as numbered bytes. What was written is pushed to the disk every few
- * MiB, so that the sync at the end has little left to wait for. */
+/* One file of the place file:// as numbered bytes, past the page cache where that goes. */
 #include "remote/file.h"
 
 #include "base/error.h"
@@ -10,44 +9,44 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PUSH_EVERY_BYTES (8u << 20)
-
 typedef struct {
     Bytes base;
+    Place *place; /* not owned: the remote outlives it */
     int fd;
     char *path;
-    gsize n_unpushed;
+    DirectFile direct;
 } FileBytes;
+
+void file_direct_begin(Place *place, DirectFile *file, int fd)
+{
+    bool cached = __atomic_load_n(&((FilePlace *) place)->cached, __ATOMIC_RELAXED);
+    direct_init(file, fd, !cached);
+}
+
+void file_direct_end(Place *place, DirectFile *file)
+{
+    if (!file->possible)
+        __atomic_store_n(&((FilePlace *) place)->cached, 1, __ATOMIC_RELAXED);
+    direct_clear(file);
+}
+
+static bool flush_window(FileBytes *bytes, GError **error)
+{
+    if (direct_flush(&bytes->direct))
+        return true;
+    err_set_errno(error, errno, "writing \"%s\"", bytes->path);
+    return false;
+}
 
 static gssize bytes_read_some(Bytes *base, guint64 offset, void *buffer, gsize n, GError **error)
 {
     FileBytes *bytes = (FileBytes *) base;
-    gsize n_read = 0;
-    while (n_read < n) {
-        ssize_t done =
-            pread(bytes->fd, (char *) buffer + n_read, n - n_read, (off_t) (offset + n_read));
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0) {
-            err_set_errno(error, errno, "reading \"%s\" at %" G_GUINT64_FORMAT, bytes->path,
-                          offset);
-            return -1;
-        }
-        if (done == 0)
-            break;
-        n_read += (gsize) done;
-    }
-    return (gssize) n_read;
-}
-
-static void push(FileBytes *bytes, gsize n)
-{
-    bytes->n_unpushed += n;
-    if (bytes->n_unpushed < PUSH_EVERY_BYTES)
-        return;
-    sync_file_range(bytes->fd, 0, 0,
-                    SYNC_FILE_RANGE_WRITE); /* a hint: its failure shows at the sync */
-    bytes->n_unpushed = 0;
+    if (!flush_window(bytes, error))
+        return -1;
+    gssize n_read = direct_read(&bytes->direct, offset, buffer, n);
+    if (n_read < 0)
+        err_set_errno(error, errno, "reading \"%s\" at %" G_GUINT64_FORMAT, bytes->path, offset);
+    return n_read;
 }
 
 enum { LIE_FROM_BYTES = 64 << 10 };
@@ -65,28 +64,18 @@ static void *lie(const void *data, gsize n)
 static bool bytes_write_all(Bytes *base, guint64 offset, const void *data, gsize n, GError **error)
 {
     FileBytes *bytes = (FileBytes *) base;
-    gsize n_written = 0;
     g_autofree void *wrong = lie(data, n);
-    data = wrong ? wrong : data;
-    while (n_written < n) {
-        ssize_t done = pwrite(bytes->fd, (const char *) data + n_written, n - n_written,
-                              (off_t) (offset + n_written));
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done <= 0) {
-            err_set_errno(error, done < 0 ? errno : ENOSPC, "writing \"%s\" at %" G_GUINT64_FORMAT,
-                          bytes->path, offset);
-            return false;
-        }
-        n_written += (gsize) done;
-    }
-    push(bytes, n);
-    return true;
+    if (direct_write(&bytes->direct, offset, wrong ? wrong : data, n))
+        return true;
+    err_set_errno(error, errno, "writing \"%s\" at %" G_GUINT64_FORMAT, bytes->path, offset);
+    return false;
 }
 
 static bool bytes_set_size(Bytes *base, guint64 size, GError **error)
 {
     FileBytes *bytes = (FileBytes *) base;
+    if (!flush_window(bytes, error))
+        return false;
     if (ftruncate(bytes->fd, (off_t) size) == 0)
         return true;
     err_set_errno(error, errno, "resizing \"%s\"", bytes->path);
@@ -97,6 +86,8 @@ static gint64 bytes_get_size(Bytes *base, GError **error)
 {
     FileBytes *bytes = (FileBytes *) base;
     struct stat st;
+    if (!flush_window(bytes, error))
+        return -1;
     if (fstat(bytes->fd, &st) == 0)
         return st.st_size;
     err_set_errno(error, errno, "looking at \"%s\"", bytes->path);
@@ -106,6 +97,8 @@ static gint64 bytes_get_size(Bytes *base, GError **error)
 static bool bytes_flush(Bytes *base, GError **error)
 {
     FileBytes *bytes = (FileBytes *) base;
+    if (!flush_window(bytes, error))
+        return false;
     if (fdatasync(bytes->fd) == 0)
         return true;
     err_set_errno(error, errno, "making \"%s\" durable", bytes->path);
@@ -115,6 +108,8 @@ static bool bytes_flush(Bytes *base, GError **error)
 static void bytes_end(Bytes *base)
 {
     FileBytes *bytes = (FileBytes *) base;
+    direct_flush(&bytes->direct); /* who needs to know has synced */
+    file_direct_end(bytes->place, &bytes->direct);
     close(bytes->fd);
     g_free(bytes->path);
     g_free(bytes);
@@ -142,7 +137,8 @@ Bytes *file_bytes(Place *place, const char *path, RemoteMode mode, GError **erro
     struct stat st;
     if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
         FileBytes *bytes = g_new0(FileBytes, 1);
-        *bytes = (FileBytes){ { &ops }, fd, g_strdup(path), 0 };
+        *bytes = (FileBytes){ .base = { &ops }, .place = place, .fd = fd, .path = g_strdup(path) };
+        file_direct_begin(place, &bytes->direct, fd);
         return &bytes->base;
     }
     if (fd >= 0) {

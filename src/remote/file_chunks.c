@@ -47,11 +47,39 @@ static void note(FileChunks *chunks, const char *path, bool file)
     pthread_mutex_unlock(&chunks->lock);
 }
 
+static GBytes *read_large(FileChunks *chunks, int fd, gsize size, const char *path, GError **error)
+{
+    DirectFile file;
+    void *data = g_aligned_alloc(1, size + DIRECT_BLOCK_BYTES, DIRECT_BLOCK_BYTES);
+    file_direct_begin(chunks->place, &file, fd);
+    gssize n = direct_read(&file, 0, data, size);
+    int failed = errno;
+    file_direct_end(chunks->place, &file);
+    if (n >= 0)
+        return g_bytes_new_with_free_func(data, (gsize) n, g_aligned_free, data);
+    g_aligned_free(data);
+    err_set_errno(error, failed, "reading \"%s\"", path);
+    return NULL;
+}
+
 static GBytes *get(Chunks *base, const char *name, GError **error)
 {
     FileChunks *chunks = (FileChunks *) base;
     g_autofree char *path = chunk_path(chunks, name, error);
-    return path ? file_ops.get(chunks->place, path, CHUNK_MAX_BYTES, error) : NULL;
+    if (!path)
+        return NULL;
+    g_autofree char *absolute = file_path(chunks->place, path);
+    int fd = open(absolute, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not hang us */
+    struct stat st;
+    GBytes *data = NULL;
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size >= DIRECT_MIN_BYTES &&
+        st.st_size <= CHUNK_MAX_BYTES)
+        data = read_large(chunks, fd, (gsize) st.st_size, path, error);
+    else
+        data = file_ops.get(chunks->place, path, CHUNK_MAX_BYTES, error);
+    if (fd >= 0)
+        close(fd);
+    return data;
 }
 
 /* Its folder is made when the first try finds none. */
@@ -71,13 +99,17 @@ static int open_beside(FileChunks *chunks, const char *path, char **temp, GError
     return fd;
 }
 
-static bool fill(int fd, const char *path, const void *data, gsize n, bool durable, GError **error)
+static bool fill(FileChunks *chunks, int fd, const char *path, const void *data, gsize n,
+                 bool durable, GError **error)
 {
-    if (!file_write_all(fd, data, n, path, error))
-        return false;
-    if (!durable)
+    DirectFile file;
+    file_direct_begin(chunks->place, &file, fd);
+    bool ok = direct_write_whole(&file, data, n);
+    bool cached = !file.possible;
+    file_direct_end(chunks->place, &file);
+    if (ok && cached && !durable)
         sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* a hint */
-    if (!durable || fsync(fd) == 0)
+    if (ok && (!durable || fsync(fd) == 0))
         return true;
     err_set_errno(error, errno, "writing \"%s\"", path);
     return false;
@@ -95,7 +127,7 @@ static bool put(Chunks *base, const char *name, const void *data, gsize n, GErro
     if (fd < 0)
         return false;
     bool replaces = access(absolute, F_OK) == 0;
-    bool ok = fill(fd, path, data, n, replaces, error);
+    bool ok = fill(chunks, fd, path, data, n, replaces, error);
     close(fd);
     CRASH_POINT(remote_chunk_written);
     if (ok && rename(temp, absolute) != 0) {

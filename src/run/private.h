@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/tasklog.h"
+#include "run/bound.h"
 #include "run/leases.h"
 #include "run/process.h"
 #include "run/runs.h"
@@ -29,6 +30,8 @@ struct Run {
     /* with runs->lock held: */
     bool cancelled, ended;
     gint64 cancelled_us;
+    RunBound bound; /* of its worker, while there is one */
+    pid_t worker;   /* 0: none */
     GError *error;  /* of the whole run */
     json_t *result; /* of a restore */
 };

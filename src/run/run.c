@@ -170,6 +170,14 @@ static bool read_done(Run *run, json_t *done, GError **error)
     return false;
 }
 
+/* What the server's status tells of it; 0: it has ended. */
+static void set_worker(Run *run, pid_t pid)
+{
+    pthread_mutex_lock(&run->runs->lock);
+    run->worker = pid;
+    pthread_mutex_unlock(&run->runs->lock);
+}
+
 /* `start` is taken. *lost: the worker ended before its work did, and why. */
 static bool work(Run *run, json_t *start, char **lost, GError **error)
 {
@@ -181,10 +189,12 @@ static bool work(Run *run, json_t *start, char **lost, GError **error)
     }
     g_autoptr(GError) broken = NULL;
     json_t *done = NULL;
+    set_worker(run, pid);
     bool sent = channel_send(channel, start, error);
     set_channel(run, channel);
     if (sent)
         done = listen(run, pid, &broken);
+    set_worker(run, 0);
     g_autofree char *how = bury(run, pid);
     leases_drop(run->runs->leases, run);
     if (sent && !done)
@@ -243,6 +253,8 @@ static bool run_all(Run *run, char **lost, GError **error)
     json_t *start =
         ok ? (run->kind == RUN_RESTORE ? plan_restore(run, error) : plan_backup(run, error)) : NULL;
     run_log_store(run, true, true);
+    if (start)
+        run->bound = run_bound(start);
     ok = start && work_on(run, start, lost, error);
     give_slot(run);
     return ok;

@@ -290,6 +290,37 @@ bool runs_is_going(Runs *runs, const char *run_id)
     return going;
 }
 
+guint64 runs_resident_bytes(pid_t pid)
+{
+    g_autofree char *path = g_strdup_printf("/proc/%d/statm", (int) pid), *text = NULL;
+    unsigned long all = 0, resident = 0;
+    if (!g_file_get_contents(path, &text, NULL, NULL) ||
+        sscanf(text, "%lu %lu", &all, &resident) != 2)
+        return 0;
+    return resident * (guint64) sysconf(_SC_PAGESIZE);
+}
+
+json_t *runs_workers(Runs *runs)
+{
+    json_t *workers = json_array();
+    GHashTableIter iter;
+    gpointer value;
+    pthread_mutex_lock(&runs->lock);
+    g_hash_table_iter_init(&iter, runs->runs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        Run *run = value;
+        if (run->worker == 0)
+            continue;
+        json_t *worker = run_bound_json(&run->bound);
+        json_object_set_new(worker, "runId", json_string(run->id));
+        json_object_set_new(worker, "residentBytes",
+                            json_integer((json_int_t) runs_resident_bytes(run->worker)));
+        json_array_append_new(workers, worker);
+    }
+    pthread_mutex_unlock(&runs->lock);
+    return workers;
+}
+
 bool runs_cancel(Runs *runs, const char *run_id, GError **error)
 {
     g_autoptr(Run) run = find(runs, run_id, NULL);

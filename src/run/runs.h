@@ -12,6 +12,8 @@
 #include "job/job.h"
 #include "store/store.h"
 
+#include <sys/types.h>
+
 typedef struct Runs Runs;
 
 enum {
@@ -68,6 +70,11 @@ char *runs_start(Runs *runs, const char *job_id, const char *schedule_id, json_t
  * of the whole job: RUNNING, NO_MATCH (details: job, run, schedule id), STATE, CANCELLED. */
 bool runs_wait(Runs *runs, const char *run_id, GError **error);
 bool runs_is_going(Runs *runs, const char *run_id);
+/* The workers that are busy: [{runId, residentBytes, boundBytes, baseBytes, streams, streamBytes,
+ * vms, vmBytes}]; the bound is a promise (run/bound.h). */
+json_t *runs_workers(Runs *runs);
+/* What a process has in memory; 0 when it is gone. */
+guint64 runs_resident_bytes(pid_t pid);
 /* Streams stop within 5 s; returns at once. NOT_FOUND when no such run is going on. */
 bool runs_cancel(Runs *runs, const char *run_id, GError **error);
 

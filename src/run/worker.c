@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "run/bound.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -105,11 +106,22 @@ static void finish(RunWorker *worker, json_t *result, unsigned n_left, const GEr
     channel_send(worker->channel, done, NULL);
 }
 
+static void say_bound(json_t *start)
+{
+    RunBound bound = run_bound(start);
+    log_info("run",
+             "memory bound of run %s: %" G_GUINT64_FORMAT " MiB (base %" G_GUINT64_FORMAT
+             " MiB, %u streams of %" G_GUINT64_FORMAT " MiB, %u VMs of %" G_GUINT64_FORMAT " MiB)",
+             worker_text(start, "runId"), bound.total_bytes >> 20, bound.base_bytes >> 20,
+             bound.n_streams, bound.stream_bytes >> 20, bound.n_vms, bound.vm_bytes >> 20);
+}
+
 static void do_all(RunWorker *worker)
 {
     g_autoptr(GError) error = NULL, unclean = NULL;
     json_t *result = NULL;
     unsigned n_left = 0;
+    say_bound(worker->start);
     if (check_version(worker->start, &error) && worker_open_journal(worker, &error))
         result = do_kind(worker, &error);
     if (cancel_is_set(worker->suspend)) {
@@ -138,6 +150,10 @@ int worker_main(int fd)
     worker.start = channel_receive(channel, START_MS, NULL);
     if (!worker.start)
         return 2;
+    cancel_after(cancel,
+                 (gint64) json_number_value(
+                     json_object_get(json_object_get(worker.start, "settings"), "timeout")),
+                 "timeout");
     worker.answers =
         g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, (GDestroyNotify) json_decref);
     worker.log = log = tasklog_new(worker_text(worker.start, "runId"), "", NULL, 1, tell, &worker);

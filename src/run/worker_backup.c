@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/mutant.h"
+#include "run/bound.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -122,11 +123,18 @@ static GQueue *make_line(json_t *vms)
     return line;
 }
 
-static unsigned n_threads_of(json_t *settings, unsigned n_vms)
+/* Those that a timeout left in the line are seen to have no backup. */
+static void fail_rest(Backup *backup)
 {
-    double wanted = number(settings, "concurrency");
-    unsigned n = wanted >= 1 ? (unsigned) MIN(wanted, MAX_THREADS) : MAX_THREADS;
-    return MIN(n, n_vms);
+    Cancel *cancel = backup->worker->cancel;
+    for (Item *item; (item = g_queue_pop_head(backup->line)); g_free(item)) {
+        g_autoptr(GError) error = NULL;
+        cancel_check(cancel, "the run", &error);
+        if (!err_is(error, ERR_TIMEOUT) || item->n_tries > 0)
+            continue;
+        json_t *properties = json_pack("{s:s, s:s}", "type", "VM", "id", item->vm);
+        task_fail(task_begin(tasklog_root(backup->worker->log), "backup VM", properties), error);
+    }
 }
 
 static void run_threads(Backup *backup, unsigned n)
@@ -160,6 +168,8 @@ bool worker_backup(RunWorker *worker, GError **error)
                      .past = past,
                      .cancel = worker->cancel,
                      .suspend = worker->suspend,
+                     .streams = work_streams_new(run_n_streams(settings)),
+                     .throttle = throttle_new((guint64) number(settings, "maxExportRate")),
                      .lock_wait_ms = wait ? LOCK_WAIT_MS : 0 },
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
@@ -167,7 +177,10 @@ bool worker_backup(RunWorker *worker, GError **error)
         .n_retries = (unsigned) MIN(number(settings, "nRetriesVmBackupFailures"), 100),
         .wait = wait,
     };
-    run_threads(&backup, n_threads_of(settings, g_queue_get_length(backup.line)));
-    g_queue_free_full(backup.line, g_free);
+    run_threads(&backup, run_n_vms(settings, g_queue_get_length(backup.line)));
+    fail_rest(&backup);
+    g_queue_free(backup.line);
+    throttle_free(backup.context.throttle);
+    work_streams_free(backup.context.streams);
     return cancel_check(worker->cancel, "the run", error);
 }

@@ -80,15 +80,23 @@ static bool ask(RunWorker *worker, gint64 id, const char *vm, bool wait, GError 
                         error);
 }
 
+/* The lock is held. In slices: the run's time can be over without a word. */
+static void wait_a_second(RunWorker *worker)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 1;
+    pthread_cond_timedwait(&worker->changed, &worker->lock, &until);
+}
+
 /* The next word on an ask, a new reference; NULL when cancelled or the deadline has passed. */
-static json_t *next_word(RunWorker *worker, gint64 id, const struct timespec *until)
+static json_t *next_word(RunWorker *worker, gint64 id, gint64 until_us)
 {
     gpointer key = NULL, word = NULL;
-    int result = 0;
     pthread_mutex_lock(&worker->lock);
-    while (!g_hash_table_steal_extended(worker->answers, &id, &key, &word) && result == 0 &&
-           !cancel_is_set(worker->cancel))
-        result = pthread_cond_timedwait(&worker->changed, &worker->lock, until);
+    while (!g_hash_table_steal_extended(worker->answers, &id, &key, &word) &&
+           g_get_monotonic_time() < until_us && !cancel_is_set(worker->cancel))
+        wait_a_second(worker);
     pthread_mutex_unlock(&worker->lock);
     g_free(key);
     return word;
@@ -104,7 +112,7 @@ static bool decide(RunWorker *worker, const char *vm, json_t *answer, GError **e
         return false;
     }
     worker_give_lease(worker, vm);
-    if (cancel_check(worker->cancel, "waiting for a VM that another run backs up", error))
+    if (!cancel_check(worker->cancel, "waiting for a VM that another run backs up", error))
         err_set(error, ERR_BUSY, "VM %s: another run still backs it up after %d minutes", vm,
                 LEASE_S / 60);
     return false;
@@ -112,20 +120,18 @@ static bool decide(RunWorker *worker, const char *vm, json_t *answer, GError **e
 
 bool worker_take_lease(RunWorker *worker, const char *vm, bool wait, Task *task, GError **error)
 {
-    struct timespec until;
+    gint64 until_us = g_get_monotonic_time() + (gint64) LEASE_S * G_USEC_PER_SEC;
     pthread_mutex_lock(&worker->lock);
     gint64 id = ++worker->last_ask;
     pthread_mutex_unlock(&worker->lock);
     if (!ask(worker, id, vm, wait, error))
         return false;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += LEASE_S;
-    json_t *word = next_word(worker, id, &until);
+    json_t *word = next_word(worker, id, until_us);
     while (word && strcmp(worker_text(word, "type"), "waiting") == 0) {
         task_info(task, "waiting for another run that backs up this VM",
                   json_pack("{s:s}", "runId", worker_text(word, "holder")));
         json_decref(word);
-        word = next_word(worker, id, &until);
+        word = next_word(worker, id, until_us);
     }
     bool ok = decide(worker, vm, word, error);
     json_decref(word);

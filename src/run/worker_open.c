@@ -82,11 +82,13 @@ static bool open_remote(json_t *record, WorkTarget *target, Cancel *cancel, GErr
         return true;
     target->remote = remote_open(worker_text(record, "url"), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
-    if (target->catalog)
-        catalog_set_cancel(target->catalog, cancel);
-    else
+    if (!target->catalog) {
         g_clear_pointer(&target->remote, remote_close);
-    return target->catalog != NULL;
+        return false;
+    }
+    target->n_stuck = g_new0(int, 1);
+    catalog_set_cancel(target->catalog, cancel);
+    return true;
 }
 
 bool worker_open_remotes(RunWorker *worker, GError **error)
@@ -136,13 +138,24 @@ bool worker_close_journal(RunWorker *worker, unsigned *n_left, GError **error)
     return ok;
 }
 
+/* False when a thread is still stuck in it: the end of the process ends it. */
+static bool close_target(WorkTarget *target)
+{
+    if (g_atomic_int_get(target->n_stuck) > 0)
+        return false;
+    catalog_close(target->catalog);
+    remote_close(target->remote);
+    g_free(target->n_stuck);
+    return true;
+}
+
 void worker_close(RunWorker *worker)
 {
-    for (unsigned i = 0; i < worker->n_targets; i++) {
-        catalog_close(worker->targets[i].catalog);
-        remote_close(worker->targets[i].remote);
-    }
-    g_clear_pointer(&worker->targets, g_free);
+    bool all_closed = true;
+    for (unsigned i = 0; i < worker->n_targets; i++)
+        all_closed = close_target(&worker->targets[i]) && all_closed;
+    if (all_closed)
+        g_clear_pointer(&worker->targets, g_free);
     if (worker->pools)
         g_ptr_array_unref(worker->pools);
     journal_close(worker->journal);

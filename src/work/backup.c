@@ -20,8 +20,12 @@ static void run_init(VmRun *run)
     run->job_vdis = g_ptr_array_new_with_free_func(job_vdi_free);
     run->n_targets = context->n_targets;
     run->targets = g_new0(TargetRun, MAX(run->n_targets, 1));
-    for (unsigned i = 0; i < run->n_targets; i++)
+    for (unsigned i = 0; i < run->n_targets; i++) {
         run->targets[i].target = &context->targets[i];
+        run->targets[i].cancel = cancel_new();
+    }
+    pthread_mutex_init(&run->lock, NULL);
+    cancel_after(run->cancel, setting_int(run->settings, "vmTimeout", 0), "vmTimeout");
 }
 
 static void run_clear(VmRun *run)
@@ -38,6 +42,7 @@ static void run_clear(VmRun *run)
     g_free(run->snapshot_ref);
     json_decref(run->snapshot);
     json_decref(run->was_blocked);
+    pthread_mutex_destroy(&run->lock);
     cancel_unref(run->cancel);
 }
 
@@ -126,6 +131,7 @@ bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char
                 PIPE_MAX_WRITERS);
     else
         ok = backup(&run, &why);
+    cancel_explain(run.cancel, "the backup of the VM", &why);
     targets_end(&run, why); /* before the pool is cleaned, which may take long */
     leave_pool(&run, ok);
     run_clear(&run);

@@ -1,11 +1,14 @@
 /* What the steps of one VM's backup share. For the files of work/ only.
  *
- * A VmRun is used by one thread. JSON members are owned by it; records are raw XAPI records. */
+ * A VmRun is used by one thread, but while its disks are transferred by several. JSON members are
+ * owned by it; records are raw XAPI records. */
 #pragma once
 
 #include "work/work.h"
 
 #include "pipe/source.h"
+
+#include <pthread.h>
 
 #define OWNER_MARK         "cadenza:intent"
 #define KEY_PREFIX         "xo:backup:"
@@ -43,6 +46,7 @@ typedef struct {
     char *snap_ref, *snap_uuid;
     json_t *snap_vdi, *snap_vbd;
     char *snap_vbd_ref;
+    double part; /* transferred, 0 to 1 */
 } VmDisk;
 
 /* What happens at one target. */
@@ -52,6 +56,7 @@ typedef struct {
     char *intent;            /* of what happens in its folder of the VM */
     Task *export, *transfer; /* while they go on */
     GError *error;           /* set: dropped */
+    Cancel *cancel;          /* set then: its disks stop */
     json_t *vhds;            /* snapshot VDI ref → path */
     guint64 size_bytes;
 } TargetRun;
@@ -72,6 +77,7 @@ typedef struct {
     GPtrArray *job_vdis; /* JobVdi of this job and VM, exported or not */
     TargetRun *targets;
     unsigned n_targets;
+    pthread_mutex_t lock; /* of the targets' state and the disks' parts */
     char *snapshot_ref;
     json_t *snapshot; /* its record */
     gint64 time_ms;   /* the point's timestamp */
@@ -180,19 +186,45 @@ bool targets_check_space(VmRun *run, GError **error);
 bool sr_check_space(Xapi *xapi, const char *sr_uuid, guint64 need_bytes, GError **error);
 /* Opens the export and transfer tasks. */
 void targets_export(VmRun *run);
-/* Drops a target: its tasks fail with the error, which is taken. */
+/* Drops a target: its tasks fail with the error, which is taken. Thread-safe, as the next three. */
 void target_drop(VmRun *run, TargetRun *target, GError *error);
-unsigned targets_left(const VmRun *run);
+bool target_is_left(VmRun *run, const TargetRun *target);
+unsigned targets_left(VmRun *run);
 /* The error of the last one that was dropped. */
-bool targets_error(const VmRun *run, GError **error);
+bool targets_error(VmRun *run, GError **error);
 /* Retention and clean-up at each, then the end of its export. */
 void targets_retain(VmRun *run);
 /* Tasks still open fail with `why`; unlocks. */
 void targets_end(VmRun *run, const GError *why);
 
+/* --- disks.c --- */
+
+/* All disks, side by side. */
+bool transfer_disks(VmRun *run, GError **error);
+
 /* --- transfer.c --- */
 
-bool transfer_disks(VmRun *run, GError **error);
+bool transfer_disk(VmRun *run, guint index, Cancel *cancel, GError **error);
+
+/* --- streams.c --- */
+
+/* Waits for one of the run's streams; NULL has no end of them. CANCELLED, TIMEOUT. */
+bool streams_take(WorkStreams *streams, const Cancel *cancel, GError **error);
+void streams_give(WorkStreams *streams);
+
+/* --- late.c --- */
+
+typedef struct Late Late; /* what is given up once a call has come back */
+/* A call to the target has not come back. */
+bool late_is_stuck(const WorkTarget *target);
+bool late_check(const WorkTarget *target, GError **error); /* TIMEOUT then */
+/* disk and lock may be NULL; for late_end, or g_free. */
+Late *late_new(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock);
+/* Before a late_end: counts it. */
+void late_mark(const WorkTarget *target);
+void late_end(void *late);
+/* Frees now, or in a thread that nobody waits for when the target is stuck. */
+void late_release(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock);
 
 /* --- metadata.c --- */
 

@@ -4,22 +4,36 @@
 #include "base/error.h"
 #include "base/mutant.h"
 
-unsigned targets_left(const VmRun *run)
+enum { LOCK_SLICE_MS = 2000 };
+
+bool target_is_left(VmRun *run, const TargetRun *target)
+{
+    pthread_mutex_lock(&run->lock);
+    bool is_left = target->error == NULL;
+    pthread_mutex_unlock(&run->lock);
+    return is_left;
+}
+
+unsigned targets_left(VmRun *run)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < run->n_targets; i++)
-        n += run->targets[i].error == NULL;
+        n += target_is_left(run, &run->targets[i]);
     return n;
 }
 
-bool targets_error(const VmRun *run, GError **error)
+bool targets_error(VmRun *run, GError **error)
 {
-    for (unsigned i = run->n_targets; i-- > 0;)
-        if (run->targets[i].error) {
-            g_propagate_error(error, g_error_copy(run->targets[i].error));
-            return false;
-        }
-    err_set(error, ERR_STATE, "the job has no repository to write to");
+    GError *last = NULL;
+    pthread_mutex_lock(&run->lock);
+    for (unsigned i = run->n_targets; i-- > 0 && !last;)
+        if (run->targets[i].error)
+            last = g_error_copy(run->targets[i].error);
+    pthread_mutex_unlock(&run->lock);
+    if (last)
+        g_propagate_error(error, last);
+    else
+        err_set(error, ERR_STATE, "the job has no repository to write to");
     return false;
 }
 
@@ -42,7 +56,7 @@ static Task *begin_export(VmRun *run, const TargetRun *target)
 static void leave_folder(VmRun *run, TargetRun *target)
 {
     g_autoptr(GError) error = NULL;
-    g_clear_pointer(&target->lock, remote_unlock);
+    late_release(target->target, NULL, g_steal_pointer(&target->lock));
     if (target->intent && !cancel_is_set(run->context->suspend) &&
         !intent_end(run->context->journal, target->intent, &error))
         task_warning(run->task, "the journal could not be closed",
@@ -50,16 +64,23 @@ static void leave_folder(VmRun *run, TargetRun *target)
     g_clear_pointer(&target->intent, g_free);
 }
 
-/* Its export fails even when it had not begun, so that the run does not look green. */
+/* Its export fails even when it had not begun, so that the run does not look green. The first error
+ * counts. Its lock is kept to the end: others may still be about to stop writing. */
 void target_drop(VmRun *run, TargetRun *target, GError *error)
 {
-    if (!target->export)
-        target->export = begin_export(run, target);
-    if (target->transfer)
-        task_fail(g_steal_pointer(&target->transfer), error);
-    task_fail(g_steal_pointer(&target->export), error);
-    target->error = error;
-    leave_folder(run, target);
+    pthread_mutex_lock(&run->lock);
+    if (target->error) {
+        g_clear_error(&error);
+    } else {
+        if (!target->export)
+            target->export = begin_export(run, target);
+        if (target->transfer)
+            task_fail(g_steal_pointer(&target->transfer), error);
+        task_fail(g_steal_pointer(&target->export), error);
+        target->error = error;
+    }
+    pthread_mutex_unlock(&run->lock);
+    cancel_set(target->cancel);
 }
 
 static void report_warnings(Task *task, json_t *warnings)
@@ -92,6 +113,24 @@ static bool clean(const VmRun *run, TargetRun *target, Task *parent, GError **er
     return false;
 }
 
+/* In slices, so that a cancel is seen. */
+static RemoteLock *wait_for_lock(const VmRun *run, const TargetRun *target, GError **error)
+{
+    gint64 until_us = g_get_monotonic_time() + run->context->lock_wait_ms * 1000ll, left_us;
+    for (;;) {
+        g_autoptr(GError) why = NULL;
+        left_us = until_us - g_get_monotonic_time();
+        RemoteLock *lock = catalog_lock(target->target->catalog, run->vm_uuid,
+                                        (unsigned) CLAMP(left_us / 1000, 0, LOCK_SLICE_MS), &why);
+        if (lock)
+            return lock;
+        if (err_is(why, ERR_BUSY) && left_us > LOCK_SLICE_MS * 1000 && !cancel_is_set(run->cancel))
+            continue;
+        g_propagate_error(error, g_steal_pointer(&why));
+        return NULL;
+    }
+}
+
 /* Takes over what an earlier worker had begun here, its lock among it. */
 static bool take_intent(VmRun *run, TargetRun *target, GError **error)
 {
@@ -112,8 +151,7 @@ static bool take_intent(VmRun *run, TargetRun *target, GError **error)
 static bool lock_folder(VmRun *run, TargetRun *target, GError **error)
 {
     RemoteLockId id;
-    target->lock =
-        catalog_lock(target->target->catalog, run->vm_uuid, run->context->lock_wait_ms, error);
+    target->lock = wait_for_lock(run, target, error);
     if (!target->lock)
         return false;
     if (!remote_lock_id(target->lock, &id))
@@ -126,8 +164,8 @@ static bool lock_folder(VmRun *run, TargetRun *target, GError **error)
 
 static bool begin(VmRun *run, TargetRun *target, GError **error)
 {
-    return take_intent(run, target, error) && lock_folder(run, target, error) &&
-           clean(run, target, run->task, error);
+    return late_check(target->target, error) && take_intent(run, target, error) &&
+           lock_folder(run, target, error) && clean(run, target, run->task, error);
 }
 
 bool targets_begin(VmRun *run, GError **error)
@@ -198,6 +236,7 @@ void targets_end(VmRun *run, const GError *why)
             task_fail(target->export, why);
         leave_folder(run, target);
         json_decref(target->vhds);
+        cancel_unref(target->cancel);
         g_clear_error(&target->error);
     }
 }

@@ -1,4 +1,5 @@
-/* The disks of the snapshot, one after the other, each read once and written to all targets. */
+/* One disk of the snapshot, read once and written to all targets. Several threads do this for one
+ * VM: what they share is under the run's lock. */
 #include "work/private.h"
 
 #include "base/error.h"
@@ -9,7 +10,7 @@ typedef struct {
     VmRun *run;
     VmDisk *disk;
     CatalogDisk *ends[PIPE_MAX_WRITERS]; /* by target, NULL: dropped */
-    guint index;                         /* of the disk */
+    Cancel *cancel;                      /* of all disks' transfer */
 } DiskCopy;
 
 static guint64 disk_size(const VmDisk *disk)
@@ -25,16 +26,20 @@ static void report_source(VmRun *run, const VmDisk *disk, const Source *source, 
     bool nbd = g_str_has_prefix(source->method, "nbd");
     json_t *data =
         json_pack("{ss ss so}", "disk", disk->uuid, "method", source->method, "notes", passed);
+    pthread_mutex_lock(&run->lock);
     for (unsigned i = 0; i < run->n_targets; i++)
         if (run->targets[i].export)
             task_info(run->targets[i].export,
                       nbd ? "Transfer data using NBD" : "Transfer data using the VHD export",
                       json_incref(data));
+    pthread_mutex_unlock(&run->lock);
     json_decref(data);
 }
 
-static Source *open_once(VmRun *run, const VmDisk *disk, GPtrArray *notes, GError **error)
+static Source *open_once(const DiskCopy *copy, GPtrArray *notes, GError **error)
 {
+    VmRun *run = copy->run;
+    const VmDisk *disk = copy->disk;
     SourceRequest request = {
         .xapi = run->xapi,
         .vdi = disk->snap_ref,
@@ -43,23 +48,25 @@ static Source *open_once(VmRun *run, const VmDisk *disk, GPtrArray *notes, GErro
         .prefer_nbd = setting_bool(run->settings, "preferNbd"),
         .n_connections =
             (unsigned) CLAMP(setting_int(run->settings, "nbdConcurrency", 1), 1, PIPE_MAX_READERS),
-        .cancel = run->cancel,
+        .cancel = copy->cancel,
     };
     return source_open(&request, notes, error);
 }
 
 /* A delta that no way gives becomes a full backup of that disk, with a warning. */
-static Source *open_source(VmRun *run, VmDisk *disk, GError **error)
+static Source *open_source(const DiskCopy *copy, GError **error)
 {
+    VmRun *run = copy->run;
+    VmDisk *disk = copy->disk;
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     GError *why = NULL;
-    Source *source = open_once(run, disk, notes, &why);
-    if (!source && disk->base && !cancel_is_set(run->cancel)) {
+    Source *source = open_once(copy, notes, &why);
+    if (!source && disk->base && !cancel_is_set(copy->cancel)) {
         task_warning(run->task, "the changes of a disk could not be read: full backup of it",
                      json_pack("{ss ss}", "disk", disk->uuid, "error", why->message));
         g_clear_error(&why);
         disk->base = NULL;
-        source = open_once(run, disk, notes, &why);
+        source = open_once(copy, notes, &why);
     }
     if (source) {
         report_source(run, disk, source, notes);
@@ -82,7 +89,7 @@ static bool open_ends(DiskCopy *copy, GError **error)
     for (unsigned i = 0; i < run->n_targets; i++) {
         TargetRun *target = &run->targets[i];
         GError *why = NULL;
-        if (target->error)
+        if (!target_is_left(run, target))
             continue;
         copy->ends[i] = catalog_disk_begin(target->target->catalog, run->vm_uuid, run->job_id,
                                            disk->uuid, run->time_ms, &info,
@@ -96,45 +103,72 @@ static bool open_ends(DiskCopy *copy, GError **error)
 static void show_progress(guint32 n_done, guint32 n_total, void *user)
 {
     DiskCopy *copy = user;
-    double part = n_total ? (double) n_done / n_total : 1;
-    double percent = 100 * (copy->index + part) / copy->run->disks->len;
-    for (unsigned i = 0; i < copy->run->n_targets; i++)
-        task_progress(copy->run->targets[i].transfer, percent);
+    VmRun *run = copy->run;
+    double sum = 0;
+    pthread_mutex_lock(&run->lock);
+    copy->disk->part = n_total ? (double) n_done / n_total : 1;
+    for (guint i = 0; i < run->disks->len; i++)
+        sum += ((VmDisk *) run->disks->pdata[i])->part;
+    for (unsigned i = 0; i < run->n_targets; i++)
+        task_progress(run->targets[i].transfer, 100 * sum / run->disks->len);
+    pthread_mutex_unlock(&run->lock);
 }
 
-/* A writer whose call came back after all. */
-static void free_late(void *disk)
+/* The pipe's ends in the order of the targets that are left; owner[n]: which. */
+static unsigned pipe_ends(DiskCopy *copy, PipeEnd *ends, unsigned *owner)
 {
-    catalog_disk_free(disk);
+    unsigned n = 0;
+    for (unsigned i = 0; i < copy->run->n_targets; i++) {
+        const TargetRun *target = &copy->run->targets[i];
+        if (!copy->ends[i])
+            continue;
+        owner[n] = i;
+        ends[n++] = (PipeEnd){ .writer = copy->ends[i]->writer,
+                               .cancel = target->cancel,
+                               .left = late_end,
+                               .user = late_new(target->target, copy->ends[i], NULL) };
+    }
+    return n;
 }
 
-/* The pipe knows nothing of targets: which end is whose is kept here. */
+/* One that is stuck belongs to the thread that is stuck in it. */
+static void settle_end(DiskCopy *copy, unsigned index, PipeEnd *end)
+{
+    TargetRun *target = &copy->run->targets[index];
+    bool failed = end->error != NULL;
+    if (end->stuck)
+        late_mark(target->target);
+    else
+        g_free(end->user);
+    if (failed)
+        target_drop(copy->run, target, g_steal_pointer(&end->error));
+    if (!end->stuck && failed)
+        late_release(target->target, copy->ends[index], NULL);
+    if (end->stuck || failed)
+        copy->ends[index] = NULL;
+}
+
 static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
 {
     VmRun *run = copy->run;
     PipeEnd ends[PIPE_MAX_WRITERS] = { 0 };
-    unsigned owner[PIPE_MAX_WRITERS], n = 0;
+    unsigned owner[PIPE_MAX_WRITERS], n = pipe_ends(copy, ends, owner);
     guint64 n_bytes;
-    for (unsigned i = 0; i < run->n_targets; i++)
-        if (copy->ends[i]) {
-            owner[n] = i;
-            ends[n++] = (PipeEnd){ .writer = copy->ends[i]->writer,
-                                   .left = free_late,
-                                   .user = copy->ends[i] };
-        }
-    PipeOptions options = { .cancel = run->cancel,
-                            .spool_blocks = PIPE_SPOOL_BLOCKS,
-                            .progress = show_progress,
-                            .user = copy };
+    PipeOptions options = {
+        .cancel = copy->cancel,
+        .stall_timeout_ms =
+            (unsigned) CLAMP(setting_int(run->settings, "stallTimeout", 0), 0, G_MAXINT),
+        .spool_blocks = (unsigned) CLAMP(
+            setting_int(run->settings, "spoolBlocks", PIPE_SPOOL_BLOCKS), 0, PIPE_MAX_SPOOL),
+        .throttle = run->context->throttle,
+        .progress = show_progress,
+        .user = copy,
+    };
+    if (n == 0)
+        return targets_error(run, error);
     bool ok = pipe_run(source, ends, n, &options, &n_bytes, error);
-    for (unsigned i = 0; i < n; i++) {
-        if (ends[i].error)
-            target_drop(run, &run->targets[owner[i]], ends[i].error);
-        if (ends[i].stuck)
-            copy->ends[owner[i]] = NULL;
-        else if (ends[i].error)
-            g_clear_pointer(&copy->ends[owner[i]], catalog_disk_free);
-    }
+    for (unsigned i = 0; i < n; i++)
+        settle_end(copy, owner[i], &ends[i]);
     if (!ok)
         g_prefix_error(error, "disk %s, read by %s: ", copy->disk->uuid, source->method);
     return ok;
@@ -148,6 +182,7 @@ static CatalogReadBack read_back_of(const VmRun *run, const TargetRun *target)
                                       : CATALOG_READ_SAMPLE;
 }
 
+/* With the run's lock held. */
 static void report_read_back(const DiskCopy *copy, unsigned i)
 {
     static const char *const words[] = { "sample", "all", "none" };
@@ -158,46 +193,45 @@ static void report_read_back(const DiskCopy *copy, unsigned i)
                         (int) end->verified.n_verified));
 }
 
+static bool finish_end(DiskCopy *copy, unsigned index, GError **error)
+{
+    VmRun *run = copy->run;
+    TargetRun *target = &run->targets[index];
+    CatalogDisk *end = copy->ends[index];
+    guint64 size_bytes = 0;
+    if (!remote_lock_held(target->lock)) {
+        err_set(error, ERR_BUSY, "the lock of the VM's folder was lost");
+        return false;
+    }
+    end->read_back = read_back_of(run, target);
+    if (!catalog_disk_finish(end, &size_bytes, error))
+        return false;
+    pthread_mutex_lock(&run->lock);
+    target->size_bytes += size_bytes;
+    report_read_back(copy, index);
+    json_object_set_new(target->vhds, copy->disk->snap_ref, json_string(end->path));
+    pthread_mutex_unlock(&run->lock);
+    return true;
+}
+
 static bool finish_ends(DiskCopy *copy, GError **error)
 {
     VmRun *run = copy->run;
     for (unsigned i = 0; i < run->n_targets; i++) {
-        TargetRun *target = &run->targets[i];
         GError *why = NULL;
-        guint64 size_bytes = 0;
-        if (!copy->ends[i])
-            continue;
-        copy->ends[i]->read_back = read_back_of(run, target);
-        if (!remote_lock_held(target->lock)) {
-            err_set(&why, ERR_BUSY, "the lock of the VM's folder was lost");
-            target_drop(run, target, why);
-        } else if (!catalog_disk_finish(copy->ends[i], &size_bytes, &why)) {
-            target_drop(run, target, why);
-        } else {
-            target->size_bytes += size_bytes;
-            report_read_back(copy, i);
-            json_object_set_new(target->vhds, copy->disk->snap_ref,
-                                json_string(copy->ends[i]->path));
-        }
+        if (copy->ends[i] && target_is_left(run, &run->targets[i]) && !finish_end(copy, i, &why))
+            target_drop(run, &run->targets[i], why);
     }
     return targets_left(run) > 0 || targets_error(run, error);
 }
 
-static bool copy_disk(VmRun *run, guint index, GError **error)
+bool transfer_disk(VmRun *run, guint index, Cancel *cancel, GError **error)
 {
-    DiskCopy copy = { .run = run, .disk = run->disks->pdata[index], .index = index };
-    g_autoptr(Source) source = open_source(run, copy.disk, error);
+    DiskCopy copy = { .run = run, .disk = run->disks->pdata[index], .cancel = cancel };
+    g_autoptr(Source) source = open_source(&copy, error);
     bool ok = source && open_ends(&copy, error) && run_pipe(&copy, source, error) &&
               finish_ends(&copy, error);
     for (unsigned i = 0; i < run->n_targets; i++)
-        catalog_disk_free(copy.ends[i]);
+        late_release(run->targets[i].target, copy.ends[i], NULL);
     return ok;
-}
-
-bool transfer_disks(VmRun *run, GError **error)
-{
-    for (guint i = 0; i < run->disks->len; i++)
-        if (cancel_check(run->cancel, "backup", error) || !copy_disk(run, i, error))
-            return false;
-    return true;
 }

@@ -10,6 +10,7 @@
 #include "base/tasklog.h"
 #include "catalog/catalog.h"
 #include "journal/journal.h"
+#include "pipe/throttle.h"
 #include "remote/remote.h"
 #include "xapi/xapi.h"
 
@@ -29,7 +30,14 @@ typedef struct {
     const char *name; /* the label given by the user; may be "" */
     Remote *remote;
     Catalog *catalog;
+    int *n_stuck; /* atomic: calls to it that have not come back, see stallTimeout. While there are
+                     any, nothing more is asked of it, and remote and catalog must not be closed. */
 } WorkTarget;
+
+/* The limit of disks that are read at a time in one run. */
+typedef struct WorkStreams WorkStreams;
+WorkStreams *work_streams_new(unsigned n);
+void work_streams_free(WorkStreams *streams);
 
 /* What an earlier worker of the same run had begun and not ended, by its journal. Thread-safe. */
 typedef struct WorkPast WorkPast;
@@ -51,7 +59,9 @@ typedef struct {
     WorkPast *past;  /* of the journal; NULL: nothing */
     Cancel *cancel;  /* the whole run's; may be NULL */
     Cancel *suspend; /* set with cancel: all stays as it is, in the pool, in the repositories and
-                        in the journal, for another worker to go on; may be NULL */
+                         in the journal, for another worker to go on; may be NULL */
+    WorkStreams *streams;  /* NULL: no limit */
+    Throttle *throttle;    /* of what is read in the run, NULL: none */
     unsigned lock_wait_ms; /* for a VM's folder held by another; 0: fail at once */
 } WorkContext;
 
@@ -61,7 +71,8 @@ typedef struct {
  * again. `cancel` is this VM's (may be NULL; the run's counts too). A target that fails is dropped
  * with its error in its task; the VM fails (false) only when all are lost, and what it made in the
  * pool is removed, or stays journaled when the pool does not answer. What an earlier worker left of
- * this VM is gone on with, or cleaned up first. Blocks for hours. */
+ * this VM is gone on with, or cleaned up first. Settings that bound it: diskPerVmConcurrency,
+ * spoolBlocks, stallTimeout, vmTimeout (of one attempt). Blocks for hours. */
 bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid,
                     Task *task, Cancel *cancel, GError **error);
 

@@ -1,7 +1,10 @@
 /* system.*: what the server is and can do; api.*: who is connected. */
 #include "api/method.h"
 
+#include "api/parts.h"
+
 #include <string.h>
+#include <unistd.h>
 
 static void add_name(const Method *method, void *user)
 {
@@ -77,6 +80,19 @@ static json_t *close_connections(ApiCall *call, GError **error)
     return NULL;
 }
 
+/* What is going on in memory: every worker with the bound that it keeps. */
+static json_t *server_status(ApiCall *call, GError **error)
+{
+    json_t *workers = runs_workers(call_parts(call)->runs), *worker;
+    json_int_t bound_bytes = 0;
+    gsize i;
+    json_array_foreach (workers, i, worker)
+        bound_bytes += json_integer_value(json_object_get(worker, "boundBytes"));
+    return json_pack("{s:s, s:I, s:I, s:o}", "version", CADENZA_VERSION, "residentBytes",
+                     (json_int_t) runs_resident_bytes(getpid()), "workersBoundBytes", bound_bytes,
+                     "workers", workers);
+}
+
 const Method methods_system[] = {
     { "system.listMethods", list_methods, NULL, .access = ACCESS_ANYONE,
       .summary = "The names of all methods." },
@@ -86,6 +102,8 @@ const Method methods_system[] = {
       .access = ACCESS_ANYONE, .summary = "One method with its parameters." },
     { "system.getServerVersion", server_version, NULL, .access = ACCESS_ANYONE,
       .summary = "The version of the server." },
+    { "system.getServerStatus", server_status, NULL,
+      .summary = "The memory of the server and its workers, and the bounds they keep." },
     { "system.getVersion", version, NULL, .access = ACCESS_ANYONE,
       .summary = "The version of the API." },
     { "system.getServerTimezone", server_timezone, NULL, .access = ACCESS_USER,

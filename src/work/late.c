@@ -1,0 +1,70 @@
+/* What belongs to a target that does not answer is given up by a thread of its own, which may never
+ * end: nobody waits for it. Until then nothing more is asked of that target. */
+#include "work/private.h"
+
+#include "base/error.h"
+
+#include <pthread.h>
+
+struct Late {
+    const WorkTarget *target;
+    CatalogDisk *disk;
+    RemoteLock *lock;
+};
+
+bool late_is_stuck(const WorkTarget *target)
+{
+    return target->n_stuck && g_atomic_int_get(target->n_stuck) > 0;
+}
+
+bool late_check(const WorkTarget *target, GError **error)
+{
+    if (!late_is_stuck(target))
+        return true;
+    err_set(error, ERR_TIMEOUT, "the repository %s has not answered an earlier write of this run",
+            target->name);
+    return false;
+}
+
+Late *late_new(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock)
+{
+    Late *late = g_new0(Late, 1);
+    *late = (Late){ target, disk, lock };
+    return late;
+}
+
+void late_mark(const WorkTarget *target)
+{
+    if (target->n_stuck)
+        g_atomic_int_inc(target->n_stuck);
+}
+
+void late_end(void *data)
+{
+    Late *late = data;
+    catalog_disk_free(late->disk);
+    remote_unlock(late->lock);
+    if (late->target->n_stuck)
+        g_atomic_int_add(late->target->n_stuck, -1);
+    g_free(late);
+}
+
+static void *late_main(void *late)
+{
+    late_end(late);
+    return NULL;
+}
+
+void late_release(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock)
+{
+    pthread_t thread;
+    if (!disk && !lock)
+        return;
+    bool stuck = late_is_stuck(target);
+    Late *late = late_new(target, disk, lock);
+    late_mark(target);
+    if (stuck && pthread_create(&thread, NULL, late_main, late) == 0)
+        pthread_detach(thread);
+    else if (!stuck)
+        late_end(late);
+}
