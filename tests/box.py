@@ -17,7 +17,8 @@ BUILD = pathlib.Path(os.environ.get("CADENZA_BUILD", ROOT / "build"))
 
 
 def program(name):
-    return str(BUILD / "src/cmd" / name)
+    """Of the build folder, or the one that the environment names (CADENZA_PROGRAM_CADENZAD)."""
+    return os.environ.get("CADENZA_PROGRAM_" + name.upper().replace("-", "_")) or str(BUILD / "src/cmd" / name)
 
 
 class Refused(Exception):

@@ -15,7 +15,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
-ASAN, RELEASE = ROOT / "build-asan", ROOT / "build"
+ASAN, TSAN, RELEASE = ROOT / "build-asan", ROOT / "build-tsan", ROOT / "build"
 FIXTURES = os.environ.get("CADENZA_FIXTURES", str(ROOT.parent / "shared/fixtures/xo"))
 
 
@@ -57,13 +57,13 @@ def side_by_side(function, items):
         yield from pool.map(function, items)
 
 
-def python_tests(folder, build, full):
+def python_tests(folder, build, full, **env):
     """unittest files; each test method is a case. Skips carry their reason."""
     def run(path):
         with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as report:
             done = subprocess.run(["/usr/bin/python3", ROOT / "tests/cases.py", path.stem, report.name], cwd=path.parent,
                                   text=True, capture_output=True, timeout=1500,
-                                  env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent)))
+                                  env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent), **env))
             return path.stem, done, [json.loads(line) for line in report]
     for stem, done, cases in side_by_side(run, sorted((ROOT / "tests" / folder).glob("test_*.py"))):
         for case in cases:
@@ -154,6 +154,7 @@ SUITES = {
     "fuzz": lambda full: meson_tests("fuzz"),
     "system": lambda full: python_tests("system", ASAN, full),
     "crash": lambda full: python_tests("crash", ASAN, full),
+    "tsan": lambda full: python_tests("tsan", RELEASE, full, CADENZA_PROGRAM_CADENZAD=str(TSAN / "src/cmd/cadenzad")),
     "memory": lambda full: python_tests("memory", RELEASE, full),
     "interop": node_tests,
     "mutants": run_mutants,

@@ -67,7 +67,7 @@ class Bound(unittest.TestCase):
                        for name, options in (("flat", ""), ("directory", "?useVhdDirectory=true"))]
             vms = [vm["id"] for vm in server.objects(type="VM")]
             job, schedule = server.delta_job("bound", vms, remotes, 1, vdiExportConcurrency=STREAMS, concurrency=2,
-                                             preferNbd=nbd)
+                                             spoolBlocks=4, preferNbd=nbd)
             peaks = Peaks(server)
             peaks.start()
             runner = threading.Thread(target=server.call, args=("backupNg.runJob",), kwargs={"id": job, "schedule": schedule})
@@ -99,8 +99,8 @@ class Bound(unittest.TestCase):
         return peak
 
     def test_eight_streams(self):
-        small = self.check("1GiB", "0.04", False)
-        large = self.check("64GiB", "0.000625", False)
+        small = self.check("1GiB", "0.1", False)
+        large = self.check("64GiB", "0.0016", False)
         self.assertLess(large, small * 1.25, "memory depends on the disks' size")
 
     def test_eight_streams_by_nbd(self):
