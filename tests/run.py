@@ -79,19 +79,25 @@ def node_tests(full):
     if not (folder / "node_modules/xen-api").exists():
         yield "interop", "skipped", "the npm packages of tests/interop could not be installed"
         return
-    for path in sorted(folder.glob("*.test.mjs")):
-        run = subprocess.run([str(node) if node.exists() else "node", "--test", "--test-force-exit", "--test-reporter=tap", path.name],
-                             cwd=folder, text=True, capture_output=True, timeout=1200,
-                             env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1"))
-        n_seen = 0
-        for match in re.finditer(r"^( *)(not ok|ok) \d+ - ([^\n#]*)(# SKIP.*)?$", run.stdout, flags=re.M):
-            if match.group(3).strip() == path.name:
-                continue
-            outcome = "skipped" if match.group(4) else "passed" if match.group(2) == "ok" else "failed"
-            yield f"{path.stem}: {match.group(3).strip()}", outcome, (match.group(4) or "")[2:]
-            n_seen += 1
-        if run.returncode or not n_seen:
-            yield path.stem, "failed", tail(run.stdout + run.stderr, 80)
+
+    def run(path):
+        return path, subprocess.run([str(node) if node.exists() else "node", "--test", "--test-force-exit",
+                                     "--test-reporter=tap", path.name], cwd=folder, text=True, capture_output=True,
+                                    timeout=1200, env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1"))
+    for path, done in side_by_side(run, sorted(folder.glob("*.test.mjs"))):
+        yield from tap_cases(path, done)
+
+
+def tap_cases(path, run):
+    n_seen = 0
+    for match in re.finditer(r"^( *)(not ok|ok) \d+ - ([^\n#]*)(# SKIP.*)?$", run.stdout, flags=re.M):
+        if match.group(3).strip() == path.name:
+            continue
+        outcome = "skipped" if match.group(4) else "passed" if match.group(2) == "ok" else "failed"
+        yield f"{path.stem}: {match.group(3).strip()}", outcome, (match.group(4) or "")[2:]
+        n_seen += 1
+    if run.returncode or not n_seen:
+        yield path.stem, "failed", tail(run.stdout + run.stderr, 80)
 
 
 def run_demo(full):
