@@ -62,6 +62,46 @@ void block_map_set(BlockMap *map, guint32 block, const guint8 hash[BLOCK_HASH_BY
     pthread_mutex_unlock(&map->lock);
 }
 
+GBytes *block_map_rows(BlockMap *map, guint32 from)
+{
+    pthread_mutex_lock(&map->lock);
+    guint32 n = map->rows->len > from ? map->rows->len - from : 0;
+    g_autofree guint8 *packed = g_malloc(n * (gsize) ROW_BYTES + 1);
+    for (guint32 i = 0; i < n; i++) {
+        const Row *row = &g_array_index(map->rows, Row, from + i);
+        guint32 block = GUINT32_TO_LE(row->block);
+        memcpy(packed + i * (gsize) ROW_BYTES, &block, sizeof block);
+        memcpy(packed + i * (gsize) ROW_BYTES + sizeof block, row->hash, BLOCK_HASH_BYTES);
+    }
+    pthread_mutex_unlock(&map->lock);
+    return g_bytes_new_take(g_steal_pointer(&packed), n * (gsize) ROW_BYTES);
+}
+
+guint32 *block_map_in_order(BlockMap *map, guint32 *n_blocks)
+{
+    pthread_mutex_lock(&map->lock);
+    guint32 *blocks = g_new(guint32, MAX(map->rows->len, 1));
+    for (guint i = 0; i < map->rows->len; i++)
+        blocks[i] = g_array_index(map->rows, Row, i).block;
+    *n_blocks = map->rows->len;
+    pthread_mutex_unlock(&map->lock);
+    return blocks;
+}
+
+bool block_map_add_rows(BlockMap *map, const void *rows, gsize n_bytes, GError **error)
+{
+    const guint8 *packed = rows;
+    for (gsize i = 0; i + ROW_BYTES <= n_bytes; i += ROW_BYTES) {
+        guint32 block;
+        memcpy(&block, packed + i, sizeof block);
+        block_map_set(map, GUINT32_FROM_LE(block), packed + i + sizeof block);
+    }
+    if (n_bytes % ROW_BYTES == 0)
+        return true;
+    err_set(error, ERR_CORRUPT, "%zu bytes are no rows of %u", n_bytes, ROW_BYTES);
+    return false;
+}
+
 bool block_map_get(BlockMap *map, guint32 block, guint8 hash[BLOCK_HASH_BYTES])
 {
     pthread_mutex_lock(&map->lock);

@@ -26,6 +26,14 @@ void block_map_add(BlockMap *map, BlockMap *newer);
 /* The blocks in ascending order; freed by the caller. */
 guint32 *block_map_blocks(BlockMap *map, guint32 *n_blocks);
 
+/* The rows from the number `from` on, in the order of their first set, and the way back: opaque,
+ * for a journal of this machine. CORRUPT. */
+GBytes *block_map_rows(BlockMap *map, guint32 from);
+bool block_map_add_rows(BlockMap *map, const void *rows, gsize n_bytes, GError **error);
+
+/* The blocks in that order; freed by the caller. */
+guint32 *block_map_in_order(BlockMap *map, guint32 *n_blocks);
+
 char *block_map_format(BlockMap *map);
 /* CORRUPT. */
 BlockMap *block_map_parse(const char *text, GError **error);

@@ -22,7 +22,14 @@ void catalog_close(Catalog *catalog)
     g_hash_table_unref(catalog->finished);
     pthread_mutex_destroy(&catalog->lock);
     cancel_unref(catalog->cancel);
+    cancel_unref(catalog->suspend);
     g_free(catalog);
+}
+
+void catalog_set_suspend(Catalog *catalog, Cancel *suspend)
+{
+    cancel_unref(catalog->suspend);
+    catalog->suspend = cancel_ref(suspend);
 }
 
 void catalog_set_cancel(Catalog *catalog, Cancel *cancel)

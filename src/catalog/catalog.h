@@ -16,6 +16,8 @@ void catalog_close(Catalog *catalog);
 /* Once set, this flag ends catalog_clean at the next block or disk with CANCELLED; what it had
  * begun is resumed by the next one. NULL: none. Counted; set it before threads use the catalog. */
 void catalog_set_cancel(Catalog *catalog, Cancel *cancel);
+/* Once set, disks that are freed half-written stay where they are, for catalog_disk_continue. */
+void catalog_set_suspend(Catalog *catalog, Cancel *suspend);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Catalog, catalog_close)
 
 /* VM uuids that have a folder. */
@@ -68,10 +70,30 @@ typedef struct {
     CatalogReadBack read_back; /* of the blocks, for finish: the first, the last and some random
                                   ones unless set; the metadata always */
     CatalogVerified verified;  /* by finish: n_blocks written, n_verified of them read back */
+    bool done; /* of a continued one: it has its name, there is nothing to write; writer is NULL */
 } CatalogDisk;
 CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
                                 gint64 time_ms, const DiskInfo *info, const char *parent,
                                 GError **error);
+/* --- Going on with a half-written disk --- */
+
+/* How far it is: called by the thread that writes, after these rows (the blocks since the last
+ * call) and all before them are durable; opaque, to be kept in this order. At most so many blocks
+ * lie between two calls, and a few more when several threads write. */
+enum { CATALOG_MARK_BLOCKS = 28 };
+typedef void (*CatalogMark)(const void *rows, gsize n_bytes, void *user);
+/* Before the first block; release(user) when it is called no more. */
+void catalog_disk_mark(CatalogDisk *disk, CatalogMark mark, void *user, GDestroyNotify release);
+/* Where it is until it has its name. */
+const char *catalog_disk_place(CatalogDisk *disk);
+/* The disk that another process began with the same arguments at this place, with all rows that it
+ * told. Blocks that it holds need not be put again; when they are, they are compared, not written.
+ * NOT_FOUND: it is gone; CORRUPT, TRUNCATED: it is not as it was told. */
+CatalogDisk *catalog_disk_continue(Catalog *catalog, const char *vm, const char *job,
+                                   const char *vdi, gint64 time_ms, const DiskInfo *info,
+                                   const char *parent, const char *place, GBytes *rows,
+                                   GError **error);
+
 /* Called by the writer for every block, and to ask: the XXH3-128 (canonical, 16 bytes) of a block
  * put so far; false when it was not put. */
 bool catalog_disk_hash(CatalogDisk *disk, guint32 block, guint8 hash[16]);

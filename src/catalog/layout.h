@@ -22,6 +22,7 @@
 struct Catalog {
     Remote *remote;
     Cancel *cancel;       /* of cleaning, or NULL */
+    Cancel *suspend;      /* half-written disks stay, or NULL */
     pthread_mutex_t lock; /* of finished */
     GHashTable *finished; /* "<vm>/<path of a disk>" to FinishedDisk, until its point exists */
 };

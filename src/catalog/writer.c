@@ -6,18 +6,12 @@
 #include "base/mutant.h"
 #include "catalog/lineage.h"
 #include "catalog/manifest.h"
+#include "catalog/marks.h"
 #include "catalog/member.h"
 #include "catalog/readback.h"
 #include "codec/codec.h"
 
 #include <string.h>
-
-/* What the pipe writes into: hashes, then passes on. */
-typedef struct {
-    DiskWriter base;
-    DiskWriter *inner;
-    BlockMap *hashes;
-} HashingWriter;
 
 typedef struct {
     CatalogDisk base;
@@ -30,38 +24,8 @@ typedef struct {
     BlockMap *hashes;
     DiskInfo info;
     bool finished;
+    guint64 size_bytes; /* of one that was done before */
 } OpenDisk;
-
-static bool hashing_put(DiskWriter *base, guint32 block, const void *data, GError **error)
-{
-    HashingWriter *writer = (HashingWriter *) base;
-    guint8 hash[BLOCK_HASH_BYTES];
-    block_hash(data, hash);
-    if (!disk_put_block(writer->inner, block, data, error))
-        return false;
-    block_map_set(writer->hashes, block, hash);
-    return true;
-}
-
-static bool hashing_finish(DiskWriter *base, guint64 *stored_bytes, GError **error)
-{
-    return disk_finish(((HashingWriter *) base)->inner, stored_bytes, error);
-}
-
-static void hashing_close(DiskWriter *base)
-{
-    disk_writer_close(((HashingWriter *) base)->inner);
-    g_free(base);
-}
-
-static const struct disk_writer_ops hashing_ops = { hashing_put, hashing_finish, hashing_close };
-
-static DiskWriter *hashing_new(DiskWriter *inner, BlockMap *hashes)
-{
-    HashingWriter *writer = g_new0(HashingWriter, 1);
-    *writer = (HashingWriter){ { &hashing_ops, inner->info, inner->parallel }, inner, hashes };
-    return &writer->base;
-}
 
 bool catalog_disk_hash(CatalogDisk *disk, guint32 block, guint8 hash[16])
 {
@@ -173,27 +137,31 @@ static bool refuse_existing(OpenDisk *disk, GError **error)
     return false;
 }
 
-static bool begin(OpenDisk *disk, const char *date, const char *parent, GError **error)
+static bool set_parent(OpenDisk *disk, const char *parent, char **codec, GError **error)
 {
-    g_autofree char *parent_codec = NULL;
     disk->info.differencing = false;
     memset(&disk->info.parent_uid, 0, sizeof disk->info.parent_uid);
     disk->info.parent_name[0] = '\0';
+    return !parent || take_parent(disk, parent, codec, error);
+}
+
+static bool begin(OpenDisk *disk, const char *date, const char *parent, GError **error)
+{
+    g_autofree char *parent_codec = NULL;
     if (!make_folder(disk, error) || !refuse_existing(disk, error) ||
-        (parent && !take_parent(disk, parent, &parent_codec, error)))
+        !set_parent(disk, parent, &parent_codec, error))
         return false;
     g_autofree char *codec = codec_for(disk->catalog, parent_codec);
     DiskWriter *inner = disk->is_directory ? create_directory(disk, date, codec, error)
                                            : create_flat(disk, error);
     if (!inner)
         return false;
-    disk->base.writer = hashing_new(inner, disk->hashes);
+    disk->base.writer = marking_writer_new(inner, disk->hashes);
     return true;
 }
 
-CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
-                                gint64 time_ms, const DiskInfo *info, const char *parent,
-                                GError **error)
+static OpenDisk *open_disk_new(Catalog *catalog, const char *vm, const char *job, const char *vdi,
+                               gint64 time_ms, const DiskInfo *info, GError **error)
 {
     if (!layout_check_name("VM uuid", vm, error) || !layout_check_name("job id", job, error) ||
         !layout_check_name("VDI uuid", vdi, error))
@@ -211,7 +179,157 @@ CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *jo
     disk->hashes = block_map_new();
     disk->info = *info;
     json_decref(option);
+    return disk;
+}
+
+CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,
+                                gint64 time_ms, const DiskInfo *info, const char *parent,
+                                GError **error)
+{
+    g_autofree char *date = catalog_date(time_ms);
+    OpenDisk *disk = open_disk_new(catalog, vm, job, vdi, time_ms, info, error);
+    if (!disk)
+        return NULL;
     if (begin(disk, date, parent, error))
+        return &disk->base;
+    catalog_disk_free(&disk->base);
+    return NULL;
+}
+
+/* --- going on with one that another process began --- */
+
+void catalog_disk_mark(CatalogDisk *base, CatalogMark mark, void *user, GDestroyNotify release)
+{
+    OpenDisk *disk = (OpenDisk *) base;
+    if (disk->base.writer)
+        marking_writer_tell(disk->base.writer, disk->catalog->remote, disk->folder, mark, user,
+                            release);
+    else
+        release(user);
+}
+
+const char *catalog_disk_place(CatalogDisk *disk)
+{
+    return ((OpenDisk *) disk)->temporary;
+}
+
+static bool has_name(OpenDisk *disk, bool *named, GError **error)
+{
+    g_autofree char *path = g_strjoin("/", disk->folder, disk->name, NULL);
+    g_autoptr(GError) absent = NULL;
+    RemoteStat st;
+    *named = remote_stat(disk->catalog->remote, path, &st, &absent);
+    if (*named || err_is(absent, ERR_NOT_FOUND))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&absent));
+    return false;
+}
+
+/* It got its name before the process died. */
+static bool take_named(OpenDisk *disk, GError **error)
+{
+    g_autofree char *path = g_strjoin("/", disk->folder, disk->name, NULL);
+    g_auto(MemberPlace) place = { 0 };
+    disk->finished = true; /* clean-up, not we, deletes what has a name */
+    if (!member_locate(disk->catalog, path, &place, error) ||
+        !read_back(disk->catalog, &place, &disk->info, disk->hashes, CATALOG_READ_SAMPLE, path,
+                   &disk->base.verified, error))
+        return false;
+    g_autoptr(Disk) opened = member_open(disk->catalog, &place, false, error);
+    disk->size_bytes = opened ? member_size_bytes(opened) : 0;
+    disk->base.done = opened != NULL;
+    return opened != NULL;
+}
+
+/* Puts that were cut leave hidden files between the blocks. */
+static bool sweep_blocks(OpenDisk *disk, GError **error)
+{
+    Remote *remote = disk->catalog->remote;
+    g_autofree char *blocks = g_strconcat(disk->temporary, "/blocks", NULL);
+    g_autoptr(GPtrArray) folders = remote_list(remote, blocks, error);
+    for (guint i = 0; folders && i < folders->len; i++) {
+        g_autofree char *folder = g_strjoin("/", blocks, folders->pdata[i], NULL);
+        g_autoptr(GPtrArray) names = remote_list(remote, folder, error);
+        for (guint j = 0; names && j < names->len; j++) {
+            g_autofree char *path = g_strjoin("/", folder, names->pdata[j], NULL);
+            if (layout_is_temporary(names->pdata[j]) && !remote_drop(remote, path, error))
+                return false;
+        }
+        if (!names)
+            return false;
+    }
+    return folders != NULL;
+}
+
+static DiskWriter *reopen(OpenDisk *disk, const char *codec, GError **error)
+{
+    Remote *remote = disk->catalog->remote;
+    guint32 n;
+    g_autofree guint32 *blocks = block_map_in_order(disk->hashes, &n);
+    if (disk->is_directory) {
+        Chunks *chunks = sweep_blocks(disk, error) ? remote_chunks(remote, disk->temporary, error)
+                                                   : NULL;
+        return chunks ? vhd_directory_continue(chunks, &disk->info, codec, blocks, n, error) : NULL;
+    }
+    Bytes *bytes = remote_bytes(remote, disk->temporary, REMOTE_UPDATE, error);
+    return bytes ? vhd_continue(bytes, &disk->info, blocks, n, error) : NULL;
+}
+
+/* What was told last was made durable last: is it there? */
+static bool check_last(OpenDisk *disk, DiskWriter *inner, GError **error)
+{
+    guint32 n;
+    g_autofree guint32 *blocks = block_map_in_order(disk->hashes, &n);
+    g_autofree guint8 *buffer = g_malloc(DISK_BLOCK_BYTES);
+    for (guint32 i = n > CATALOG_MARK_BLOCKS ? n - CATALOG_MARK_BLOCKS : 0; i < n; i++) {
+        guint8 hash[BLOCK_HASH_BYTES], found[BLOCK_HASH_BYTES];
+        if (!inner->ops->get_block(inner, blocks[i], buffer, error))
+            return false;
+        block_hash(buffer, found);
+        block_map_get(disk->hashes, blocks[i], hash);
+        if (memcmp(hash, found, sizeof hash) == 0)
+            continue;
+        err_set(error, ERR_CORRUPT, "%s: block %u is not as the journal has it", disk->temporary,
+                blocks[i]);
+        return false;
+    }
+    return true;
+}
+
+static bool go_on(OpenDisk *disk, const char *parent, const char *place, GBytes *rows,
+                  GError **error)
+{
+    gsize n;
+    const void *data = g_bytes_get_data(rows, &n);
+    bool named;
+    g_autofree char *parent_codec = NULL, *folder = g_strconcat(disk->folder, "/", NULL);
+    if (!g_str_has_prefix(place, folder)) {
+        err_set(error, ERR_INVALID, "%s is not in %s", place, folder);
+        return false;
+    }
+    disk->temporary = g_strdup(place);
+    if (!set_parent(disk, parent, &parent_codec, error) ||
+        !block_map_add_rows(disk->hashes, data, n, error) || !has_name(disk, &named, error))
+        return false;
+    if (named)
+        return take_named(disk, error);
+    g_autofree char *codec = codec_for(disk->catalog, parent_codec);
+    DiskWriter *inner = reopen(disk, codec, error);
+    if (!inner)
+        return false;
+    disk->base.writer = marking_writer_new(inner, disk->hashes);
+    return check_last(disk, inner, error);
+}
+
+CatalogDisk *catalog_disk_continue(Catalog *catalog, const char *vm, const char *job,
+                                   const char *vdi, gint64 time_ms, const DiskInfo *info,
+                                   const char *parent, const char *place, GBytes *rows,
+                                   GError **error)
+{
+    OpenDisk *disk = open_disk_new(catalog, vm, job, vdi, time_ms, info, error);
+    if (!disk)
+        return NULL;
+    if (go_on(disk, parent, place, rows, error))
         return &disk->base;
     catalog_disk_free(&disk->base);
     return NULL;
@@ -232,12 +350,28 @@ static bool give_name(OpenDisk *disk, GError **error)
     return remote_put(disk->catalog->remote, path, target, strlen(target), true, error);
 }
 
+/* The point's manifest will name its blocks. */
+static void remember_finished(OpenDisk *disk)
+{
+    Catalog *catalog = disk->catalog;
+    pthread_mutex_lock(&catalog->lock);
+    g_hash_table_insert(catalog->finished, g_strjoin("/", disk->vm, disk->base.path, NULL),
+                        finished_disk_new(&disk->info, disk->hashes));
+    pthread_mutex_unlock(&catalog->lock);
+}
+
 bool catalog_disk_finish(CatalogDisk *base, guint64 *size_bytes, GError **error)
 {
     OpenDisk *disk = (OpenDisk *) base;
     MemberPlace place = { disk->temporary, disk->is_directory };
     g_autofree char *name = g_strjoin("/", disk->folder, disk->name, NULL);
-    if (!disk_finish(disk->base.writer, size_bytes, error))
+    if (base->done) {
+        *size_bytes = disk->size_bytes;
+        remember_finished(disk);
+        return true;
+    }
+    if (!marking_writer_flush(disk->base.writer, error) ||
+        !disk_finish(disk->base.writer, size_bytes, error))
         return false;
     CRASH_POINT(catalog_disk_written);
     if (!read_back(disk->catalog, &place, &disk->info, disk->hashes, base->read_back, name,
@@ -248,11 +382,7 @@ bool catalog_disk_finish(CatalogDisk *base, guint64 *size_bytes, GError **error)
         return false;
     CRASH_POINT(catalog_disk_named);
     disk->finished = true;
-    Catalog *catalog = disk->catalog;
-    pthread_mutex_lock(&catalog->lock);
-    g_hash_table_insert(catalog->finished, g_strjoin("/", disk->vm, base->path, NULL),
-                        finished_disk_new(&disk->info, disk->hashes));
-    pthread_mutex_unlock(&catalog->lock);
+    remember_finished(disk);
     return true;
 }
 
@@ -261,8 +391,9 @@ void catalog_disk_free(CatalogDisk *base)
     OpenDisk *disk = (OpenDisk *) base;
     if (!disk)
         return;
-    disk_writer_close(disk->base.writer);
-    if (disk->temporary && !disk->finished) {
+    if (disk->base.writer)
+        disk_writer_close(disk->base.writer);
+    if (disk->temporary && !disk->finished && !cancel_is_set(disk->catalog->suspend)) {
         if (disk->is_directory)
             remote_drop_tree(disk->catalog->remote, disk->temporary, NULL);
         else

@@ -81,6 +81,10 @@ struct disk_writer_ops {
     bool (*finish)(DiskWriter *writer, guint64 *stored_bytes, GError **error);
     /* Frees; an unfinished disk is left to the caller to delete. */
     void (*close)(DiskWriter *writer);
+    /* What was put so far is durable when it returns. NULL, as the next: it cannot be continued. */
+    bool (*sync)(DiskWriter *writer, GError **error);
+    /* Reads a block that was put. */
+    bool (*get_block)(DiskWriter *writer, guint32 block, void *buffer, GError **error);
 };
 
 struct DiskWriter {
@@ -96,10 +100,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(DiskWriter, disk_writer_close)
 
 /* A flat VHD into empty `bytes` (taken over); blocks are laid out in the order they come. */
 DiskWriter *vhd_create(Bytes *bytes, const DiskInfo *info, GError **error);
+/* The same over a file that another process began so, and that holds n of its blocks, in the order
+ * in which they were put; what comes after them in the file is forgotten. TRUNCATED when it is
+ * shorter. */
+DiskWriter *vhd_continue(Bytes *bytes, const DiskInfo *info, const guint32 *blocks, guint32 n,
+                         GError **error);
 /* A block directory; codec "none", "gzip" or "brotli" (chunk-filters.json). put_block is
  * thread-safe. Taken over. */
 DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const char *codec,
                                  GError **error);
+/* The same over chunks that another process began, with these blocks in it. */
+DiskWriter *vhd_directory_continue(Chunks *chunks, const DiskInfo *info, const char *codec,
+                                   const guint32 *blocks, guint32 n, GError **error);
 
 /* --- VHD as a stream (XAPI export and import) --- */
 

@@ -77,8 +77,26 @@ static void directory_close(DiskWriter *base)
     g_free(writer);
 }
 
+static bool directory_sync(DiskWriter *base, GError **error)
+{
+    return chunks_sync(((DirectoryWriter *) base)->chunks, error);
+}
+
+static bool directory_get_block(DiskWriter *base, guint32 block, void *buffer, GError **error)
+{
+    DirectoryWriter *writer = (DirectoryWriter *) base;
+    char name[VHD_NAME_BYTES];
+    vhd_block_name(block, name);
+    g_autofree guint8 *stored = g_malloc(VHD_STORED_BYTES);
+    if (!vhd_chunk_get(writer->chunks, writer->codec, name, stored, VHD_STORED_BYTES, error))
+        return false;
+    memcpy(buffer, stored + VHD_BITMAP_BYTES, DISK_BLOCK_BYTES);
+    return true;
+}
+
 static const struct disk_writer_ops directory_ops = { directory_put_block, directory_finish,
-                                                      directory_close };
+                                                      directory_close, directory_sync,
+                                                      directory_get_block };
 
 DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const char *codec,
                                  GError **error)
@@ -101,4 +119,19 @@ DiskWriter *vhd_directory_create(Chunks *chunks, const DiskInfo *info, const cha
     }
     writer->present = g_malloc0(MAX(writer->header.n_entries, 1));
     return &writer->base;
+}
+
+DiskWriter *vhd_directory_continue(Chunks *chunks, const DiskInfo *info, const char *codec,
+                                   const guint32 *blocks, guint32 n, GError **error)
+{
+    DiskWriter *base = vhd_directory_create(chunks, info, codec, error);
+    for (guint32 i = 0; base && i < n; i++) {
+        if (blocks[i] < base->info.n_blocks) {
+            claim((DirectoryWriter *) base, blocks[i], NULL);
+            continue;
+        }
+        err_set(error, ERR_CORRUPT, "block %u cannot be in this disk", blocks[i]);
+        g_clear_pointer(&base, disk_writer_close);
+    }
+    return base;
 }

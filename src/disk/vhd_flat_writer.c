@@ -66,6 +66,25 @@ static bool flat_finish(DiskWriter *base, guint64 *stored_bytes, GError **error)
     return true;
 }
 
+static bool flat_sync(DiskWriter *base, GError **error)
+{
+    FlatWriter *writer = (FlatWriter *) base;
+    pthread_mutex_lock(&writer->lock);
+    bool ok = bytes_sync(writer->bytes, error);
+    pthread_mutex_unlock(&writer->lock);
+    return ok;
+}
+
+static bool flat_get_block(DiskWriter *base, guint32 block, void *buffer, GError **error)
+{
+    FlatWriter *writer = (FlatWriter *) base;
+    pthread_mutex_lock(&writer->lock);
+    guint64 at = writer->table.sectors[block] * (guint64) VHD_SECTOR_BYTES;
+    bool ok = bytes_read(writer->bytes, at + VHD_BITMAP_BYTES, buffer, DISK_BLOCK_BYTES, error);
+    pthread_mutex_unlock(&writer->lock);
+    return ok;
+}
+
 static void flat_close(DiskWriter *base)
 {
     FlatWriter *writer = (FlatWriter *) base;
@@ -75,7 +94,8 @@ static void flat_close(DiskWriter *base)
     g_free(writer);
 }
 
-static const struct disk_writer_ops flat_ops = { flat_put_block, flat_finish, flat_close };
+static const struct disk_writer_ops flat_ops = { flat_put_block, flat_finish, flat_close, flat_sync,
+                                                 flat_get_block };
 
 DiskWriter *vhd_create(Bytes *bytes, const DiskInfo *info, GError **error)
 {
@@ -94,4 +114,35 @@ DiskWriter *vhd_create(Bytes *bytes, const DiskInfo *info, GError **error)
     vhd_table_init(&writer->table, writer->header.n_entries);
     writer->end_bytes = VHD_TABLE_OFFSET + vhd_table_bytes(writer->header.n_entries);
     return &writer->base;
+}
+
+/* Where the blocks lie follows from their order. */
+static bool take_up(FlatWriter *writer, const guint32 *blocks, guint32 n, GError **error)
+{
+    for (guint32 i = 0; i < n; i++) {
+        if (blocks[i] >= writer->base.info.n_blocks ||
+            writer->table.sectors[blocks[i]] != VHD_UNUSED) {
+            err_set(error, ERR_CORRUPT, "block %u cannot be in this disk, or not twice", blocks[i]);
+            return false;
+        }
+        writer->table.sectors[blocks[i]] = (guint32) (writer->end_bytes / VHD_SECTOR_BYTES);
+        writer->end_bytes += VHD_STORED_BYTES;
+    }
+    gint64 size_bytes = bytes_size(writer->bytes, error);
+    if (size_bytes >= 0 && (n == 0 || (guint64) size_bytes >= writer->end_bytes))
+        return bytes_resize(writer->bytes, writer->end_bytes, error);
+    if (size_bytes >= 0)
+        err_set(error, ERR_TRUNCATED,
+                "the file has %" G_GINT64_FORMAT " bytes, not %" G_GUINT64_FORMAT, size_bytes,
+                writer->end_bytes);
+    return false;
+}
+
+DiskWriter *vhd_continue(Bytes *bytes, const DiskInfo *info, const guint32 *blocks, guint32 n,
+                         GError **error)
+{
+    DiskWriter *base = vhd_create(bytes, info, error);
+    if (base && !take_up((FlatWriter *) base, blocks, n, error))
+        g_clear_pointer(&base, disk_writer_close);
+    return base;
 }

@@ -188,6 +188,11 @@ json_t *journal_records(Journal *journal, GError **error)
     return NULL;
 }
 
+const char *journal_path(const Journal *journal)
+{
+    return journal->path;
+}
+
 void journal_close(Journal *journal)
 {
     if (!journal)

@@ -21,6 +21,8 @@ bool journal_add(Journal *journal, const char *type, json_t *fields, GError **er
 bool journal_note(Journal *journal, const char *type, json_t *fields, GError **error);
 /* An array of all records, oldest first; new reference. */
 json_t *journal_records(Journal *journal, GError **error);
+/* Its file. */
+const char *journal_path(const Journal *journal);
 void journal_close(Journal *journal);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Journal, journal_close)
 /* Closes, removes the file, fsyncs the folder. */

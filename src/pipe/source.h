@@ -14,7 +14,9 @@ typedef struct {
     guint64 size_bytes; /* the VDI's virtual size */
     bool prefer_nbd;    /* else the VHD export at once */
     unsigned n_connections; /* over NBD; 0: one */
-    Cancel *cancel;         /* may be NULL */
+    const guint8 *have; /* one byte a block: not wanted again, where the way can leave it out; may
+                           be NULL; not used after source_open */
+    Cancel *cancel;     /* may be NULL */
 } SourceRequest;
 
 /* Opens the best way that works. `notes` gets a sentence for every way that did not, and why. With

@@ -199,7 +199,9 @@ Source *source_nbd(const SourceRequest *request, json_t *infos, guint8 *map, con
         return NULL;
     }
     source->map = map;
-    for (guint32 block = 0; block < n_blocks; block++)
+    for (guint32 block = 0; block < n_blocks; block++) {
+        map[block] = map[block] && !(request->have && request->have[block]);
         source->base.n_present += map[block];
+    }
     return &source->base;
 }

@@ -74,20 +74,22 @@ bool worker_pool(RunWorker *worker, const char *id, WorkPool *pool, GError **err
 
 /* --- Remotes --- */
 
-static bool open_remote(json_t *record, WorkTarget *target, Cancel *cancel, GError **error)
+static bool open_remote(RunWorker *worker, json_t *record, WorkTarget *target, GError **error)
 {
     target->id = worker_text(record, "id");
     target->name = worker_text(record, "name");
+    target->n_stuck = g_new0(int, 1);
     if (json_is_true(json_object_get(record, "gone")))
         return true;
     target->remote = remote_open(worker_text(record, "url"), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
     if (!target->catalog) {
         g_clear_pointer(&target->remote, remote_close);
+        g_clear_pointer(&target->n_stuck, g_free);
         return false;
     }
-    target->n_stuck = g_new0(int, 1);
-    catalog_set_cancel(target->catalog, cancel);
+    catalog_set_cancel(target->catalog, worker->cancel);
+    catalog_set_suspend(target->catalog, worker->suspend);
     return true;
 }
 
@@ -99,7 +101,7 @@ bool worker_open_remotes(RunWorker *worker, GError **error)
     worker->targets = g_new0(WorkTarget, json_array_size(records) + 1);
     json_array_foreach (records, i, record) {
         g_clear_error(&last);
-        if (open_remote(record, &worker->targets[worker->n_targets], worker->cancel, &last)) {
+        if (open_remote(worker, record, &worker->targets[worker->n_targets], &last)) {
             worker->n_targets++;
             continue;
         }

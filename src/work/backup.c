@@ -56,7 +56,11 @@ static void outlive_second(const VmRun *run)
 
 static bool export_snapshot(VmRun *run, GError **error)
 {
-    run->time_ms = g_get_real_time() / 1000;
+    if (!run->resumed) {
+        run->time_ms = g_get_real_time() / 1000;
+        progress_begin(run);
+    }
+    CRASH_POINT(work_export);
     targets_export(run);
     return transfer_disks(run, error) && !cancel_check(run->cancel, "backup", error) &&
            metadata_commit(run, error);
@@ -68,34 +72,46 @@ static bool begin_targets(VmRun *run, GError **error)
     gint64 start_us = g_get_monotonic_time();
     if (!targets_begin(run, error))
         return false;
-    if (g_get_monotonic_time() - start_us < RELOAD_AFTER_US)
+    if (run->resumed || g_get_monotonic_time() - start_us < RELOAD_AFTER_US)
         return true;
     vm_unload(run);
     return vm_load(run, error) && vm_check(run, error);
 }
 
-/* What an earlier worker left of this VM in the pool goes before anything new is made. */
-static bool sweep_past(VmRun *run, GError **error)
+/* What an earlier worker left of this VM is gone on with, or goes before anything new is made. */
+static bool take_up_past(VmRun *run, GError **error)
 {
     json_t *intent = past_take(run->context->past, "vm", run->vm_uuid, NULL);
-    bool ok = !intent || recover_vm(run->xapi, run->context->journal, intent, error);
+    g_autoptr(GError) why = NULL;
+    bool ok = !intent || resume_load(run, intent, &why);
+    if (!ok) {
+        task_info(run->task, "starts anew after an interruption",
+                  json_pack("{ss}", "reason", why->message));
+        ok = recover_vm(run->xapi, run->context->journal, intent, error);
+    }
     json_decref(intent);
     return ok;
 }
 
+static bool begin(VmRun *run, GError **error)
+{
+    if (run->resumed)
+        return begin_targets(run, error);
+    return vm_load(run, error) && vm_check(run, error) && begin_targets(run, error) &&
+           base_list(run, error) && base_choose(run, error) && targets_check_space(run, error) &&
+           vm_block(run, error) && snapshot_take(run, error);
+}
+
 static bool backup(VmRun *run, GError **error)
 {
-    if (!sweep_past(run, error) || !vm_load(run, error) || !vm_check(run, error) ||
-        !begin_targets(run, error))
-        return false;
-    if (!base_list(run, error) || !base_choose(run, error) || !targets_check_space(run, error))
-        return false;
-    if (!vm_block(run, error) || !snapshot_take(run, error) || !export_snapshot(run, error))
+    if (!take_up_past(run, error) || !begin(run, error) || !export_snapshot(run, error))
         return false;
     CRASH_POINT(work_exported);
     if (!snapshot_keep(run, error))
         return false;
+    CRASH_POINT(work_kept);
     snapshot_rotate(run);
+    CRASH_POINT(work_rotated);
     targets_retain(run);
     outlive_second(run);
     return true;
@@ -105,11 +121,14 @@ static bool backup(VmRun *run, GError **error)
 static void leave_pool(VmRun *run, bool ok)
 {
     g_autoptr(GError) error = NULL;
-    if (!ok && cancel_is_set(run->context->suspend))
-        return; /* another worker goes on */
+    if (!ok && cancel_is_set(run->context->suspend)) { /* another worker goes on */
+        progress_end(g_steal_pointer(&run->progress), true);
+        return;
+    }
     if (!ok)
         snapshot_undo(run);
     vm_unblock(run);
+    progress_end(g_steal_pointer(&run->progress), false);
     if (!run->intent || run->blocked)
         return;
     if (!intent_end(run->context->journal, run->intent, &error))

@@ -114,7 +114,7 @@ bool metadata_commit(VmRun *run, GError **error)
         GError *why = NULL;
         if (target->error)
             continue;
-        if (!commit(run, target, metadata, &why))
+        if (!target->committed && !commit(run, target, metadata, &why))
             target_drop(run, target, why);
         else
             task_end(g_steal_pointer(&target->transfer),

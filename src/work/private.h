@@ -49,6 +49,9 @@ typedef struct {
     double part; /* transferred, 0 to 1 */
 } VmDisk;
 
+/* How far a VM's transfer is, in a journal beside the run's. */
+typedef struct Progress Progress;
+
 /* What happens at one target. */
 typedef struct {
     const WorkTarget *target;
@@ -57,6 +60,7 @@ typedef struct {
     Task *export, *transfer; /* while they go on */
     GError *error;           /* set: dropped */
     Cancel *cancel;          /* set then: its disks stop */
+    bool committed;          /* the point is there already, from before an interruption */
     json_t *vhds;            /* snapshot VDI ref → path */
     guint64 size_bytes;
 } TargetRun;
@@ -82,6 +86,8 @@ typedef struct {
     json_t *snapshot; /* its record */
     gint64 time_ms;   /* the point's timestamp */
     unsigned chain_length;
+    Progress *progress; /* how far the transfer is; NULL before it and when it cannot be kept */
+    bool resumed;       /* goes on with the snapshot of an earlier worker */
     bool blocked;
     json_t *was_blocked; /* reasons before ours: operation → text or null */
 } VmRun;
@@ -126,6 +132,42 @@ bool intent_end(Journal *journal, const char *intent, GError **error);
  * reference, and no longer in the past; NULL: there is none. */
 json_t *past_take(WorkPast *past, const char *kind, const char *vm, const char *remote);
 
+/* --- progress.c --- */
+
+/* Begins one beside the run's journal, with what a next worker must know of the VM. A transfer goes
+ * on without, with a warning, when it cannot be written. */
+void progress_begin(VmRun *run);
+/* The one that an earlier worker left; NULL: INTERRUPTED, it had not come so far. */
+Progress *progress_open(Journal *journal, const char *intent, GError **error);
+/* What progress_begin wrote; borrowed. */
+json_t *progress_plan(const Progress *progress);
+/* From now on tells how far this disk is at this target. */
+void progress_follow(Progress *progress, const VmDisk *disk, const TargetRun *target,
+                     CatalogDisk *end);
+/* What an earlier worker told of this disk at this target: where it is and its rows (a new
+ * reference); NULL when nothing, or of another base. */
+const char *progress_find(const Progress *progress, const VmDisk *disk, const TargetRun *target,
+                          GBytes **rows);
+/* Closes it and removes the file, or leaves it to the next worker. */
+void progress_end(Progress *progress, bool keep);
+/* Removes the file of an intent. */
+void progress_drop(Journal *journal, const char *intent);
+
+/* --- resume.c --- */
+
+/* Takes up the VM where an earlier worker left it: its snapshot, disks and bases. False: it must
+ * start anew, and why; nothing has been changed then. */
+bool resume_load(VmRun *run, json_t *intent, GError **error);
+
+/* --- ends.c --- */
+
+/* Opens what an earlier worker had begun of the disk; *n: how many there are in ends. */
+void ends_continue(VmRun *run, VmDisk *disk, const DiskInfo *info, CatalogDisk **ends, unsigned *n);
+/* The blocks that all targets hold that still want the disk, one byte each; NULL: none. */
+guint8 *ends_common(VmRun *run, CatalogDisk *const *ends, guint32 n_blocks);
+/* Whether all of them have the whole disk. */
+bool ends_all_done(VmRun *run, CatalogDisk *const *ends);
+
 /* --- recover.c --- */
 
 /* Ends one intent in the pool, and in the journal. */
@@ -163,6 +205,8 @@ void job_vdi_free(gpointer vdi);
 /* --- snapshot.c --- */
 
 bool snapshot_take(VmRun *run, GError **error);
+/* Finds the snapshot's disk of each disk. */
+bool snapshot_match(VmRun *run, GError **error);
 /* Marks it as a usable base, takes the mark away, closes the intent. */
 bool snapshot_keep(VmRun *run, GError **error);
 /* Removes it after a failure; what could not be removed stays journaled. */
@@ -177,7 +221,8 @@ bool snapshot_sweep(Xapi *xapi, const char *vm_ref, const char *mark, GError **e
 
 /* --- target.c --- */
 
-/* Locks and cleans every target; false when none is left. */
+/* Locks and cleans every target; false when none is left. For a VM that goes on it cleans nothing,
+ * as half-written disks are wanted, and sees where the point is there already. */
 bool targets_begin(VmRun *run, GError **error);
 /* Drops those without the room; false when none is left. */
 bool targets_check_space(VmRun *run, GError **error);

@@ -33,8 +33,10 @@ static bool clean_pool(Xapi *xapi, json_t *intent, GError **error)
 
 bool recover_vm(Xapi *xapi, Journal *journal, json_t *intent, GError **error)
 {
-    return clean_pool(xapi, intent, error) &&
-           intent_end(journal, json_text(intent, "intent"), error);
+    if (!clean_pool(xapi, intent, error))
+        return false;
+    progress_drop(journal, json_text(intent, "intent"));
+    return intent_end(journal, json_text(intent, "intent"), error);
 }
 
 typedef struct {

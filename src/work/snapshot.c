@@ -238,7 +238,7 @@ static bool match_disk(VmRun *run, const char *vbd_ref, GError **error)
     return ok;
 }
 
-static bool match_disks(VmRun *run, GError **error)
+bool snapshot_match(VmRun *run, GError **error)
 {
     size_t i;
     json_t *ref;
@@ -308,7 +308,7 @@ static bool take(VmRun *run, GError **error)
         return false;
     CRASH_POINT(work_snapshot_taken);
     run->snapshot = get_record(run->xapi, "VM", run->snapshot_ref, error);
-    return run->snapshot && match_disks(run, error) && stamp_snapshot(run, error) &&
+    return run->snapshot && snapshot_match(run, error) && stamp_snapshot(run, error) &&
            take_marks(run->xapi, run->vm_ref, run->mark, error);
 }
 

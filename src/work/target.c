@@ -162,10 +162,24 @@ static bool lock_folder(VmRun *run, TargetRun *target, GError **error)
                        error);
 }
 
+static void see_point(VmRun *run, TargetRun *target)
+{
+    g_autofree char *date = catalog_date(run->time_ms);
+    g_autofree char *path = g_strdup_printf("/xo-vm-backups/%s/%s.json", run->vm_uuid, date);
+    json_t *point = catalog_point(target->target->catalog, path, NULL);
+    target->committed = point != NULL;
+    json_decref(point);
+}
+
 static bool begin(VmRun *run, TargetRun *target, GError **error)
 {
-    return late_check(target->target, error) && take_intent(run, target, error) &&
-           lock_folder(run, target, error) && clean(run, target, run->task, error);
+    if (!late_check(target->target, error) || !take_intent(run, target, error) ||
+        !lock_folder(run, target, error))
+        return false;
+    if (!run->resumed)
+        return clean(run, target, run->task, error);
+    see_point(run, target);
+    return true;
 }
 
 bool targets_begin(VmRun *run, GError **error)

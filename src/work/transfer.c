@@ -36,7 +36,7 @@ static void report_source(VmRun *run, const VmDisk *disk, const Source *source, 
     json_decref(data);
 }
 
-static Source *open_once(const DiskCopy *copy, GPtrArray *notes, GError **error)
+static Source *open_once(const DiskCopy *copy, const guint8 *have, GPtrArray *notes, GError **error)
 {
     VmRun *run = copy->run;
     const VmDisk *disk = copy->disk;
@@ -48,25 +48,26 @@ static Source *open_once(const DiskCopy *copy, GPtrArray *notes, GError **error)
         .prefer_nbd = setting_bool(run->settings, "preferNbd"),
         .n_connections =
             (unsigned) CLAMP(setting_int(run->settings, "nbdConcurrency", 1), 1, PIPE_MAX_READERS),
+        .have = have,
         .cancel = copy->cancel,
     };
     return source_open(&request, notes, error);
 }
 
 /* A delta that no way gives becomes a full backup of that disk, with a warning. */
-static Source *open_source(const DiskCopy *copy, GError **error)
+static Source *open_source(const DiskCopy *copy, const guint8 *have, GError **error)
 {
     VmRun *run = copy->run;
     VmDisk *disk = copy->disk;
     g_autoptr(GPtrArray) notes = g_ptr_array_new_with_free_func(g_free);
     GError *why = NULL;
-    Source *source = open_once(copy, notes, &why);
+    Source *source = open_once(copy, have, notes, &why);
     if (!source && disk->base && !cancel_is_set(copy->cancel)) {
         task_warning(run->task, "the changes of a disk could not be read: full backup of it",
                      json_pack("{ss ss}", "disk", disk->uuid, "error", why->message));
         g_clear_error(&why);
         disk->base = NULL;
-        source = open_once(copy, notes, &why);
+        source = open_once(copy, NULL, notes, &why);
     }
     if (source) {
         report_source(run, disk, source, notes);
@@ -77,25 +78,32 @@ static Source *open_source(const DiskCopy *copy, GError **error)
     return NULL;
 }
 
-static bool open_ends(DiskCopy *copy, GError **error)
+static bool set_info(const DiskCopy *copy, DiskInfo *info, GError **error)
+{
+    *info =
+        (DiskInfo){ .size_bytes = disk_size(copy->disk), .timestamp_s = copy->run->time_ms / 1000 };
+    if (disk_uid_parse(copy->disk->snap_uuid, &info->uid))
+        return true;
+    err_set(error, ERR_PROTOCOL, "snapshot %s has no proper uuid", copy->disk->snap_uuid);
+    return false;
+}
+
+/* Those that are not open already. */
+static bool open_ends(DiskCopy *copy, const DiskInfo *info, GError **error)
 {
     VmRun *run = copy->run;
     VmDisk *disk = copy->disk;
-    DiskInfo info = { .size_bytes = disk_size(disk), .timestamp_s = run->time_ms / 1000 };
-    if (!disk_uid_parse(disk->snap_uuid, &info.uid)) {
-        err_set(error, ERR_PROTOCOL, "snapshot %s has no proper uuid", disk->snap_uuid);
-        return false;
-    }
     for (unsigned i = 0; i < run->n_targets; i++) {
         TargetRun *target = &run->targets[i];
         GError *why = NULL;
-        if (!target_is_left(run, target))
+        if (!target_is_left(run, target) || target->committed || copy->ends[i])
             continue;
         copy->ends[i] = catalog_disk_begin(target->target->catalog, run->vm_uuid, run->job_id,
-                                           disk->uuid, run->time_ms, &info,
+                                           disk->uuid, run->time_ms, info,
                                            disk->base ? disk->parents[i] : NULL, &why);
         if (!copy->ends[i])
             target_drop(run, target, why);
+        progress_follow(run->progress, disk, target, copy->ends[i]);
     }
     return targets_left(run) > 0 || targets_error(run, error);
 }
@@ -120,7 +128,7 @@ static unsigned pipe_ends(DiskCopy *copy, PipeEnd *ends, unsigned *owner)
     unsigned n = 0;
     for (unsigned i = 0; i < copy->run->n_targets; i++) {
         const TargetRun *target = &copy->run->targets[i];
-        if (!copy->ends[i])
+        if (!copy->ends[i] || copy->ends[i]->done)
             continue;
         owner[n] = i;
         ends[n++] = (PipeEnd){ .writer = copy->ends[i]->writer,
@@ -225,13 +233,40 @@ static bool finish_ends(DiskCopy *copy, GError **error)
     return targets_left(run) > 0 || targets_error(run, error);
 }
 
+static void close_ends(DiskCopy *copy)
+{
+    for (unsigned i = 0; i < copy->run->n_targets; i++)
+        late_release(copy->run->targets[i].target, g_steal_pointer(&copy->ends[i]), NULL);
+}
+
+/* The source, without the blocks that all ends have from before an interruption. When it cannot
+ * give the changes that they hold, they are begun anew. */
+static Source *open_rest(DiskCopy *copy, const DiskInfo *info, unsigned n_continued, GError **error)
+{
+    const JobVdi *base = copy->disk->base;
+    guint32 n_blocks = (guint32) ((info->size_bytes + DISK_BLOCK_BYTES - 1) / DISK_BLOCK_BYTES);
+    g_autofree guint8 *have = n_continued ? ends_common(copy->run, copy->ends, n_blocks) : NULL;
+    Source *source = open_source(copy, have, error);
+    if (!source || copy->disk->base == base || n_continued == 0)
+        return source;
+    for (unsigned i = 0; i < copy->run->n_targets; i++) /* at once: their names are used again */
+        g_clear_pointer(&copy->ends[i], catalog_disk_free);
+    return source; /* of a full backup: nothing was left out */
+}
+
 bool transfer_disk(VmRun *run, guint index, Cancel *cancel, GError **error)
 {
     DiskCopy copy = { .run = run, .disk = run->disks->pdata[index], .cancel = cancel };
-    g_autoptr(Source) source = open_source(&copy, error);
-    bool ok = source && open_ends(&copy, error) && run_pipe(&copy, source, error) &&
-              finish_ends(&copy, error);
-    for (unsigned i = 0; i < run->n_targets; i++)
-        late_release(run->targets[i].target, copy.ends[i], NULL);
+    DiskInfo info;
+    unsigned n_continued;
+    if (!set_info(&copy, &info, error))
+        return false;
+    ends_continue(run, copy.disk, &info, copy.ends, &n_continued);
+    bool done = run->resumed && ends_all_done(run, copy.ends);
+    g_autoptr(Source) source = done ? NULL : open_rest(&copy, &info, n_continued, error);
+    bool ok =
+        (done || (source && open_ends(&copy, &info, error) && run_pipe(&copy, source, error))) &&
+        finish_ends(&copy, error);
+    close_ends(&copy);
     return ok;
 }

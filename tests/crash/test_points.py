@@ -64,6 +64,8 @@ class Points(unittest.TestCase):
             world.armed.unlink(missing_ok=True)
             if hit:
                 world.settle()
+                if operation in ("delta", "full"):
+                    self.assertEqual(world.last_log()["status"], "success")
                 now = world.check(before)
                 self.assertFalse(lost(operation, before, now), f"gone: {lost(operation, before, now)}")
                 return True

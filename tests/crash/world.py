@@ -26,6 +26,16 @@ def repo(verb, *args):
 HAS_DEEP = "--deep" in repo("--help").stdout
 
 
+def told(task, depth=0):
+    """A log in lines: what each task came to, and what it was warned of."""
+    line = "  " * depth + f"{task['message']}: {task['status']} {task.get('result', '')}"
+    yield line[:400]
+    for note in task.get("infos", []) + task.get("warnings", []):
+        yield "  " * depth + f"  - {note['message']} {note.get('data', '')}"[:300]
+    for child in task.get("tasks", []):
+        yield from told(child, depth + 1)
+
+
 class World:
     def __init__(self, layout, seed=3, disk_size="24MiB", n_disks=2, allocated=0.6, sim=(), **settings):
         self.layout, self.random = layout, random.Random(seed)
@@ -68,7 +78,7 @@ class World:
 
     def explain(self):
         logs = self.server.call("backupNg.getAllLogs").values() if self.server.alive() else []
-        last = [json.dumps(log) for log in sorted(logs, key=lambda log: log["start"])[-2:]]
+        last = [line for log in sorted(logs, key=lambda log: log["start"])[-2:] for line in told(log)]
         return "\n".join(last + (self.folder / "server.log").read_text(errors="replace").splitlines()[-30:])
 
     # --- what can be done ---
@@ -182,7 +192,7 @@ class World:
                 found.append(str(path.relative_to(self.repository)))
         for lineage in folder.glob("*/vdis/*/*/"):
             named = {alias.read_text().strip() for alias in lineage.glob("*.alias.vhd")}
-            found += [str(data) for data in lineage.glob("data/*") if f"data/{data.name}" not in named]
+            found += [] if self.lock_may_stay else [str(data) for data in lineage.glob("data/*") if f"data/{data.name}" not in named]
         return found
 
     def check(self, before):
