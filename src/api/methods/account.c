@@ -22,10 +22,26 @@ static json_t *without_id(ApiCall *call)
 
 /* --- token.* --- */
 
+/* What XO has no number for: the text alone. The failure is taken. */
+static void tell_plainly(GError *failure, GError **error)
+{
+    api_error_set(error, API_INTERNAL,
+                  json_pack("{s:s, s:s}", "message", failure->message, "name", "Error"), "%s",
+                  failure->message);
+    g_error_free(failure);
+}
+
+/* Not number 10 for a wrong lifetime: xo-cli would try again without half of what it was asked. */
 static json_t *token_create(ApiCall *call, GError **error)
 {
-    return text_or_null(
-        account_create_token(accounts(call), call_user_id(call), call_params(call), error));
+    GError *failure = NULL;
+    json_t *token = text_or_null(
+        account_create_token(accounts(call), call_user_id(call), call_params(call), &failure));
+    if (failure && err_is(failure, ERR_INVALID))
+        tell_plainly(failure, error);
+    else if (failure)
+        g_propagate_error(error, failure);
+    return token;
 }
 
 static void delete_tokens(ApiCall *call, const char *user_id, GError **error)
@@ -69,14 +85,12 @@ static json_t *own_tokens(ApiCall *call, GError **error)
 
 static json_t *user_create(ApiCall *call, GError **error)
 {
-    g_autoptr(GError) failure = NULL;
+    GError *failure = NULL;
     json_t *id = text_or_null(account_create_user(accounts(call), call_params(call), &failure));
-    if (failure && err_is(failure, ERR_EXISTS)) /* XO has no number for it */
-        api_error_set(error, API_INTERNAL,
-                      json_pack("{s:s, s:s}", "message", failure->message, "name", "Error"), "%s",
-                      failure->message);
+    if (failure && err_is(failure, ERR_EXISTS))
+        tell_plainly(failure, error);
     else if (failure)
-        g_propagate_error(error, g_steal_pointer(&failure));
+        g_propagate_error(error, failure);
     return id;
 }
 
