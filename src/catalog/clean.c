@@ -242,16 +242,30 @@ static bool clean_lineages(Cleaning *cleaning, GHashTable *dates, GError **error
 
 /* --- the whole --- */
 
-static void warn_missing_archives(Cleaning *cleaning)
+/* What is suspicious about a full backup's archive is told; the backup is kept. */
+static void check_archive(Cleaning *cleaning, json_t *point, const char *xva)
+{
+    const char *filename = json_string_value(json_object_get(point, "_filename"));
+    json_t *size = json_object_get(point, "size");
+    g_autofree char *path = layout_vm(cleaning->vm, xva);
+    RemoteStat st;
+    if (!g_ptr_array_find_with_equal_func(cleaning->points->names, xva, g_str_equal, NULL))
+        cleaning_warn(cleaning, filename, "its archive %s is missing; the backup is kept", xva);
+    else if (json_is_number(size) && remote_stat(cleaning->catalog->remote, path, &st, NULL) &&
+             (double) st.size_bytes != json_number_value(size))
+        cleaning_warn(cleaning, filename,
+                      "its archive %s has %" G_GUINT64_FORMAT " bytes where %.0f were written", xva,
+                      st.size_bytes, json_number_value(size));
+}
+
+static void check_archives(Cleaning *cleaning)
 {
     gsize i;
     json_t *point;
     json_array_foreach (cleaning->points->points, i, point) {
         g_autofree char *xva = metadata_path(json_object_get(point, "xva"));
-        if (xva &&
-            !g_ptr_array_find_with_equal_func(cleaning->points->names, xva, g_str_equal, NULL))
-            cleaning_warn(cleaning, json_string_value(json_object_get(point, "_filename")),
-                          "its archive %s is missing; the backup is kept", xva);
+        if (xva)
+            check_archive(cleaning, point, xva);
     }
 }
 
@@ -274,7 +288,7 @@ static bool clean(Cleaning *cleaning, GError **error)
     g_autoptr(GHashTable) dates = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     if (!quarantine(cleaning, error))
         return false;
-    warn_missing_archives(cleaning);
+    check_archives(cleaning);
     if (!clean_lineages(cleaning, dates, error) || !metadata_refresh(cleaning, error) ||
         (cleaning->remove && !leftovers_of_vm(cleaning, error)) || !settle_cache(cleaning, error))
         return false;

@@ -59,6 +59,20 @@ static Manifest *manifest_of(Catalog *catalog, const char *vm, const char *date,
     return g_steal_pointer(&manifest);
 }
 
+/* Disks are named block by block in a manifest; an archive has a checksum of its own. */
+static bool name_content(Catalog *catalog, const char *vm, const char *date, json_t *metadata,
+                         GError **error)
+{
+    if (metadata_is_full(metadata)) {
+        RemoteStat st;
+        g_autofree char *xva = metadata_path(json_object_get(metadata, "xva"));
+        g_autofree char *whole = layout_vm(vm, xva);
+        return remote_stat(catalog->remote, whole, &st, error);
+    }
+    g_autoptr(Manifest) manifest = manifest_of(catalog, vm, date, metadata, error);
+    return manifest && manifest_write(catalog, manifest, error);
+}
+
 static bool put_metadata(Catalog *catalog, const char *path, json_t *metadata, GError **error)
 {
     g_autoptr(GError) failure = NULL;
@@ -88,8 +102,7 @@ char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *m
         return NULL;
     }
     g_autofree char *path = layout_vm(vm, name);
-    g_autoptr(Manifest) manifest = manifest_of(catalog, vm, date, metadata, error);
-    if (!manifest || !manifest_write(catalog, manifest, error))
+    if (!name_content(catalog, vm, date, metadata, error))
         return NULL;
     CRASH_POINT(catalog_commit_manifest);
     if (!put_metadata(catalog, path, metadata, error))

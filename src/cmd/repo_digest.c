@@ -42,10 +42,9 @@ static int digest(Repo *repo)
 {
     g_autoptr(GError) error = NULL;
     json_t *point = repo_point(repo, repo->words[1], &error), *rows = json_array();
-    if (point && strcmp(repo_text(point, "mode"), "full") == 0)
-        err_set(&error, ERR_UNSUPPORTED,
-                "%s is a full backup: its archive (XVA) cannot be read yet", repo->words[1]);
-    if (!error)
+    if (point && repo_is_full(point))
+        repo_each_archived(repo, point, true, rows);
+    else if (point)
         repo_each_disk(repo, point, digest_row, rows);
     json_decref(point);
     if (!error && json_array_size(rows) == 0)

@@ -61,6 +61,13 @@ static void print_row(json_t *row)
     fflush(stdout);
 }
 
+void repo_add_row(Repo *repo, json_t *row, json_t *rows)
+{
+    if (!repo->json)
+        print_row(row);
+    json_array_append_new(rows, row);
+}
+
 void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows)
 {
     g_autofree char *vm = NULL;
@@ -71,10 +78,8 @@ void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows)
         const char *path = json_string_value(stored);
         if (repo->n_words > 2 && strcmp(repo->words[2], path) != 0)
             continue;
-        json_t *row = make(repo, vm, path, json_object_get(json_object_get(point, "vdis"), ref));
-        if (!repo->json)
-            print_row(row);
-        json_array_append_new(rows, row);
+        repo_add_row(
+            repo, make(repo, vm, path, json_object_get(json_object_get(point, "vdis"), ref)), rows);
     }
 }
 

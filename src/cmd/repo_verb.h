@@ -56,5 +56,11 @@ const char *repo_vm_of(json_t *point, char **holder);
 typedef json_t *RepoRow(Repo *repo, const char *vm, const char *path, json_t *vdi);
 /* Prints and appends a row for each disk of the point, or for the one that was asked for. */
 void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows);
+/* Prints the row unless it is for JSON, and appends it; it is taken over. */
+void repo_add_row(Repo *repo, json_t *row, json_t *rows);
+
+/* Whether it is an archive (XVA); then a row for each disk in it: its digest, or what was read. */
+bool repo_is_full(json_t *point);
+void repo_each_archived(Repo *repo, json_t *point, bool digests, json_t *rows);
 /* Takes the rows over; the exit status. */
 int repo_end_rows(Repo *repo, json_t *rows);

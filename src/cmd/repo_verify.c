@@ -16,12 +16,20 @@ static json_t *verify_row(Repo *repo, const char *vm, const char *path, json_t *
     return json_pack("{s:s,s:s}", "path", path, "error", error->message);
 }
 
+static void verify_point(Repo *repo, json_t *point, json_t *rows)
+{
+    if (repo_is_full(point))
+        repo_each_archived(repo, point, false, rows);
+    else
+        repo_each_disk(repo, point, verify_row, rows);
+}
+
 static bool verify_vm(Repo *repo, const char *vm, json_t *rows, GError **error)
 {
     json_t *points = catalog_points(repo->catalog, vm, NULL, error), *point;
     gsize i;
     json_array_foreach (points, i, point)
-        repo_each_disk(repo, point, verify_row, rows);
+        verify_point(repo, point, rows);
     json_decref(points);
     return points != NULL;
 }
@@ -33,7 +41,7 @@ static int verify(Repo *repo)
     if (repo->n_words > 1) {
         json_t *point = repo_point(repo, repo->words[1], &error);
         if (point)
-            repo_each_disk(repo, point, verify_row, rows);
+            verify_point(repo, point, rows);
         json_decref(point);
     } else {
         g_autoptr(GPtrArray) vms = catalog_vms(repo->catalog, &error);
@@ -49,7 +57,7 @@ static int verify(Repo *repo)
 const struct repo_verb repo_verify = {
     .name = "verify",
     .words = "DIR [POINT]",
-    .summary = "read everything, compare with the manifests",
+    .summary = "read everything, compare with the manifests or checksums",
     .min_words = 1,
     .max_words = 2,
     .run = verify,

@@ -288,7 +288,8 @@ static bool check_whole(const Pipe *pipe, GError **error)
         g_propagate_error(error, g_error_copy(pipe->error));
         return false;
     }
-    if (pipe->n_read == pipe->source->n_present || MUTANT(pipe_count)) /* mutant: pipe */
+    if (pipe->n_read == pipe->source->n_present || pipe->source->n_present == PIPE_UNKNOWN ||
+        MUTANT(pipe_count)) /* mutant: pipe */
         return true;
     err_set(error, ERR_TRUNCATED, "the source gave %u of %u blocks", pipe->n_read,
             pipe->source->n_present);

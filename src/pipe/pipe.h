@@ -19,6 +19,8 @@ enum {
     PIPE_STACK_BYTES = 512 << 10, /* of each thread here and in what feeds it */
 };
 
+#define PIPE_UNKNOWN G_MAXUINT32
+
 typedef struct Source Source;
 struct source_ops {
     /* The next block that must be copied, with its content; false in *more at the end. Called by
@@ -30,7 +32,8 @@ struct source_ops {
 struct Source {
     const struct source_ops *ops;
     DiskInfo info;      /* size_bytes and n_blocks; the rest is the caller's */
-    guint32 n_present;  /* blocks that will come */
+    guint32 n_present;  /* blocks that will come; PIPE_UNKNOWN: known at the end alone, and the
+                           source itself must tell when it was cut */
     unsigned n_readers; /* 0: one */
     const char *method; /* "nbd+cbt", "nbd+bat", "vhd": for the log */
     Cancel *stop;       /* ends a blocked next within a second; pipe_run sets it; may be NULL */

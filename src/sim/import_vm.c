@@ -131,10 +131,12 @@ static bool receive_all(Import *import, guint8 *buffer, gssize n, GError **error
     for (; n > 0; n = receive(import, buffer, error))
         if (!look_up(import, error) || !xva_stream_feed(import->stream, buffer, (gsize) n, error))
             return false;
-    return n == 0 && (MUTANT(sim_import_takes_cut) || /* mutant:
-                                                         system:test_sim_xva.Imports.test_failures_leave_nothing
-                                                       */
-                      xva_stream_finish(import->stream, error));
+    return n == 0 &&
+           (MUTANT(
+                sim_import_takes_cut) || /* mutant:
+                                            system:test_sim_xva.Imports.test_failures_leave_nothing
+                                          */
+            xva_stream_finish(import->stream, error));
 }
 
 /* --- The end --- */

@@ -5,6 +5,8 @@
 #include "base/error.h"
 #include "base/mutant.h"
 
+#include <string.h>
+
 #define RELOAD_AFTER_US (2 * G_USEC_PER_SEC)
 
 static void run_init(VmRun *run)
@@ -12,6 +14,7 @@ static void run_init(VmRun *run)
     const WorkContext *context = run->context;
     run->job_id = json_text(context->job, "id");
     run->job_name = json_text(context->job, "name");
+    run->full = strcmp(json_text(context->job, "mode"), "full") == 0;
     g_autofree char *unique = g_uuid_string_random();
     unique[8] = '\0';
     run->mark = g_strdup_printf("%s:%s", context->run_id, unique);
@@ -58,12 +61,15 @@ static bool export_snapshot(VmRun *run, GError **error)
 {
     if (!run->resumed) {
         run->time_ms = g_get_real_time() / 1000;
-        progress_begin(run);
+        if (!run->full) /* an archive begins anew after an interruption */
+            progress_begin(run);
     }
     CRASH_POINT(work_export);
     targets_export(run);
-    return transfer_disks(run, error) && !cancel_check(run->cancel, "backup", error) &&
-           metadata_commit(run, error);
+    bool ok = run->full
+                  ? targets_left(run) > 0 ? transfer_archive(run, error) : targets_error(run, error)
+                  : transfer_disks(run, error);
+    return ok && !cancel_check(run->cancel, "backup", error) && metadata_commit(run, error);
 }
 
 /* Waiting for a folder, or merging, can take hours: the VM may have other disks by now. */
@@ -93,13 +99,21 @@ static bool take_up_past(VmRun *run, GError **error)
     return ok;
 }
 
+/* A full backup has no base, and a halted VM needs no snapshot for it. */
+static bool prepare(VmRun *run, GError **error)
+{
+    if (!base_list(run, error) || (!run->full && !base_choose(run, error)) ||
+        !targets_check_space(run, error) || !vm_block(run, error))
+        return false;
+    return (run->full && !full_wants_snapshot(run)) || snapshot_take(run, error);
+}
+
 static bool begin(VmRun *run, GError **error)
 {
     if (run->resumed)
         return begin_targets(run, error);
     return vm_load(run, error) && vm_check(run, error) && begin_targets(run, error) &&
-           base_list(run, error) && base_choose(run, error) && targets_check_space(run, error) &&
-           vm_block(run, error) && snapshot_take(run, error);
+           prepare(run, error);
 }
 
 static bool backup(VmRun *run, GError **error)
@@ -107,7 +121,7 @@ static bool backup(VmRun *run, GError **error)
     if (!take_up_past(run, error) || !begin(run, error) || !export_snapshot(run, error))
         return false;
     CRASH_POINT(work_exported);
-    if (!snapshot_keep(run, error))
+    if (!(run->full ? snapshot_settle(run, error) : snapshot_keep(run, error)))
         return false;
     CRASH_POINT(work_kept);
     snapshot_rotate(run);

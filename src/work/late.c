@@ -8,8 +8,8 @@
 
 struct Late {
     const WorkTarget *target;
-    CatalogDisk *disk;
-    RemoteLock *lock;
+    void *thing;
+    void (*release)(void *thing);
 };
 
 bool late_is_stuck(const WorkTarget *target)
@@ -26,10 +26,10 @@ bool late_check(const WorkTarget *target, GError **error)
     return false;
 }
 
-Late *late_new(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock)
+Late *late_new(const WorkTarget *target, void *thing, void (*release)(void *thing))
 {
     Late *late = g_new0(Late, 1);
-    *late = (Late){ target, disk, lock };
+    *late = (Late){ target, thing, release };
     return late;
 }
 
@@ -42,8 +42,7 @@ void late_mark(const WorkTarget *target)
 void late_end(void *data)
 {
     Late *late = data;
-    catalog_disk_free(late->disk);
-    remote_unlock(late->lock);
+    late->release(late->thing);
     if (late->target->n_stuck)
         g_atomic_int_add(late->target->n_stuck, -1);
     g_free(late);
@@ -55,13 +54,13 @@ static void *late_main(void *late)
     return NULL;
 }
 
-void late_release(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock)
+void late_release(const WorkTarget *target, void *thing, void (*release)(void *thing))
 {
     pthread_t thread;
-    if (!disk && !lock)
+    if (!thing)
         return;
     bool stuck = late_is_stuck(target);
-    Late *late = late_new(target, disk, lock);
+    Late *late = late_new(target, thing, release);
     late_mark(target);
     if (stuck && pthread_create(&thread, NULL, late_main, late) == 0)
         pthread_detach(thread);

@@ -94,9 +94,20 @@ static json_t *make(VmRun *run, GError **error)
     return metadata;
 }
 
+static json_t *make_full(const VmRun *run)
+{
+    return json_pack("{ss ss ss sI ss so so s[]}", "jobId", run->job_id, "mode", "full",
+                     "scheduleId", run->context->schedule_id, "timestamp",
+                     (json_int_t) run->time_ms, "version", "2.0.0", "vm", without_mark(run->vm),
+                     "vmSnapshot", without_mark(run->snapshot ? run->snapshot : run->vm), "tags");
+}
+
 static bool commit(VmRun *run, TargetRun *target, json_t *metadata, GError **error)
 {
-    json_object_set(metadata, "vhds", target->vhds);
+    if (run->full)
+        json_object_set_new(metadata, "xva", json_string(target->xva));
+    else
+        json_object_set(metadata, "vhds", target->vhds);
     json_object_set_new(metadata, "size", json_integer((json_int_t) target->size_bytes));
     CRASH_POINT(work_commit);
     g_autofree char *path =
@@ -106,7 +117,7 @@ static bool commit(VmRun *run, TargetRun *target, json_t *metadata, GError **err
 
 bool metadata_commit(VmRun *run, GError **error)
 {
-    json_t *metadata = make(run, error);
+    json_t *metadata = run->full ? make_full(run) : make(run, error);
     if (!metadata)
         return false;
     for (unsigned i = 0; i < run->n_targets; i++) {

@@ -62,6 +62,7 @@ typedef struct {
     Cancel *cancel;          /* set then: its disks stop */
     bool committed;          /* the point is there already, from before an interruption */
     json_t *vhds;            /* snapshot VDI ref → path */
+    char *xva;               /* of a full backup: path of the archive */
     guint64 size_bytes;
 } TargetRun;
 
@@ -75,6 +76,7 @@ typedef struct {
     char *intent;   /* open in the journal, or NULL */
     json_t *settings;
     const char *job_id, *job_name;
+    bool full; /* one archive of the VM, not its disks one by one */
     char *vm_uuid, *vm_ref;
     json_t *vm;          /* the live record, as it was before the backup */
     GPtrArray *disks;    /* VmDisk */
@@ -115,6 +117,7 @@ bool setting_bool(json_t *settings, const char *name);
 /* The same for one target: its own, then the VM's. */
 gint64 setting_of_target(const VmRun *run, const TargetRun *target, const char *name,
                          gint64 otherwise);
+bool setting_bool_of_target(const VmRun *run, const TargetRun *target, const char *name);
 /* "" when it is not set. */
 const char *setting_text_of_target(const VmRun *run, const TargetRun *target, const char *name);
 
@@ -211,10 +214,14 @@ bool snapshot_match(VmRun *run, GError **error);
 bool snapshot_keep(VmRun *run, GError **error);
 /* Removes it after a failure; what could not be removed stays journaled. */
 void snapshot_undo(VmRun *run);
+/* After the export of a full backup: kept, without being a base, or removed. */
+bool snapshot_settle(VmRun *run, GError **error);
 /* Removes snapshots of earlier runs that their schedules no longer want. */
 void snapshot_rotate(VmRun *run);
 /* A snapshot VM with its disks, retried while they are in use. */
 bool snapshot_destroy(Xapi *xapi, const char *vm_ref, GError **error);
+/* A VM of ours with its disks. */
+bool vm_destroy(Xapi *xapi, const char *vm_ref, GError **error);
 bool vdi_destroy(Xapi *xapi, const char *ref, GError **error);
 /* Takes the mark from a live VM and its disks; destroys snapshots of it that carry the mark. */
 bool snapshot_sweep(Xapi *xapi, const char *vm_ref, const char *mark, GError **error);
@@ -250,6 +257,16 @@ bool transfer_disks(VmRun *run, GError **error);
 /* --- transfer.c --- */
 
 bool transfer_disk(VmRun *run, guint index, Cancel *cancel, GError **error);
+/* What the settings say of a transfer. */
+PipeOptions transfer_options(const VmRun *run, Cancel *cancel);
+CatalogReadBack read_back_of(const VmRun *run, const TargetRun *target);
+
+/* --- full.c --- */
+
+/* The whole VM, or its snapshot, as one archive. */
+bool transfer_archive(VmRun *run, GError **error);
+/* XO exports what is halted without one, unless the job says otherwise or disks are left out. */
+bool full_wants_snapshot(VmRun *run);
 
 /* --- streams.c --- */
 
@@ -263,13 +280,13 @@ typedef struct Late Late; /* what is given up once a call has come back */
 /* A call to the target has not come back. */
 bool late_is_stuck(const WorkTarget *target);
 bool late_check(const WorkTarget *target, GError **error); /* TIMEOUT then */
-/* disk and lock may be NULL; for late_end, or g_free. */
-Late *late_new(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock);
+/* For late_end, which calls release(thing), or g_free. */
+Late *late_new(const WorkTarget *target, void *thing, void (*release)(void *thing));
 /* Before a late_end: counts it. */
 void late_mark(const WorkTarget *target);
 void late_end(void *late);
 /* Frees now, or in a thread that nobody waits for when the target is stuck. */
-void late_release(const WorkTarget *target, CatalogDisk *disk, RemoteLock *lock);
+void late_release(const WorkTarget *target, void *thing, void (*release)(void *thing));
 
 /* --- metadata.c --- */
 

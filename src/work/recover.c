@@ -74,6 +74,16 @@ static bool recover_restore(Xapi *xapi, json_t *intent, GError **error)
     return destroy_marked(xapi, "VM", mark, error) && destroy_marked(xapi, "VDI", mark, error);
 }
 
+/* An import that died: the pool usually ends it by itself; what it made all the same goes. */
+static bool recover_import(Xapi *xapi, json_t *intent, GError **error)
+{
+    g_auto(GStrv) vms = xapi_import_abandon(xapi, json_text(intent, "task"), error);
+    for (unsigned i = 0; vms && vms[i]; i++)
+        if (!vm_destroy(xapi, vms[i], error))
+            return false;
+    return vms && recover_restore(xapi, intent, error);
+}
+
 /* --- Repositories --- */
 
 void recover_lock(const WorkTarget *target, json_t *intent)
@@ -138,7 +148,8 @@ static bool recover_one(const Means *means, json_t *intent, bool *done, GError *
     const char *kind = json_text(intent, "kind");
     const WorkPool *pool = pool_of(means, intent);
     const WorkTarget *target = target_of(means, intent);
-    bool in_pool = strcmp(kind, "vm") == 0 || strcmp(kind, "restore") == 0;
+    bool is_import = strcmp(kind, "import") == 0;
+    bool in_pool = is_import || strcmp(kind, "vm") == 0 || strcmp(kind, "restore") == 0;
     *done = in_pool ? pool != NULL : target != NULL;
     if (in_pool && !*json_text(intent, "mark")) {
         err_set(error, ERR_CORRUPT, "the journal has an intent without a mark");
@@ -152,8 +163,9 @@ static bool recover_one(const Means *means, json_t *intent, bool *done, GError *
         return true;
     if (strcmp(kind, "vm") == 0)
         return recover_vm(pool->xapi, means->journal, intent, error);
-    bool ok = in_pool ? recover_restore(pool->xapi, intent, error)
-                      : recover_folder(target, intent, error);
+    bool ok = is_import ? recover_import(pool->xapi, intent, error)
+              : in_pool ? recover_restore(pool->xapi, intent, error)
+                        : recover_folder(target, intent, error);
     return ok && intent_end(means->journal, json_text(intent, "intent"), error);
 }
 

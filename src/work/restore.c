@@ -39,13 +39,8 @@ static bool load_point(Restore *restore, const char *path, GError **error)
     }
     restore->vm_uuid = g_strdup(parts[1]);
     restore->point = catalog_point(restore->source->catalog, path, error);
-    if (!restore->point)
-        return false;
-    if (strcmp(json_text(restore->point, "mode"), "delta") == 0)
-        return true;
-    err_set(error, ERR_UNSUPPORTED, "%s is a full backup (XVA), which cannot be restored yet",
-            path);
-    return false;
+    restore->full = strcmp(json_text(restore->point, "mode"), "full") == 0;
+    return restore->point;
 }
 
 /* Where a disk goes: its own SR of mapVdisSrs, the chosen one, or nowhere (null). */
@@ -210,9 +205,17 @@ static bool fill_all(Restore *restore, GError **error)
     return true;
 }
 
+/* Makes the VM around the disks of the point. */
+static bool restore_disks(Restore *restore, GError **error)
+{
+    return open_disks(restore, error) && check_space(restore, error) &&
+           begin_intent(restore, error) && restore_create_vm(restore, error) &&
+           fill_all(restore, error) && restore_create_vifs(restore, error);
+}
+
 static char *run_restore(Restore *restore, const char *path, GError **error)
 {
-    if (!load_point(restore, path, error) || !open_disks(restore, error))
+    if (!load_point(restore, path, error))
         return NULL;
     restore->sr_ref = xapi_call_string(restore->xapi, "SR.get_by_uuid",
                                        json_pack("[s]", restore->sr_uuid), error);
@@ -220,11 +223,8 @@ static char *run_restore(Restore *restore, const char *path, GError **error)
         g_prefix_error(error, "SR %s: ", restore->sr_uuid);
         return NULL;
     }
-    if (!check_space(restore, error) || !begin_intent(restore, error) ||
-        !restore_create_vm(restore, error) || !fill_all(restore, error) ||
-        !restore_create_vifs(restore, error))
-        return NULL;
-    return restore_finish_vm(restore, error);
+    bool ok = restore->full ? restore_archive(restore, error) : restore_disks(restore, error);
+    return ok ? restore_finish_vm(restore, error) : NULL;
 }
 
 /* Everything made so far; what resists stays journaled. */

@@ -24,6 +24,7 @@ typedef struct {
     GPtrArray *disks; /* RestoreDisk */
     char *vm_ref;     /* of the new VM */
     guint64 done_bytes, total_bytes, size_bytes;
+    bool full; /* from an archive */
 } Restore;
 
 /* Makes the VM without disks, marked, start blocked. */
@@ -32,3 +33,8 @@ bool restore_create_vbds(Restore *restore, GError **error);
 bool restore_create_vifs(Restore *restore, GError **error);
 /* Names, tags, blocked operations; takes the marks away. The uuid of the VM, or NULL. */
 char *restore_finish_vm(Restore *restore, GError **error);
+
+/* --- restore_full.c --- */
+
+/* The whole VM from its archive: made, marked, its disks listed without `disk`. */
+bool restore_archive(Restore *restore, GError **error);

@@ -296,7 +296,8 @@ char *restore_finish_vm(Restore *restore, GError **error)
 {
     char *uuid =
         xapi_call_string(restore->xapi, "VM.get_uuid", json_pack("[s]", restore->vm_ref), error);
-    if (uuid && name_vm(restore, error) && block_again(restore, error) &&
+    /* An archive brings its own blocked operations. */
+    if (uuid && name_vm(restore, error) && (restore->full || block_again(restore, error)) &&
         unmark_disks(restore, error) &&
         set_text(restore, "VM.remove_from_other_config", restore->vm_ref, OWNER_MARK, error))
         return uuid;

@@ -38,3 +38,9 @@ const char *setting_text_of_target(const VmRun *run, const TargetRun *target, co
     json_t *own = json_object_get(of_id(run->context, target->target->id), name);
     return json_is_string(own) ? json_string_value(own) : json_text(run->settings, name);
 }
+
+bool setting_bool_of_target(const VmRun *run, const TargetRun *target, const char *name)
+{
+    json_t *own = json_object_get(of_id(run->context, target->target->id), name);
+    return own ? json_is_true(own) : setting_bool(run->settings, name);
+}

@@ -100,33 +100,51 @@ bool vdi_destroy(Xapi *xapi, const char *ref, GError **error)
     }
 }
 
-bool snapshot_destroy(Xapi *xapi, const char *vm_ref, GError **error)
+/* True in *gone when there is none. */
+static json_t *get_vm(Xapi *xapi, const char *vm_ref, bool *gone, GError **error)
 {
     GError *why = NULL;
     json_t *vm = get_record(xapi, "VM", vm_ref, &why);
-    if (!vm) {
-        bool gone = is_gone(why);
-        if (gone)
-            g_error_free(why);
-        else
-            g_propagate_error(error, why);
-        return gone;
-    }
+    *gone = !vm && is_gone(why);
+    if (*gone)
+        g_error_free(why);
+    else if (!vm)
+        g_propagate_error(error, why);
+    return vm;
+}
+
+static bool destroy_whole(Xapi *xapi, const char *vm_ref, json_t *vm, GError **error)
+{
     g_autoptr(GPtrArray) refs = disks_of(xapi, vm, error);
-    bool safe = json_is_true(json_object_get(vm, "is_a_snapshot"));
-    json_decref(vm);
-    if (!refs)
-        return false;
-    if (!safe) {
-        err_set(error, ERR_INTERNAL, "%s is not a snapshot: not destroyed", vm_ref);
-        return false;
-    }
-    if (!xapi_do(xapi, "VM.destroy", json_pack("[s]", vm_ref), error))
+    if (!refs || !xapi_do(xapi, "VM.destroy", json_pack("[s]", vm_ref), error))
         return false;
     for (guint i = 0; i < refs->len; i++)
         if (!vdi_destroy(xapi, refs->pdata[i], error))
             return false;
     return true;
+}
+
+bool vm_destroy(Xapi *xapi, const char *vm_ref, GError **error)
+{
+    bool gone;
+    json_t *vm = get_vm(xapi, vm_ref, &gone, error);
+    bool ok = gone || (vm && destroy_whole(xapi, vm_ref, vm, error));
+    json_decref(vm);
+    return ok;
+}
+
+bool snapshot_destroy(Xapi *xapi, const char *vm_ref, GError **error)
+{
+    bool gone, ok;
+    json_t *vm = get_vm(xapi, vm_ref, &gone, error);
+    if (vm && !json_is_true(json_object_get(vm, "is_a_snapshot"))) {
+        err_set(error, ERR_INTERNAL, "%s is not a snapshot: not destroyed", vm_ref);
+        ok = false;
+    } else {
+        ok = gone || (vm && destroy_whole(xapi, vm_ref, vm, error));
+    }
+    json_decref(vm);
+    return ok;
 }
 
 /* A snapshot somebody else took while the mark was on the VM carries it too: the name decides. */
@@ -338,8 +356,10 @@ bool snapshot_keep(VmRun *run, GError **error)
         if (g_str_has_prefix(key, KEY_PREFIX))
             json_object_set(keys, key, value);
     }
-    json_object_set_new(keys, KEY_LENGTH, json_string(length));
-    json_object_set_new(keys, KEY_EXPORTED, json_string("true"));
+    if (!run->full) {
+        json_object_set_new(keys, KEY_LENGTH, json_string(length));
+        json_object_set_new(keys, KEY_EXPORTED, json_string("true"));
+    }
     bool ok = put_keys(run, keys, error);
     json_decref(keys);
     return ok;
@@ -364,6 +384,16 @@ static gint64 snapshots_kept(const VmRun *run, const char *schedule)
                        strcmp(schedule, run->context->schedule_id) == 0
                            ? setting_int(run->settings, "snapshotRetention", 0)
                            : 0);
+}
+
+bool snapshot_settle(VmRun *run, GError **error)
+{
+    if (!run->snapshot_ref)
+        return true;
+    if (snapshots_kept(run, run->context->schedule_id) > 0)
+        return snapshot_keep(run, error);
+    snapshot_undo(run);
+    return true;
 }
 
 static int newest_first(const void *a, const void *b)

@@ -63,6 +63,16 @@ bool work_check_space(const WorkTarget *target, guint64 need_bytes, GError **err
     return false;
 }
 
+static bool is_compressed(const VmRun *run, const TargetRun *target)
+{
+    if (run->full)
+        return *json_text(run->context->job, "compression");
+    json_t *directory = remote_option(target->target->remote, "useVhdDirectory");
+    bool is_directory = json_is_true(directory);
+    json_decref(directory);
+    return is_directory;
+}
+
 bool targets_check_space(VmRun *run, GError **error)
 {
     guint64 need_bytes = 0;
@@ -71,9 +81,7 @@ bool targets_check_space(VmRun *run, GError **error)
     for (unsigned i = 0; i < run->n_targets; i++) {
         TargetRun *target = &run->targets[i];
         GError *why = NULL;
-        json_t *directory = remote_option(target->target->remote, "useVhdDirectory");
-        guint64 need = json_is_true(directory) ? need_bytes / COMPRESSION : need_bytes;
-        json_decref(directory);
+        guint64 need = is_compressed(run, target) ? need_bytes / COMPRESSION : need_bytes;
         if (!target->error && !work_check_space(target->target, need + MARGIN_BYTES, &why))
             target_drop(run, target, why);
     }

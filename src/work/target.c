@@ -4,6 +4,8 @@
 #include "base/error.h"
 #include "base/mutant.h"
 
+#include <string.h>
+
 enum { LOCK_SLICE_MS = 2000 };
 
 bool target_is_left(VmRun *run, const TargetRun *target)
@@ -52,11 +54,16 @@ static Task *begin_export(VmRun *run, const TargetRun *target)
                                 is_full(run)));
 }
 
+static void unlock(void *lock)
+{
+    remote_unlock(lock);
+}
+
 /* Leaves its folder of the VM as it stands when another worker goes on. */
 static void leave_folder(VmRun *run, TargetRun *target)
 {
     g_autoptr(GError) error = NULL;
-    late_release(target->target, NULL, g_steal_pointer(&target->lock));
+    late_release(target->target, g_steal_pointer(&target->lock), unlock);
     if (target->intent && !cancel_is_set(run->context->suspend) &&
         !intent_end(run->context->journal, target->intent, &error))
         task_warning(run->task, "the journal could not be closed",
@@ -176,10 +183,10 @@ static bool begin(VmRun *run, TargetRun *target, GError **error)
     if (!late_check(target->target, error) || !take_intent(run, target, error) ||
         !lock_folder(run, target, error))
         return false;
-    if (!run->resumed)
-        return clean(run, target, run->task, error);
-    see_point(run, target);
-    return true;
+    if (run->resumed)
+        see_point(run, target);
+    /* XO cleans after a full backup alone. */
+    return run->resumed || run->full || clean(run, target, run->task, error);
 }
 
 bool targets_begin(VmRun *run, GError **error)
@@ -194,31 +201,79 @@ bool targets_begin(VmRun *run, GError **error)
     return targets_left(run) > 0 || targets_error(run, error);
 }
 
-void targets_export(VmRun *run)
+/* As XO: full backups and the others each have their own count. */
+static json_t *points_of_mode(const VmRun *run, const TargetRun *target, GError **error)
 {
-    for (unsigned i = 0; i < run->n_targets; i++) {
-        TargetRun *target = &run->targets[i];
-        if (target->error)
-            continue;
-        target->export = begin_export(run, target);
-        target->transfer = task_begin(target->export, "transfer", NULL);
-        target->vhds = json_object();
-    }
+    json_t *points = catalog_points(target->target->catalog, run->vm_uuid, NULL, error);
+    json_t *same = points ? json_array() : NULL, *point;
+    size_t i;
+    json_array_foreach (points, i, point)
+        if ((strcmp(json_text(point, "mode"), "full") == 0) == run->full)
+            json_array_append(same, point);
+    json_decref(points);
+    return same; /* what cannot be listed is not deleted */
 }
 
-static bool retain(VmRun *run, TargetRun *target, GError **error)
+/* `to_come`: the point of this run is not there yet, and all others may go. */
+static bool retain(VmRun *run, TargetRun *target, bool to_come, GError **error)
 {
     gint64 keep = setting_of_target(run, target, "exportRetention", 1);
-    json_t *points = catalog_points(target->target->catalog, run->vm_uuid, NULL, error);
+    json_t *points = points_of_mode(run, target, error);
     if (!points)
-        return false; /* what cannot be listed is not deleted */
-    g_auto(GStrv)
-        old = catalog_retention(points, run->context->schedule_id,
-                                MAX(keep, 1) + MUTANT(retain_one_more)); /* mutant: work */
+        return false;
+    g_auto(GStrv) old =
+        catalog_retention(points, run->context->schedule_id,
+                          MAX(keep, 1) - to_come + MUTANT(retain_one_more)); /* mutant: work */
     json_decref(points);
     return !old || !old[0] ||
-           catalog_delete(target->target->catalog, run->vm_uuid, (const char *const *) old, false,
+           catalog_delete(target->target->catalog, run->vm_uuid, (const char *const *) old, to_come,
                           error);
+}
+
+static void begin_transfer(VmRun *run, TargetRun *target)
+{
+    GError *why = NULL;
+    target->export = begin_export(run, target);
+    bool first = run->full && setting_bool_of_target(run, target, "deleteFirst");
+    if (first && !retain(run, target, true, &why)) {
+        target_drop(run, target, why);
+        return;
+    }
+    target->transfer = task_begin(target->export, "transfer", NULL);
+    target->vhds = json_object();
+}
+
+void targets_export(VmRun *run)
+{
+    for (unsigned i = 0; i < run->n_targets; i++)
+        if (!run->targets[i].error)
+            begin_transfer(run, &run->targets[i]);
+}
+
+static void end_export(TargetRun *target, const GError *why)
+{
+    if (why)
+        task_fail(g_steal_pointer(&target->export), why);
+    else
+        task_end(g_steal_pointer(&target->export), NULL);
+}
+
+/* Full backups are cleaned up after outside their export, as XO shows it. */
+static void retain_full(VmRun *run, TargetRun *target)
+{
+    g_autoptr(GError) why = NULL, litter = NULL;
+    bool ok = retain(run, target, false, &why);
+    end_export(target, why);
+    if (ok)
+        clean(run, target, run->task, &litter);
+}
+
+static void retain_delta(VmRun *run, TargetRun *target)
+{
+    g_autoptr(GError) why = NULL;
+    if (retain(run, target, false, &why))
+        clean(run, target, target->export, &why);
+    end_export(target, why);
 }
 
 /* The point exists by now: what fails here is shown, and does not unmake it. */
@@ -229,14 +284,14 @@ void targets_retain(VmRun *run)
         g_autoptr(GError) why = NULL;
         if (target->error)
             continue;
-        if (!remote_lock_held(target->lock))
+        if (!remote_lock_held(target->lock)) {
             err_set(&why, ERR_BUSY, "the lock of the VM's folder was lost");
-        else if (retain(run, target, &why))
-            clean(run, target, target->export, &why);
-        if (why)
-            task_fail(g_steal_pointer(&target->export), why);
-        else
-            task_end(g_steal_pointer(&target->export), NULL);
+            end_export(target, why);
+        } else if (run->full) {
+            retain_full(run, target);
+        } else {
+            retain_delta(run, target);
+        }
     }
 }
 
@@ -250,6 +305,7 @@ void targets_end(VmRun *run, const GError *why)
             task_fail(target->export, why);
         leave_folder(run, target);
         json_decref(target->vhds);
+        g_free(target->xva);
         cancel_unref(target->cancel);
         g_clear_error(&target->error);
     }

@@ -122,6 +122,11 @@ static void show_progress(guint32 n_done, guint32 n_total, void *user)
     pthread_mutex_unlock(&run->lock);
 }
 
+static void free_end(void *disk)
+{
+    catalog_disk_free(disk);
+}
+
 /* The pipe's ends in the order of the targets that are left; owner[n]: which. */
 static unsigned pipe_ends(DiskCopy *copy, PipeEnd *ends, unsigned *owner)
 {
@@ -134,7 +139,7 @@ static unsigned pipe_ends(DiskCopy *copy, PipeEnd *ends, unsigned *owner)
         ends[n++] = (PipeEnd){ .writer = copy->ends[i]->writer,
                                .cancel = target->cancel,
                                .left = late_end,
-                               .user = late_new(target->target, copy->ends[i], NULL) };
+                               .user = late_new(target->target, copy->ends[i], free_end) };
     }
     return n;
 }
@@ -151,9 +156,21 @@ static void settle_end(DiskCopy *copy, unsigned index, PipeEnd *end)
     if (failed)
         target_drop(copy->run, target, g_steal_pointer(&end->error));
     if (!end->stuck && failed)
-        late_release(target->target, copy->ends[index], NULL);
+        late_release(target->target, copy->ends[index], free_end);
     if (end->stuck || failed)
         copy->ends[index] = NULL;
+}
+
+PipeOptions transfer_options(const VmRun *run, Cancel *cancel)
+{
+    return (PipeOptions){
+        .cancel = cancel,
+        .stall_timeout_ms =
+            (unsigned) CLAMP(setting_int(run->settings, "stallTimeout", 0), 0, G_MAXINT),
+        .spool_blocks = (unsigned) CLAMP(
+            setting_int(run->settings, "spoolBlocks", PIPE_SPOOL_BLOCKS), 0, PIPE_MAX_SPOOL),
+        .throttle = run->context->throttle,
+    };
 }
 
 static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
@@ -162,16 +179,9 @@ static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
     PipeEnd ends[PIPE_MAX_WRITERS] = { 0 };
     unsigned owner[PIPE_MAX_WRITERS], n = pipe_ends(copy, ends, owner);
     guint64 n_bytes;
-    PipeOptions options = {
-        .cancel = copy->cancel,
-        .stall_timeout_ms =
-            (unsigned) CLAMP(setting_int(run->settings, "stallTimeout", 0), 0, G_MAXINT),
-        .spool_blocks = (unsigned) CLAMP(
-            setting_int(run->settings, "spoolBlocks", PIPE_SPOOL_BLOCKS), 0, PIPE_MAX_SPOOL),
-        .throttle = run->context->throttle,
-        .progress = show_progress,
-        .user = copy,
-    };
+    PipeOptions options = transfer_options(run, copy->cancel);
+    options.progress = show_progress;
+    options.user = copy;
     if (n == 0)
         return targets_error(run, error);
     bool ok = pipe_run(source, ends, n, &options, &n_bytes, error);
@@ -182,7 +192,7 @@ static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
     return ok;
 }
 
-static CatalogReadBack read_back_of(const VmRun *run, const TargetRun *target)
+CatalogReadBack read_back_of(const VmRun *run, const TargetRun *target)
 {
     const char *how = setting_text_of_target(run, target, "readBack");
     return strcmp(how, "all") == 0    ? CATALOG_READ_ALL
@@ -236,7 +246,7 @@ static bool finish_ends(DiskCopy *copy, GError **error)
 static void close_ends(DiskCopy *copy)
 {
     for (unsigned i = 0; i < copy->run->n_targets; i++)
-        late_release(copy->run->targets[i].target, g_steal_pointer(&copy->ends[i]), NULL);
+        late_release(copy->run->targets[i].target, g_steal_pointer(&copy->ends[i]), free_end);
 }
 
 /* The source, without the blocks that all ends have from before an interruption. When it cannot

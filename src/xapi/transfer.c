@@ -33,8 +33,11 @@ typedef struct {
     HttpSource source; /* of an import */
     void *user;
     gint64 n_bytes; /* -1: unknown */
+    bool (*begun)(const char *task, void *user, GError **error);
+    bool (*made)(const char *const *vms, void *user, GError **error);
 
     char *host;
+    char *result; /* of the task */
     int status;
     char *location;
     char head[sizeof EMBEDDED - 1]; /* the first bytes, until they can be judged */
@@ -50,6 +53,7 @@ static void transfer_clear(Transfer *transfer)
     g_free(transfer->task);
     g_free(transfer->host);
     g_free(transfer->location);
+    g_free(transfer->result);
 }
 
 static void see_header(const char *name, const char *value, void *user)
@@ -211,8 +215,11 @@ static bool ask_task(Transfer *transfer, unsigned timeout_ms, bool must_settle, 
     g_autofree char *result = task_result(&state, transfer->what, &reason);
     bool forgotten = state.gone && !must_settle;
     task_state_clear(&state);
-    if (result || forgotten)
+    if (result || forgotten) {
+        g_free(transfer->result);
+        transfer->result = g_steal_pointer(&result);
         return true;
+    }
     g_propagate_error(error, g_steal_pointer(&reason));
     return false;
 }
@@ -275,6 +282,40 @@ static bool is_only_the_end(const Transfer *transfer, const GError *failure)
            strcmp(err_xapi_code(failure), "VDI_IO_ERROR") == 0;
 }
 
+/* The references in a task's result: one, or a set of them as XML. */
+static char **refs_in(const char *result)
+{
+    g_autoptr(GPtrArray) refs = g_ptr_array_new();
+    for (const char *at = result ? result : ""; (at = strstr(at, "OpaqueRef:")) != NULL;) {
+        size_t n = strspn(at, "OpaqueRef:0123456789abcdefABCDEF-");
+        g_ptr_array_add(refs, g_strndup(at, n));
+        at += n;
+    }
+    g_ptr_array_add(refs, NULL);
+    return (char **) g_ptr_array_steal(refs, NULL);
+}
+
+static void hand_over(Transfer *transfer, GError **error)
+{
+    g_auto(GStrv) refs = refs_in(transfer->result);
+    if (transfer->made)
+        transfer->made((const char *const *) refs, transfer->user, error);
+}
+
+char **xapi_import_abandon(Xapi *xapi, const char *task, GError **error)
+{
+    TaskState state = { 0 };
+    g_autoptr(GError) failure = NULL;
+    xapi_do(xapi, "task.cancel", json_pack("[s]", task), NULL);
+    bool told = task_watch(xapi, task, &state, SETTLE_IMPORT_MS, NULL, NULL, NULL, error);
+    g_autofree char *result = told ? task_result(&state, "the import", &failure) : NULL;
+    task_state_clear(&state);
+    if (!told)
+        return NULL;
+    task_cancel_and_destroy(xapi, task, false);
+    return refs_in(result);
+}
+
 static bool run_import(Transfer *transfer, GError **error)
 {
     GError *failure = NULL;
@@ -287,6 +328,8 @@ static bool run_import(Transfer *transfer, GError **error)
     }
     if (!create_task(transfer, "Cadenza import", error))
         return false;
+    if (transfer->begun && !transfer->begun(transfer->task, transfer->user, &failure))
+        return finish(transfer, failure, error);
     status = ask(transfer, false, &failure);
     if (!failure && status && !is_good(transfer))
         set_page_error(transfer, &failure);
@@ -294,6 +337,8 @@ static bool run_import(Transfer *transfer, GError **error)
         ask_task(transfer, SETTLE_IMPORT_MS, true, &failure);
     if (failure && is_only_the_end(transfer, failure))
         g_clear_error(&failure);
+    if (!failure)
+        hand_over(transfer, &failure);
     return finish(transfer, failure, error);
 }
 
@@ -344,6 +389,51 @@ bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource
         .source = source,
         .user = user,
         .n_bytes = n_bytes,
+    };
+    bool ok = run_import(&transfer, error);
+    transfer_clear(&transfer);
+    return ok;
+}
+
+bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSink sink, void *user,
+                    Cancel *cancel, GError **error)
+{
+    GString *query = g_string_new(NULL);
+    add_query(query, "ref", vm);
+    add_query(query, "use_compression", compression);
+    g_autofree char *what = g_strdup_printf("export of the VM %s", vm);
+    Transfer transfer = {
+        .xapi = xapi,
+        .what = what,
+        .verb = "GET",
+        .path = "/export/",
+        .query = g_string_free(query, FALSE),
+        .cancel = cancel,
+        .sink = sink,
+        .user = user,
+    };
+    bool ok = run_export(&transfer, error);
+    transfer_clear(&transfer);
+    return ok;
+}
+
+bool xapi_import_vm(Xapi *xapi, const char *sr, const XapiImport *import, Cancel *cancel,
+                    GError **error)
+{
+    GString *query = g_string_new(NULL);
+    add_query(query, "sr_id", sr);
+    Transfer transfer = {
+        .xapi = xapi,
+        .what = "import of a VM",
+        .verb = "PUT",
+        .path = "/import/",
+        .query = g_string_free(query, FALSE),
+        .cancel = cancel,
+        .source = import->source,
+        .begun = import->begun,
+        .made = import->made,
+        .user = import->user,
+        .n_bytes = import->n_bytes,
     };
     bool ok = run_import(&transfer, error);
     transfer_clear(&transfer);

@@ -80,6 +80,28 @@ bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *
 bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource source,
                      gint64 n_bytes, void *user, Cancel *cancel, GError **error);
 
+/* GET /export of a whole VM as an archive (XVA): one that is halted, suspended or a snapshot.
+ * compression "false", "true" (gzip) or "zstd". The format decides whether it was complete. */
+bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSink sink, void *user,
+                    Cancel *cancel, GError **error);
+typedef struct {
+    HttpSource source;
+    gint64 n_bytes; /* -1: unknown */
+    /* The pool's task, before the first byte; false ends the import. May be NULL. */
+    bool (*begun)(const char *task, void *user, GError **error);
+    /* The VMs it made, NULL-terminated, while the task is still there; false: an error to return,
+     * the VMs stay. May be NULL. */
+    bool (*made)(const char *const *vms, void *user, GError **error);
+    void *user;
+} XapiImport;
+/* PUT /import of an archive into an SR, its task watched as above. */
+bool xapi_import_vm(Xapi *xapi, const char *sr, const XapiImport *import, Cancel *cancel,
+                    GError **error);
+/* What the task of an import that nobody watches any more has come to, after it was cancelled:
+ * references of the VMs that it made all the same, NULL-terminated, usually none. The task is
+ * destroyed. NULL with an error when that cannot be told. */
+char **xapi_import_abandon(Xapi *xapi, const char *task, GError **error);
+
 /* "20261122T02:16:50Z" (also without colons, with dashes) → Unix seconds, or 0. */
 gint64 xapi_parse_date(const char *text);
 char *xapi_format_date(gint64 unix_s);
