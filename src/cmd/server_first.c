@@ -1,5 +1,6 @@
 /* The first start: a certificate, and an administrator whose password is told once. */
 #include "cmd/server.h"
+#include "base/durable.h"
 #include "base/error.h"
 #include "http/certificate.h"
 
@@ -59,6 +60,7 @@ static bool write_password(const ServerOptions *options, const char *password, G
         err_set_errno(error, errno, "writing %s", path);
     if (fd >= 0)
         close(fd);
+    ok = ok && durable_sync_folder(options->data, error);
     if (ok)
         log_info("server", "the first administrator's password is in %s", path);
     return ok;

@@ -178,9 +178,10 @@ bool remote_lock_held(RemoteLock *lock)
 bool remote_lock_id(RemoteLock *lock, RemoteLockId *id)
 {
     pthread_mutex_lock(&lock->mutex);
-    *id = (RemoteLockId){ lock->mine.inode, lock->mine.birth_ns };
+    gint64 time_ns = lock->mine.birth_ns ? lock->mine.birth_ns : lock->mine.mtime_ns;
+    *id = (RemoteLockId){ lock->mine.inode, time_ns };
     pthread_mutex_unlock(&lock->mutex);
-    return id->inode && id->birth_ns;
+    return id->inode != 0;
 }
 
 bool remote_unlock_dead(Remote *remote, const char *path, const RemoteLockId *id, GError **error)
@@ -190,7 +191,8 @@ bool remote_unlock_dead(Remote *remote, const char *path, const RemoteLockId *id
     RemoteStat seen;
     if (!place->ops->lock_steal || !place->ops->stat(place, folder, &seen, NULL))
         return true;
-    bool same = seen.inode == id->inode && seen.birth_ns == id->birth_ns;
+    bool same = seen.inode == id->inode &&
+                id->birth_ns == (seen.birth_ns ? seen.birth_ns : seen.mtime_ns);
     if (!same && !MUTANT(remote_unlocks_any)) /* mutant: remote_lock */
         return true;
     return place->ops->lock_steal(place, folder, &seen, error);

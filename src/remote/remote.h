@@ -87,7 +87,7 @@ void remote_unlock(RemoteLock *lock);
 /* Which folder the lock is, among all that ever had its name; false where the place cannot tell. */
 typedef struct {
     guint64 inode;
-    gint64 birth_ns;
+    gint64 birth_ns; /* where the place does not know: its time, until it is refreshed */
 } RemoteLockId;
 bool remote_lock_id(RemoteLock *lock, RemoteLockId *id);
 /* Removes the lock of a process that is dead, when it still is this one; absent, or another's, is

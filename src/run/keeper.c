@@ -78,18 +78,33 @@ void keeper_mark(Runs *runs, const char *run_id, bool interrupted)
 
 /* --- At start --- */
 
-static void close_log(Runs *runs, json_t *record)
+/* `record` may be NULL: the run had not come to have one. */
+static void close_log(Runs *runs, const char *id, json_t *record)
 {
-    const char *id = text(record, "id");
-    json_t *log = store_log_get(runs->config.store, "jobs", id, NULL);
+    g_autoptr(GError) error = NULL;
+    json_t *log = store_log_get(runs->config.store, "jobs", id, &error);
     if (log && tasklog_close_interrupted(log, g_get_real_time() / 1000,
                                          "the server ended unexpectedly during this run")) {
         json_object_set_new(record, "interrupted", json_true());
-        store_put(runs->config.store, "runs", id, record, NULL);
-        store_log_set(runs->config.store, "jobs", id, log, NULL);
-        log_warning("run", "run %s of job %s was interrupted", id, text(record, "jobId"));
+        if (record)
+            store_put(runs->config.store, "runs", id, record, NULL);
+        store_log_set(runs->config.store, "jobs", id, log, &error);
+        log_warning("run", "run %s was interrupted", id);
     }
+    if (error)
+        log_warning("run", "log of run %s: %s", id, error->message);
     json_decref(log);
+}
+
+/* The newest logs, that none stays open for ever for want of a record. */
+static void close_strays(Runs *runs)
+{
+    json_t *logs = store_log_list(runs->config.store, "jobs", 0, 0, RUNS_REMEMBERED, NULL), *log;
+    const char *id;
+    json_object_foreach (logs, id, log)
+        if (!json_object_get(log, "end"))
+            close_log(runs, id, NULL);
+    json_decref(logs);
 }
 
 bool keeper_close_interrupted(Runs *runs, GError **error)
@@ -97,9 +112,10 @@ bool keeper_close_interrupted(Runs *runs, GError **error)
     json_t *records = store_list(runs->config.store, "runs", error), *record;
     gsize i;
     json_array_foreach (records, i, record)
-        close_log(runs, record);
+        close_log(runs, text(record, "id"), record);
     bool ok = records != NULL;
     json_decref(records);
+    close_strays(runs);
     return ok;
 }
 

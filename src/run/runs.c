@@ -1,6 +1,7 @@
 /* The keeper of all runs: starting, waiting, cancelling, stopping. */
 #include "run/private.h"
 
+#include "base/durable.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -64,8 +65,8 @@ Runs *runs_new(const RunsConfig *config, GError **error)
     runs->ended = g_queue_new();
     runs->leases = leases_new();
     runs->begun_us = g_get_monotonic_time();
-    if (g_mkdir_with_parents(runs->folder, 0700) != 0) {
-        err_set_errno(error, errno, "folder of journals %s", runs->folder);
+    if (!durable_make_folder(runs->folder, 0700, error)) {
+        g_prefix_error(error, "journals: ");
         return NULL;
     }
     return keeper_close_interrupted(runs, error) ? g_steal_pointer(&runs) : NULL;

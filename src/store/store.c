@@ -1,6 +1,7 @@
 /* The data folder, its lock, and collections of records. */
 #include "store/private.h"
 
+#include "base/durable.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
@@ -53,8 +54,8 @@ static int lock_folder(const char *folder, GError **error)
 
 Store *store_open(const char *folder, GError **error)
 {
-    if (g_mkdir_with_parents(folder, 0700) != 0) {
-        err_set_errno(error, errno, "data folder %s", folder);
+    if (!durable_make_folder(folder, 0700, error)) {
+        g_prefix_error(error, "data folder: ");
         return NULL;
     }
     int fd = lock_folder(folder, error);
@@ -67,7 +68,8 @@ Store *store_open(const char *folder, GError **error)
     if (!database_open(&store->state, folder, "state.db", true, state_steps,
                        G_N_ELEMENTS(state_steps), error) ||
         !database_open(&store->logs, folder, "logs.db", false, log_steps, G_N_ELEMENTS(log_steps),
-                       error))
+                       error) ||
+        !durable_sync_folder(folder, error))
         return NULL;
     return g_steal_pointer(&store);
 }

@@ -13,7 +13,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server, Sim, program  # noqa: E402
+from box import BUILD, Refused, Server, Sim, program  # noqa: E402,F401
 
 SETTLE_S = 60
 KEPT = 2  # backups
@@ -40,6 +40,7 @@ class World:
     def __init__(self, layout, seed=3, disk_size="24MiB", n_disks=2, allocated=0.6, sim=(), **settings):
         self.layout, self.random = layout, random.Random(seed)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-crash-"))
+        self.disk = self.mount()
         self.sim = Sim("--vms", 1, "--disks", n_disks, "--disk-size", disk_size, "--allocated", allocated, "--running", 1,
                        "--seed", seed, "--data", self.folder / "pool", *sim, log=self.folder / "sim.log")
         self.sim.control("/sim/coalesce", {"seconds": 0.05})
@@ -51,30 +52,42 @@ class World:
         self.vm, self.sr = vm["id"], self.server.objects(type="SR")[0]["id"]
         self.machines = {ref for ref, record in self.xapi.call("VM.get_all_records").items()
                          if not record["is_a_snapshot"]}
-        self.repository = self.folder / "repository"
+        self.repository = self.disk / "repository"
         self.repository.mkdir()
+        fd = os.open(self.disk, os.O_RDONLY)
+        os.fsync(fd)
+        os.close(fd)
         options = "?useVhdDirectory=true" if layout == "directory" else ""
-        self.remote = self.server.call("remote.create", name="here", url=f"file://{self.place()}{options}")["id"]
+        self.remote = self.server.call("remote.create", name="here", url=f"file://{self.repository}{options}")["id"]
         self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT, **settings)
         self.known, self.seed = [], seed * 1000
         self.lock_may_stay = False  # until it is stale: of a deletion that died
 
-    def place(self):
-        return self.repository
+    def mount(self):
+        """Where the server's data and the repository lie."""
+        return self.folder
 
     def start(self, **env):
         token = self.server.env.get("CADENZA_TOKEN") if self.server else None
-        self.server = Server(str(self.folder / "data"), log=self.folder / "server.log",
+        self.server = Server(str(self.disk / "data"), log=self.folder / "server.log",
                              CADENZA_CRASH=f"@{self.armed}", CADENZA_CRASH_VISITS=str(self.visits), **env)
-        if token:
-            self.server.env["CADENZA_TOKEN"] = token
+        if not token:
+            return
+        self.server.env["CADENZA_TOKEN"] = token
+        deadline = time.monotonic() + 30
+        while not self.server.objects(type="VM") and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def stop(self):
         try:
             self.server.stop()
         finally:
             self.sim.stop()
+            self.unmount()
             shutil.rmtree(self.folder, ignore_errors=True)
+
+    def unmount(self):
+        pass
 
     def explain(self):
         logs = self.server.call("backupNg.getAllLogs").values() if self.server.alive() else []
@@ -133,7 +146,7 @@ class World:
         """Does it, whatever comes of it: None, or how it failed."""
         try:
             getattr(self, operation)()
-        except (Refused, RuntimeError) as error:
+        except (Refused, RuntimeError, AttributeError) as error:  # the last: an answer that was cut short
             return error
         return None
 
@@ -141,12 +154,20 @@ class World:
 
     def settle(self):
         """Until no run goes on and nothing is left to recover."""
-        deadline, journals = time.monotonic() + SETTLE_S, self.folder / "data/journals"
+        deadline, journals = time.monotonic() + SETTLE_S, self.disk / "data/journals"
         while time.monotonic() < deadline:
             if not any(journals.iterdir()) and not any(log["status"] == "pending" for log in self.logs()):
                 return
             time.sleep(0.1)
         raise AssertionError(f"not settled after {SETTLE_S} s: {sorted(journals.iterdir())}\n{self.explain()}")
+
+    def settle_success(self):
+        """The same, of a run that goes on by itself."""
+        deadline = time.monotonic() + SETTLE_S
+        while self.last_log()["status"] != "success" and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert self.last_log()["status"] == "success", self.explain()
+        self.settle()
 
     def logs(self):
         return list(self.server.call("backupNg.getAllLogs").values())
@@ -225,7 +246,7 @@ class World:
     def forget_visits(self):
         self.visits.unlink(missing_ok=True)
 
-    def workers(self):
+    def workers(self, *kinds):
         """Pids of the server's children, by what they are."""
         found = []
         for pid in self.server.children():
@@ -233,9 +254,18 @@ class World:
                 words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if len(words) > 1 and words[1].endswith(b"worker"):
+            if len(words) > 1 and words[1].decode() in kinds:
                 found.append(pid)
         return found
+
+    def take_restored(self):
+        """A restore that came to its end although its client never heard: sound, and out of the way."""
+        for ref, vm in self.xapi.call("VM.get_all_records").items():
+            if ref in self.machines or vm["is_a_snapshot"] or "cadenza:intent" in vm["other_config"]:
+                continue
+            content = {self.sim.digest(self.uuid_of(disk)) for disk in self.disks_of(vm["uuid"])}
+            assert content in [set(known.values()) for known in self.known], f"{vm['name_label']} holds other bytes"
+            self.destroy(ref)
 
 
 def lost(operation, before, now):
