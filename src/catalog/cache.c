@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "catalog/points.h"
 #include "codec/codec.h"
 
 #include <stdlib.h>
@@ -72,4 +73,15 @@ void cache_write(Catalog *catalog, const char *vm, json_t *points)
         remote_drop(catalog->remote, path, NULL);
     }
     json_decref(cache);
+}
+
+void cache_refresh(Catalog *catalog, const char *vm)
+{
+    g_autoptr(GError) error = NULL;
+    if (points_refresh_cache(catalog, vm, &error))
+        return;
+    g_autofree char *path = layout_vm(vm, LAYOUT_CACHE);
+    log_warning("catalog", "removing the cache of VM %s, which may be stale: %s", vm,
+                error->message);
+    remote_drop(catalog->remote, path, NULL);
 }

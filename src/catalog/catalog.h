@@ -108,8 +108,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(CatalogDisk, catalog_disk_free)
 char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *metadata,
                      GError **error);
 
-/* Deletes points (their "_filename"), newest first. Refuses (STATE) when it would delete the last
- * readable point of a VM unless `all` is set. */
+/* Deletes points (their "_filename"), newest first; journaled, so that catalog_clean ends what a
+ * crash interrupts. Refuses when the VM's folder cannot be listed, and (STATE) when no newer point
+ * is verified or it would delete the last readable one, unless `all` is set: a person said so. */
 bool catalog_delete(Catalog *catalog, const char *vm, const char *const *paths, bool all,
                     GError **error);
 

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mutant.h"
 #include "catalog/cache.h"
+#include "catalog/deletion.h"
 #include "catalog/index.h"
 #include "catalog/metadata.h"
 
@@ -88,6 +89,23 @@ static void mark_needed(Cleaning *cleaning, Lineage *lineage, bool *frozen)
 
 /* --- deleting --- */
 
+bool cleaning_may_drop(Cleaning *cleaning, const char *name)
+{
+    g_autoptr(GError) refused = NULL;
+    if (deletion_allows_orphan(cleaning->catalog, cleaning->vm, cleaning->points, name, &refused))
+        return true;
+    cleaning_warn(cleaning, name, "%s", refused->message);
+    return false;
+}
+
+/* And what it stands on. */
+static void keep(Member *member)
+{
+    member->in_use = true;
+    for (Member *at = member; at && !at->needed; at = at->parent)
+        at->needed = true;
+}
+
 static bool drop_unneeded(Cleaning *cleaning, Lineage *lineage, GError **error)
 {
     for (guint i = lineage->members->len; i-- > 0;) {
@@ -96,6 +114,10 @@ static bool drop_unneeded(Cleaning *cleaning, Lineage *lineage, GError **error)
             continue;
         if (err_is(member->fault, ERR_UNSUPPORTED)) { /* a folder where a file should be */
             cleaning_warn(cleaning, member->name, "%s: it is kept", member->fault->message);
+            continue;
+        }
+        if (!cleaning_may_drop(cleaning, member->name)) {
+            keep(member);
             continue;
         }
         log_info("catalog", "deleting the unused disk %s/%s", lineage->folder, member->name);
@@ -296,28 +318,69 @@ static bool clean(Cleaning *cleaning, GError **error)
     return !cleaning->remove || manifests_clean(cleaning, dates, error);
 }
 
+typedef bool CleaningPart(Cleaning *cleaning, GError **error);
+
+/* The listing, then a part of the work on it. */
+static bool with_points(Cleaning *cleaning, CleaningPart *part, GError **error)
+{
+    g_autoptr(Points) points = points_read(cleaning->catalog, cleaning->vm, false, error);
+    if (!points)
+        return false;
+    g_autoptr(GHashTable) heads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    cleaning->points = points;
+    cleaning->heads = heads;
+    return part(cleaning, error);
+}
+
 bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove,
                    CatalogCleaned *cleaned, GError **error)
 {
     *cleaned = (CatalogCleaned){ .warnings = json_array() };
+    Cleaning cleaning = {
+        .catalog = catalog, .vm = vm, .merge = merge, .remove = remove, .out = cleaned
+    };
     if (!layout_check_name("VM uuid", vm, error))
+        return false;
+    if (remove && !deletion_resume(catalog, vm, &cleaning.changed, error))
         return false;
     if (index_is_clean(catalog, vm, merge, remove))
         return true;
-    g_autoptr(Points) points = points_read(catalog, vm, false, error);
-    if (!points)
-        return false;
-    g_autoptr(GHashTable) heads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    Cleaning cleaning = { .catalog = catalog,
-                          .vm = vm,
-                          .merge = merge,
-                          .remove = remove,
-                          .points = points,
-                          .out = cleaned,
-                          .heads = heads };
-    if (!clean(&cleaning, error))
+    if (!with_points(&cleaning, clean, error))
         return false;
     if (json_array_size(cleaned->warnings) == 0)
         index_write(catalog, vm, merge, remove);
     return true;
+}
+
+/* --- for repair --- */
+
+static bool mend_lineage(Cleaning *cleaning, const char *relative, GError **error)
+{
+    bool frozen;
+    if (cleaning->merge && !merges_resume(cleaning, relative, &frozen, error))
+        return false;
+    g_autoptr(Lineage) lineage = lineage_read(cleaning->catalog, cleaning->vm, relative, error);
+    if (lineage)
+        note_heads(cleaning, lineage);
+    return lineage != NULL;
+}
+
+static bool mend(Cleaning *cleaning, GError **error)
+{
+    g_autoptr(GPtrArray) lineages = lineage_list(cleaning->catalog, cleaning->vm, error);
+    for (guint i = 0; lineages && i < lineages->len; i++)
+        if (!mend_lineage(cleaning, lineages->pdata[i], error))
+            return false;
+    return lineages && metadata_refresh(cleaning, error);
+}
+
+bool cleaning_mend(Catalog *catalog, const char *vm, bool merges, GError **error)
+{
+    CatalogCleaned cleaned = { .warnings = json_array() };
+    Cleaning cleaning = {
+        .catalog = catalog, .vm = vm, .merge = merges, .remove = merges, .out = &cleaned
+    };
+    bool ok = with_points(&cleaning, mend, error);
+    json_decref(cleaned.warnings);
+    return ok;
 }

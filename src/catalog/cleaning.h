@@ -24,6 +24,15 @@ typedef struct {
 void cleaning_warn(Cleaning *cleaning, const char *path, const char *format, ...)
     G_GNUC_PRINTF(3, 4);
 
+/* Whether the rules of deletion let go what no point names; else it is warned about. */
+bool cleaning_may_drop(Cleaning *cleaning, const char *name);
+
+/* --- clean.c, for repair --- */
+
+/* Makes size and isVhdDifferencing of all points of a VM true; `merges`: after having ended those
+ * that were interrupted. */
+bool cleaning_mend(Catalog *catalog, const char *vm, bool merges, GError **error);
+
 /* --- merge.c --- */
 
 /* Merges names[0] (the oldest) and those after it into one disk that has the last name. Durable and

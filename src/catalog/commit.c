@@ -1,29 +1,16 @@
-/* The moment a point begins, or ceases, to exist: its JSON. */
+/* The moment a point begins to exist: its JSON. */
 #include "catalog/layout.h"
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/mutant.h"
 #include "catalog/cache.h"
 #include "catalog/manifest.h"
 #include "catalog/member.h"
 #include "catalog/metadata.h"
-#include "catalog/points.h"
 #include "catalog/readback.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static void update_cache(Catalog *catalog, const char *vm)
-{
-    g_autoptr(GError) error = NULL;
-    if (points_refresh_cache(catalog, vm, &error))
-        return;
-    g_autofree char *path = layout_vm(vm, LAYOUT_CACHE);
-    log_warning("catalog", "removing the cache of VM %s, which may be stale: %s", vm,
-                error->message);
-    remote_drop(catalog->remote, path, NULL);
-}
 
 /* --- commit --- */
 
@@ -108,86 +95,6 @@ char *catalog_commit(Catalog *catalog, const char *vm, gint64 time_ms, json_t *m
     if (!put_metadata(catalog, path, metadata, error))
         return NULL;
     CRASH_POINT(catalog_commit_point);
-    update_cache(catalog, vm);
+    cache_refresh(catalog, vm);
     return g_strconcat("/", path, NULL);
-}
-
-/* --- delete --- */
-
-static int newest_first(gconstpointer a, gconstpointer b)
-{
-    return -strcmp(*(const char *const *) a, *(const char *const *) b);
-}
-
-/* Known points of this VM, without doubles, newest first. */
-static GPtrArray *select_points(const Points *points, const char *const *paths, GError **error)
-{
-    g_autoptr(GPtrArray) selected = g_ptr_array_new();
-    gsize i;
-    json_t *point;
-    for (; *paths; paths++) {
-        const char *found = NULL;
-        json_array_foreach (points->points, i, point) {
-            const char *name = json_string_value(json_object_get(point, "_filename"));
-            if (strcmp(name + (**paths == '/' ? 0 : 1), *paths) == 0)
-                found = name;
-        }
-        if (!found) {
-            err_set(error, ERR_NOT_FOUND, "there is no readable backup %s", *paths);
-            return NULL;
-        }
-        if (!g_ptr_array_find(selected, found, NULL))
-            g_ptr_array_add(selected, (gpointer) found);
-    }
-    g_ptr_array_sort(selected, newest_first);
-    return g_steal_pointer(&selected);
-}
-
-static json_t *point_named(const Points *points, const char *name)
-{
-    gsize i;
-    json_t *point;
-    json_array_foreach (points->points, i, point)
-        if (strcmp(json_string_value(json_object_get(point, "_filename")), name) == 0)
-            return point;
-    return NULL;
-}
-
-/* The JSON first: what is listed always has its data. Disks are left to catalog_clean, which may
- * merge them. */
-static bool delete_one(Catalog *catalog, const char *vm, json_t *point, GError **error)
-{
-    const char *path = json_string_value(json_object_get(point, "_filename")) + 1;
-    g_autofree char *name = g_path_get_basename(path), *date = layout_date_of(name);
-    if (!remote_drop(catalog->remote, path, error))
-        return false;
-    CRASH_POINT(catalog_delete_point);
-    if (!metadata_is_full(point))
-        return true;
-    g_autofree char *xva = metadata_path(json_object_get(point, "xva")),
-                    *whole = layout_vm(vm, xva);
-    g_autofree char *checksum = g_strconcat(whole, ".checksum", NULL);
-    return remote_drop(catalog->remote, whole, error) &&
-           remote_drop(catalog->remote, checksum, error) &&
-           (!date || manifest_drop(catalog, vm, date, error));
-}
-
-bool catalog_delete(Catalog *catalog, const char *vm, const char *const *paths, bool all,
-                    GError **error)
-{
-    g_autoptr(Points) points = points_read(catalog, vm, false, error);
-    g_autoptr(GPtrArray) selected = points ? select_points(points, paths, error) : NULL;
-    if (!selected)
-        return false;
-    if (selected->len && selected->len == json_array_size(points->points) && !all &&
-        !MUTANT(delete_takes_last)) { /* mutant: catalog_writer */
-        err_set(error, ERR_STATE, "this would delete the last readable backup of VM %s on %s", vm,
-                remote_name(catalog->remote));
-        return false;
-    }
-    bool ok = true;
-    for (guint i = 0; i < selected->len && ok; i++)
-        ok = delete_one(catalog, vm, point_named(points, selected->pdata[i]), error);
-    update_cache(catalog, vm);
-    return ok;
 }

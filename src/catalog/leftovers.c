@@ -62,7 +62,7 @@ static bool drop_unclaimed(Cleaning *cleaning, Lineage *lineage, GError **error)
         return true;
     for (guint i = 0; i < names->len; i++) {
         g_autofree char *path = g_strjoin("/", data, names->pdata[i], NULL);
-        if (!g_hash_table_contains(claimed, path) &&
+        if (!g_hash_table_contains(claimed, path) && cleaning_may_drop(cleaning, names->pdata[i]) &&
             !drop(cleaning, path, true, "no alias references this block directory", error))
             return false;
     }
@@ -119,6 +119,8 @@ bool leftovers_of_vm(Cleaning *cleaning, GError **error)
         const char *name = cleaning->points->names->pdata[i];
         g_autofree char *path = layout_vm(cleaning->vm, name), *date = layout_date_of(name);
         bool orphan = date && is_archive_of(name, date) && !is_claimed(cleaning, name, date);
+        if (orphan && !cleaning_may_drop(cleaning, name))
+            continue;
         if ((orphan || layout_is_temporary(name)) &&
             !drop(cleaning, path, false, orphan ? "unused XVA" : NULL, error))
             return false;

@@ -109,8 +109,9 @@ bool manifest_write(Catalog *catalog, Manifest *manifest, GError **error)
 void manifest_set(Manifest *manifest, const char *path, const DiskInfo *info, BlockMap *map)
 {
     g_autofree char *uid = disk_uid_format(&info->uid), *blocks = block_map_format(map);
-    json_t *disk = json_pack("{s:s,s:I,s:s}", "uid", uid, "sizeBytes",
-                             (json_int_t) info->size_bytes, "blocks", blocks);
+    json_t *disk = json_pack("{s:s,s:I,s:i,s:s}", "uid", uid, "sizeBytes",
+                             (json_int_t) info->size_bytes, "blockBytes", (int) DISK_BLOCK_BYTES,
+                             "blocks", blocks);
     json_object_set_new(json_object_get(manifest->document, "disks"), path, disk);
 }
 
@@ -133,6 +134,13 @@ bool manifest_is(Manifest *manifest, const char *path, const DiskUid *uid, GErro
         return true;
     err_set(error, ERR_CORRUPT, "%s holds the disk %s, its manifest says %s", path, found, stored);
     return false;
+}
+
+bool manifest_uid(Manifest *manifest, const char *path, DiskUid *uid)
+{
+    json_t *disk = json_object_get(json_object_get(manifest->document, "disks"), path);
+    const char *stored = json_string_value(json_object_get(disk, "uid"));
+    return stored && disk_uid_parse(stored, uid);
 }
 
 bool manifest_drop(Catalog *catalog, const char *vm, const char *date, GError **error)

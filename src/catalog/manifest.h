@@ -1,7 +1,7 @@
 /* Our own truth about a point: .cadenza/manifests/<vm>/<date>.json names the content of its disks,
  * block by block. Private to the catalog.
  *
- * {"version":1,"vm":…,"date":…,"disks":{"vdis/…/<date>.vhd":{"uid":…,"sizeBytes":…,"blocks":<base64>}},
+ * {"version":1,"vm":…,"date":…,"disks":{"vdis/…/<date>.vhd":{"uid":…,"sizeBytes":…,"blockBytes":…,"blocks":<base64>}},
  *  "hash":<XXH3-128 of the document without this member, keys sorted, compact>}
  *
  * A row says what the disk holds at that block at that point. It is no promise of completeness: a
@@ -26,6 +26,8 @@ void manifest_set(Manifest *manifest, const char *path, const DiskInfo *info, Bl
 BlockMap *manifest_get(Manifest *manifest, const char *path, GError **error);
 /* Whether a disk that is in has this id; CORRUPT names both when not. True when it is not in. */
 bool manifest_is(Manifest *manifest, const char *path, const DiskUid *uid, GError **error);
+/* The id of a disk that is in. */
+bool manifest_uid(Manifest *manifest, const char *path, DiskUid *uid);
 bool manifest_drop(Catalog *catalog, const char *vm, const char *date, GError **error);
 
 /* A disk that was written and has no point yet. */

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static const struct repo_verb *const verbs[] = { &repo_list, &repo_digest, &repo_verify,
-                                                 &repo_extract };
+                                                 &repo_repair, &repo_extract };
 
 static int find_option(const struct repo_verb *verb, const char *name)
 {
@@ -60,7 +60,9 @@ static bool take_words(Repo *repo, int argc, char **argv)
 static int run(Repo *repo)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Remote) remote = repo->remote = remote_open_folder(repo->words[0], &error);
+    g_autoptr(Remote) remote = repo->remote = repo->verb->writes
+                                                  ? remote_open_own_folder(repo->words[0], &error)
+                                                  : remote_open_folder(repo->words[0], &error);
     g_autoptr(Catalog) catalog = repo->catalog = remote ? catalog_open(remote, &error) : NULL;
     return catalog ? repo->verb->run(repo) : repo_fail(g_steal_pointer(&error));
 }
@@ -81,7 +83,8 @@ static void print_help(FILE *to)
     for (unsigned i = 0; i < G_N_ELEMENTS(verbs); i++)
         print_usage(verbs[i], to);
     fputs("POINT is <vm uuid>/<date>, or its path as listed; DISK is a path as listed.\n"
-          "Exit status: 0 all is sound, 1 something is not, 2 wrong usage.\n",
+          "Exit status: 0 all is sound, 1 something is damaged, 2 wrong usage, 3 something could\n"
+          "not be read, 4 nothing is lost, but `repair` has something to make right.\n",
           to);
 }
 

@@ -7,7 +7,14 @@
 
 #include <jansson.h>
 
-enum { REPO_SOUND = 0, REPO_PROBLEMS = 1, REPO_USAGE = 2, REPO_MAX_OPTIONS = 8 };
+enum {
+    REPO_SOUND = 0,
+    REPO_PROBLEMS = 1,
+    REPO_USAGE = 2,
+    REPO_UNREADABLE = 3, /* the storage did not answer: nobody knows */
+    REPO_UNTIDY = 4,     /* nothing is lost; repair makes it right */
+    REPO_MAX_OPTIONS = 8
+};
 
 typedef struct repo Repo;
 
@@ -20,10 +27,11 @@ struct repo_verb {
     const char *name, *words, *summary;
     unsigned min_words, max_words;                /* of words: DIR POINT DISK … */
     struct repo_option options[REPO_MAX_OPTIONS]; /* besides --json; ends with a NULL name */
+    bool writes;                                  /* into the repository */
     int (*run)(Repo *repo);                       /* the exit status */
 };
 
-extern const struct repo_verb repo_list, repo_digest, repo_verify, repo_extract;
+extern const struct repo_verb repo_list, repo_digest, repo_verify, repo_repair, repo_extract;
 
 struct repo {
     const struct repo_verb *verb;

@@ -1,64 +1,95 @@
-/* `cadenza repo verify`: reads everything and compares it with the manifests. */
+/* `cadenza repo verify`: is everything there, and (deep) what was backed up? */
 #include "cmd/repo_verb.h"
 
 #include "base/error.h"
+#include "catalog/check.h"
 
 #include <glib.h>
 
-static json_t *verify_row(Repo *repo, const char *vm, const char *path, json_t *vdi)
+static const struct {
+    const char *word;
+    int status;
+} grades[] = {
+    [GRADE_NOTE] = { "note", REPO_SOUND },
+    [GRADE_UNTIDY] = { "untidy", REPO_UNTIDY },
+    [GRADE_UNREADABLE] = { "UNREADABLE", REPO_UNREADABLE },
+    [GRADE_DAMAGED] = { "DAMAGED", REPO_PROBLEMS },
+};
+
+static json_t *finding_row(const CatalogFinding *finding)
 {
-    g_autoptr(GError) error = NULL;
-    CatalogVerified verified;
-    if (catalog_verify(repo->catalog, vm, path, &verified, &error))
-        return json_pack("{s:s,s:i,s:i}", "path", path, "blocks", (int) verified.n_blocks,
-                         "verified", (int) verified.n_verified);
-    repo->n_problems++;
-    return json_pack("{s:s,s:s}", "path", path, "error", error->message);
+    json_t *row = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "kind", finding_name(finding), "grade",
+                            grades[finding_grade(finding)].word, "vm", finding->vm, "path",
+                            finding->path, "words", finding->words, "remedy",
+                            finding_remedy(finding), "fixable", finding->fix != FIX_NONE);
+    if (finding->block >= 0)
+        json_object_set_new(row, "block", json_integer(finding->block));
+    return row;
 }
 
-static void verify_point(Repo *repo, json_t *point, json_t *rows)
+static json_t *report_json(const CatalogReport *report)
 {
-    if (repo_is_full(point))
-        repo_each_archived(repo, point, false, rows);
-    else
-        repo_each_disk(repo, point, verify_row, rows);
+    json_t *rows = json_array();
+    for (guint i = 0; i < report->findings->len; i++)
+        json_array_append_new(rows, finding_row(report->findings->pdata[i]));
+    return json_pack("{s:s,s:i,s:i,s:i,s:I,s:I,s:o}", "verdict",
+                     report->findings->len ? grades[catalog_report_worst(report)].word : "sound",
+                     "vms", (int) report->n_vms, "backups", (int) report->n_points, "disks",
+                     (int) report->n_disks, "blocks", (json_int_t) report->n_blocks, "verified",
+                     (json_int_t) report->n_verified, "findings", rows);
 }
 
-static bool verify_vm(Repo *repo, const char *vm, json_t *rows, GError **error)
+static void print_finding(const CatalogFinding *finding)
 {
-    json_t *points = catalog_points(repo->catalog, vm, NULL, error), *point;
-    gsize i;
-    json_array_foreach (points, i, point)
-        verify_point(repo, point, rows);
-    json_decref(points);
-    return points != NULL;
+    repo_say("%-10s %s: %s: %s\n           %s%s\n", grades[finding_grade(finding)].word,
+             finding_name(finding), finding->path, finding->words,
+             finding->fix != FIX_NONE || finding_grade(finding) == GRADE_NOTE ? "" : "by hand: ",
+             finding_remedy(finding));
+}
+
+static void print_report(const Repo *repo, const CatalogReport *report)
+{
+    unsigned counts[G_N_ELEMENTS(grades)] = { 0 };
+    for (guint i = 0; i < report->findings->len; i++) {
+        print_finding(report->findings->pdata[i]);
+        counts[finding_grade(report->findings->pdata[i])]++;
+    }
+    repo_say("%s: %u VMs, %u backups, %u disks; %" G_GUINT64_FORMAT
+             " blocks read, %" G_GUINT64_FORMAT " of them verified\n",
+             remote_name(repo->remote), report->n_vms, report->n_points, report->n_disks,
+             report->n_blocks, report->n_verified);
+    repo_say("%u damaged, %u unreadable, %u untidy, %u notes\n", counts[GRADE_DAMAGED],
+             counts[GRADE_UNREADABLE], counts[GRADE_UNTIDY], counts[GRADE_NOTE]);
+}
+
+static bool vm_is_there(const Repo *repo, const char *vm, GError **error)
+{
+    RemoteStat st;
+    g_autofree char *path = g_strconcat("xo-vm-backups/", vm, NULL);
+    return !vm || remote_stat(repo->remote, path, &st, error);
 }
 
 static int verify(Repo *repo)
 {
     g_autoptr(GError) error = NULL;
-    json_t *rows = json_array();
-    if (repo->n_words > 1) {
-        json_t *point = repo_point(repo, repo->words[1], &error);
-        if (point)
-            verify_point(repo, point, rows);
-        json_decref(point);
-    } else {
-        g_autoptr(GPtrArray) vms = catalog_vms(repo->catalog, &error);
-        for (guint v = 0; vms && !error && v < vms->len; v++)
-            verify_vm(repo, vms->pdata[v], rows, &error);
-    }
-    if (!error)
-        return repo_end_rows(repo, rows);
-    json_decref(rows);
-    return repo_fail(g_steal_pointer(&error));
+    const char *vm = repo_option(repo, "--vm");
+    if (!vm_is_there(repo, vm, &error))
+        return repo_fail(g_steal_pointer(&error));
+    g_autoptr(CatalogReport)
+        report = catalog_check(repo->catalog, vm, repo_option(repo, "--deep") != NULL);
+    if (repo->json)
+        repo_print_json(report_json(report));
+    else
+        print_report(repo, report);
+    return grades[catalog_report_worst(report)].status;
 }
 
 const struct repo_verb repo_verify = {
     .name = "verify",
-    .words = "DIR [POINT]",
-    .summary = "read everything, compare with the manifests or checksums",
+    .words = "DIR",
+    .summary = "is everything there? --deep: and is every block what was backed up?",
     .min_words = 1,
-    .max_words = 2,
+    .max_words = 1,
+    .options = { { "--deep", NULL }, { "--vm", "UUID" } },
     .run = verify,
 };

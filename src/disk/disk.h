@@ -52,6 +52,14 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Disk, disk_close)
 Disk *vhd_open(Bytes *bytes, GError **error);
 /* The same of a file whose merge was interrupted: the footer at its end is not looked at. */
 Disk *vhd_open_merging(Bytes *bytes, GError **error);
+/* Of a flat VHD that vhd_open refuses: true when one copy of its footer is damaged or cut off, the
+ * other is sound, and so is all between them. *bad: "start" or "end". */
+bool vhd_footers_check(Bytes *bytes, const char **bad, GError **error);
+/* Then: writes the bad copy anew, durably. */
+bool vhd_footers_restore(Bytes *bytes, GError **error);
+/* The name of a block of a block directory: "blocks/0/12". */
+enum { VHD_NAME_BYTES = 32 };
+void vhd_block_name(guint32 block, char name[VHD_NAME_BYTES]);
 /* A block directory, taken over (also on failure). */
 Disk *vhd_directory_open(Chunks *chunks, GError **error);
 /* Its codec ("none", "gzip", "brotli"); NULL for any other disk. */

@@ -18,9 +18,6 @@ typedef struct {
     guint8 *present;          /* one byte a block, info.n_blocks of them */
 } VhdDirectory;
 
-enum { VHD_NAME_BYTES = 32 };
-void vhd_block_name(guint32 block, char name[VHD_NAME_BYTES]);
-
 bool vhd_directory_load(Chunks *chunks, VhdDirectory *directory, GError **error);
 void vhd_directory_clear(VhdDirectory *directory);
 

@@ -130,15 +130,27 @@ Remote *remote_open(const char *url, GError **error)
     return parsed ? open_parsed(parsed, error) : NULL;
 }
 
-Remote *remote_open_folder(const char *folder, GError **error)
+static Remote *open_folder(const char *folder, bool read_only, GError **error)
 {
     g_autofree char *absolute = g_canonicalize_filename(folder, NULL);
     RemoteUrl url = {
-        .scheme = "file", .path = absolute, .read_only = true, .options = json_object()
+        .scheme = "file", .path = absolute, .read_only = read_only, .options = json_object()
     };
     Remote *remote = open_parsed(&url, error);
     json_decref(url.options);
     return remote;
+}
+
+Remote *remote_open_folder(const char *folder, GError **error)
+{
+    return open_folder(folder, true, error);
+}
+
+Remote *remote_open_own_folder(const char *folder, GError **error)
+{
+    Remote *there = open_folder(folder, true, error); /* which makes nothing */
+    remote_close(there);
+    return there ? open_folder(folder, false, error) : NULL;
 }
 
 void remote_close(Remote *remote)

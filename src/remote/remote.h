@@ -19,6 +19,8 @@ typedef struct Remote Remote;
 Remote *remote_open(const char *url, GError **error);
 /* A folder that is there, only to be read: it need not be writable, and nothing is made. */
 Remote *remote_open_folder(const char *folder, GError **error);
+/* The same, to be changed too; NOT_FOUND when it is not there. */
+Remote *remote_open_own_folder(const char *folder, GError **error);
 void remote_close(Remote *remote);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Remote, remote_close)
 

@@ -244,24 +244,23 @@ class Full(Box):
         self.make_job("damaged", self.halted, "zstd")
         self.assertEqual(self.run_job()["status"], "success")
         point, = self.points()
-        name = f"{self.vm['id']}/{point['id'][-21:-5]}"
         archive = self.folder_of() / self.metadata(point)["xva"]
-        status, rows = self.repo("verify", self.repositories[0])
-        self.assertEqual((status, len(rows)), (0, 2), rows)
+        status, report = self.repo("verify", "--deep", self.repositories[0])
+        self.assertEqual((status, report["backups"], report["findings"]), (0, 1, []), report)
         good, n = archive.read_bytes(), self.vms()
         flipped = bytearray(good)
         flipped[len(good) // 2] ^= 4
         for bad in (bytes(flipped), good[:-1], good + b"\0", b"", b"x" * len(good)):
             archive.write_bytes(bad)
-            status, rows = self.repo("verify", self.repositories[0], name)
-            self.assertEqual(status, 1)
-            self.assertIn("error", rows[0])
+            status, report = self.repo("verify", "--deep", self.repositories[0])
+            self.assertEqual((status, report["verdict"]), (1, "DAMAGED"))
+            self.assertEqual({finding["kind"] for finding in report["findings"]}, {"archive-damaged", "backup-broken"})
             with self.assertRaises(Refused):
                 self.restore(point)
             self.assertEqual((self.vms(), self.litter()), (n, []))
         archive.write_bytes(good)
         (archive.parent / (archive.name + ".checksum")).write_text("$1$$" + "0" * 32)
-        self.assertEqual(self.repo("verify", self.repositories[0], name)[0], 1)
+        self.assertEqual(self.repo("verify", "--deep", self.repositories[0])[0], 1)
         archive.unlink()
         with self.assertRaises(Refused):
             self.restore(point)
@@ -293,8 +292,8 @@ class Fixtures(Box):
         subprocess.run(["tar", "-xzf", FIXTURES / "repos/full.tar.gz", "-C", here], check=True)
         expected = [point for point in json.loads((FIXTURES / "repos/expected.json").read_text()) if point["repo"] == "full"]
         self.assertEqual(len(expected), 6)
-        status, rows = self.repo("verify", here / "full")
-        self.assertEqual((status, len(rows)), (0, 6), rows)
+        status, report = self.repo("verify", "--deep", here / "full")
+        self.assertEqual((status, report["backups"], report["findings"]), (0, 6, []), report)
         remote = self.server.call("remote.create", name="xo", url=f"file://{here / 'full'}")["id"]
         listed = self.server.call("backupNg.listVmBackups", remotes=[remote])[remote]
         for point in expected:

@@ -374,7 +374,7 @@ static void test_fixtures(void **state)
                 json_string_value(json_object_get(json_array_get(points, 0), "_filename")), NULL
             };
             if (rows[n].n_merges)
-                assert_true(catalog_delete(repo->catalog, vms->pdata[v], oldest, false, NULL));
+                assert_true(catalog_delete(repo->catalog, vms->pdata[v], oldest, true, NULL));
             assert_true(catalog_clean(repo->catalog, vms->pdata[v], true, true, &cleaned, NULL));
             assert_int_equal(cleaned.n_merges, rows[n].n_merges);
             assert_int_equal(cleaned.n_dropped, rows[n].n_dropped);
