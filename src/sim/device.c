@@ -1,4 +1,5 @@
 /* Virtual block devices and network interfaces of VMs. */
+#include "base/mutant.h"
 #include "sim/guest.h"
 #include "sim/inner.h"
 
@@ -22,14 +23,25 @@ static bool position_taken(const Obj *vm, const char *set, const char *field, co
     return false;
 }
 
+/* "3", or as a guest calls it, "xvdb". */
+static bool position_is_valid(const char *wanted, int max)
+{
+    return g_regex_match_simple("^(\\d{1,3}|(xvd|sd|hd)[a-z]{1,2}\\d{0,2})$", wanted, 0, 0) &&
+           g_ascii_strtoull(wanted, NULL, 10) <= (guint64) max;
+}
+
 /* The first free position, or the one asked for; "" with an error. */
 static char *position_choose(Obj *vm, const char *set, const char *field, const char *wanted,
                              int max, GError **error)
 {
     if (strcmp(wanted, "autodetect") != 0 && *wanted != '\0') {
-        if (!position_taken(vm, set, field, wanted))
+        if (!position_is_valid(wanted, max) &&
+            !MUTANT(sim_any_device)) /* mutant: system:test_refusals.Refusals.test_disks */
+            sim_error(error, "INVALID_DEVICE", wanted, NULL);
+        else if (position_taken(vm, set, field, wanted))
+            sim_error(error, "DEVICE_ALREADY_EXISTS", wanted, NULL);
+        else
             return g_strdup(wanted);
-        sim_error(error, "DEVICE_ALREADY_EXISTS", wanted, NULL);
         return NULL;
     }
     for (int i = 0; i <= max; i++) {
