@@ -35,16 +35,22 @@ struct NbdDisk {
     bool broken;
 };
 
-NbdDisk *nbd_open(const NbdTarget *target, GError **error)
+NbdDisk *nbd_open_on(NbdWire *given, const NbdTarget *target, GError **error)
 {
-    g_autoptr(NbdWire) wire = nbd_wire_connect(target, error);
+    g_autoptr(NbdWire) wire = given;
     guint64 size_bytes;
-    if (!wire || !nbd_handshake(wire, target, &size_bytes, error))
+    if (!nbd_handshake(wire, target, &size_bytes, error))
         return NULL;
     NbdDisk *disk = g_new0(NbdDisk, 1);
     disk->wire = g_steal_pointer(&wire);
     disk->size_bytes = size_bytes;
     return disk;
+}
+
+NbdDisk *nbd_open(const NbdTarget *target, GError **error)
+{
+    NbdWire *wire = nbd_wire_connect(target, error);
+    return wire ? nbd_open_on(wire, target, error) : NULL;
 }
 
 guint64 nbd_size(const NbdDisk *disk)

@@ -202,4 +202,5 @@ static struct nbdkit_plugin plugin = {
     .can_multi_conn = sim_can_multi_conn,
     .pread = sim_pread,
 };
+struct nbdkit_plugin *plugin_init(void); /* what the macro defines, and clang wants declared */
 NBDKIT_REGISTER_PLUGIN(plugin)
