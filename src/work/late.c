@@ -59,11 +59,11 @@ void late_release(const WorkTarget *target, void *thing, void (*release)(void *t
     pthread_t thread;
     if (!thing)
         return;
-    bool stuck = late_is_stuck(target);
-    Late *late = late_new(target, thing, release);
+    if (!late_is_stuck(target)) { /* not counted: others ask meanwhile whether it is stuck */
+        release(thing);
+        return;
+    }
     late_mark(target);
-    if (stuck && pthread_create(&thread, NULL, late_main, late) == 0)
+    if (pthread_create(&thread, NULL, late_main, late_new(target, thing, release)) == 0)
         pthread_detach(thread);
-    else if (!stuck)
-        late_end(late);
 }

@@ -123,6 +123,36 @@ static void test_stuck_target(void **state)
     box_free(box);
 }
 
+typedef struct {
+    int n_stuck, n_seen, stop; /* atomic */
+} Observer;
+
+static void *observe(void *data)
+{
+    Observer *observer = data;
+    while (!g_atomic_int_get(&observer->stop))
+        if (g_atomic_int_get(&observer->n_stuck) != 0)
+            g_atomic_int_inc(&observer->n_seen);
+    return NULL;
+}
+
+/* A target that works is never held for stuck, not even while something of it is freed: another VM
+ * of the run would drop it. */
+static void test_never_stuck(void **state)
+{
+    Observer observer = { 0 };
+    pthread_t thread;
+    Box *box = box_new(2, "", 1);
+    box->targets[0].n_stuck = &observer.n_stuck;
+    pthread_create(&thread, NULL, observe, &observer);
+    for (int i = 0; i < 3; i++)
+        seconds_of_backup(box);
+    g_atomic_int_set(&observer.stop, 1);
+    pthread_join(thread, NULL);
+    assert_int_equal(observer.n_seen, 0);
+    box_free(box);
+}
+
 /* Each stream is slow: the sum of the disks' times when they come one after the other, else that of
  * the longest. */
 static void test_side_by_side(void **state)
@@ -174,9 +204,9 @@ static void test_vm_timeout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_target),  cmocka_unit_test(test_stuck_target),
-        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_rate),
-        cmocka_unit_test(test_vm_timeout),
+        cmocka_unit_test(test_slow_target), cmocka_unit_test(test_stuck_target),
+        cmocka_unit_test(test_never_stuck), cmocka_unit_test(test_side_by_side),
+        cmocka_unit_test(test_rate),        cmocka_unit_test(test_vm_timeout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
