@@ -160,9 +160,9 @@ class Server(Program):
         self.call("server.enable", id=server)
         return server
 
-    def delta_job(self, name, vms, remotes, retention, **settings):
-        """A delta job with one disabled schedule: (job id, schedule id)."""
-        job = self.call("backupNg.createJob", name=name, mode="delta", vms={"id": {"__or": vms}},
+    def delta_job(self, name, vms, remotes, retention, mode="delta", **settings):
+        """A job, of deltas usually, with one disabled schedule: (job id, schedule id)."""
+        job = self.call("backupNg.createJob", name=name, mode=mode, vms={"id": {"__or": vms}},
                         remotes={"id": {"__or": remotes}}, schedules={"tmp": {"cron": "0 0 * * *", "enabled": False}},
                         settings={"": settings, "tmp": {"exportRetention": retention}})
         schedule = next(s for s in self.call("schedule.getAll") if s["jobId"] == job)

@@ -1,4 +1,4 @@
-/* Full backups for the verbs that read disks: the archive is read once, from its first byte to its
+/* Full backups for `cadenza repo digest`: the archive is read once, from its first byte to its
  * last, and gives a row for each disk in it. */
 #include "cmd/repo_verb.h"
 
@@ -14,13 +14,11 @@ enum { ZERO_BYTES = 1 << 16 };
 typedef struct {
     Hash *hash;
     guint64 at;
-    gint64 n_chunks;
 } DiskSum;
 
 typedef struct {
     GArray *sums; /* DiskSum, by disk */
     const XvaInfo *info;
-    bool digests;
 } Sums;
 
 static void clear_sum(gpointer data)
@@ -33,7 +31,7 @@ static bool see_head(const XvaInfo *info, void *user, GError **error)
     Sums *sums = user;
     sums->info = info;
     for (guint i = 0; i < info->disks->len; i++) {
-        DiskSum sum = { sums->digests ? hash_new(HASH_SHA256) : NULL, 0, 0 };
+        DiskSum sum = { hash_new(HASH_SHA256), 0 };
         g_array_append_val(sums->sums, sum);
     }
     return true;
@@ -42,7 +40,7 @@ static bool see_head(const XvaInfo *info, void *user, GError **error)
 static void add_zeros(DiskSum *sum, guint64 until)
 {
     static const guint8 zeros[ZERO_BYTES];
-    for (gsize n; sum->hash && sum->at < until; sum->at += n) {
+    for (gsize n; sum->at < until; sum->at += n) {
         n = (gsize) MIN(until - sum->at, ZERO_BYTES);
         hash_add(sum->hash, zeros, n);
     }
@@ -53,10 +51,8 @@ static bool see_data(guint disk, guint64 offset, const void *data, gsize n, void
 {
     DiskSum *sum = &g_array_index(((Sums *) user)->sums, DiskSum, disk);
     add_zeros(sum, offset);
-    if (sum->hash)
-        hash_add(sum->hash, data, n);
+    hash_add(sum->hash, data, n);
     sum->at = offset + n;
-    sum->n_chunks++;
     return true;
 }
 
@@ -64,9 +60,6 @@ static json_t *row_of(const Sums *sums, guint i, const char *path)
 {
     const XvaDisk *disk = xva_info_disk(sums->info, i);
     DiskSum *sum = &g_array_index(sums->sums, DiskSum, i);
-    if (!sums->digests)
-        return json_pack("{s:o,s:I,s:I}", "path", json_sprintf("%s/%s", path, disk->id), "blocks",
-                         (json_int_t) sum->n_chunks, "verified", (json_int_t) sum->n_chunks);
     add_zeros(sum, disk->size_bytes);
     g_autofree char *hex = hash_end_hex(sum->hash);
     return json_pack("{s:o,s:s,s:s,s:s,s:I}", "path", json_sprintf("%s/%s", path, disk->id),
@@ -92,11 +85,11 @@ static bool read_archive(Repo *repo, json_t *point, Sums *sums, json_t *rows, co
     return true;
 }
 
-void repo_each_archived(Repo *repo, json_t *point, bool digests, json_t *rows)
+void repo_each_archived(Repo *repo, json_t *point, json_t *rows)
 {
     g_autoptr(GError) error = NULL;
     const char *path = repo_text(point, "xva");
-    Sums sums = { g_array_new(FALSE, TRUE, sizeof(DiskSum)), NULL, digests };
+    Sums sums = { g_array_new(FALSE, TRUE, sizeof(DiskSum)), NULL };
     g_array_set_clear_func(sums.sums, clear_sum);
     if (!read_archive(repo, point, &sums, rows, path, &error)) {
         repo->n_problems++;

@@ -43,7 +43,7 @@ static int digest(Repo *repo)
     g_autoptr(GError) error = NULL;
     json_t *point = repo_point(repo, repo->words[1], &error), *rows = json_array();
     if (point && repo_is_full(point))
-        repo_each_archived(repo, point, true, rows);
+        repo_each_archived(repo, point, rows);
     else if (point)
         repo_each_disk(repo, point, digest_row, rows);
     json_decref(point);

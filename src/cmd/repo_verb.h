@@ -67,8 +67,8 @@ void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows);
 /* Prints the row unless it is for JSON, and appends it; it is taken over. */
 void repo_add_row(Repo *repo, json_t *row, json_t *rows);
 
-/* Whether it is an archive (XVA); then a row for each disk in it: its digest, or what was read. */
+/* Whether it is an archive (XVA); then a row for the digest of each disk in it. */
 bool repo_is_full(json_t *point);
-void repo_each_archived(Repo *repo, json_t *point, bool digests, json_t *rows);
+void repo_each_archived(Repo *repo, json_t *point, json_t *rows);
 /* Takes the rows over; the exit status. */
 int repo_end_rows(Repo *repo, json_t *rows);

@@ -229,6 +229,11 @@ static void transfer(Import *import, bool may_be_probe)
         http_reply_end(import->request, NULL);
         return;
     }
+    if (!import->task) { /* no probe after all */
+        sim_lock(import->sim);
+        import->task = g_strdup(sim_task_new(import->sim, NULL, "VM import"));
+        sim_unlock(import->sim);
+    }
     if (n >= 0)
         receive_all(import, buffer, n, &error);
     finish(import, error);
@@ -286,7 +291,8 @@ static void serve(HttpRequest *request, Sim *sim, bool metadata)
     Import import = { .sim = sim, .request = request, .metadata = metadata };
     import.length = http_body_bytes(request);
     import.vbds = g_ptr_array_new_with_free_func(g_free);
-    bool may_be_probe = !handler_param(request, "task_id") && !import.length;
+    bool may_be_probe = !handler_param(request, "task_id") &&
+                        (!import.length || import.length >= UNKNOWN_LENGTH);
     if (!may_be_probe)
         import.task = handler_task(request, sim, session, "VM import");
     int status = check_request(&import, &error);

@@ -72,7 +72,7 @@ class Points(unittest.TestCase):
         return nth > 1
 
     def visit(self, layout):
-        world = World(layout, seed=3 if layout == "flat" else 4)
+        world = World(layout, seed={"flat": 3, "directory": 4, "archive": 5}[layout])
         try:
             self.seen[layout] = self.survey(world)
             while (chosen := self.choose(layout)):
@@ -92,7 +92,7 @@ class Points(unittest.TestCase):
             world.stop()
 
     def test_every_point(self):
-        side_by_side(lambda: self.visit("flat"), lambda: self.visit("directory"))
+        side_by_side(lambda: self.visit("flat"), lambda: self.visit("directory"), lambda: self.visit("archive"))
         self.assertEqual(self.left, set(), "no operation visits these crash points")
 
 

@@ -59,7 +59,8 @@ class World:
         os.close(fd)
         options = "?useVhdDirectory=true" if layout == "directory" else ""
         self.remote = self.server.call("remote.create", name="here", url=f"file://{self.repository}{options}")["id"]
-        self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT, **settings)
+        self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT,
+                                         "full" if layout == "archive" else "delta", **settings)
         self.known, self.seed = [], seed * 1000
         self.lock_may_stay = False  # until it is stale: of a deletion that died
 
@@ -100,7 +101,12 @@ class World:
         """The VM changes; what its disks now hold is known from here on."""
         self.seed += 1
         self.sim.write(self.vm, 3 << 20, self.seed)
-        self.known.append({self.uuid_of(ref): self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(self.vm)})
+        self.known.append(self.shape({self.uuid_of(ref): self.sim.digest(self.uuid_of(ref))
+                                      for ref in self.disks_of(self.vm)}))
+
+    def shape(self, digests):
+        """An archive names the disks of the snapshot, not those of the machine."""
+        return dict(enumerate(sorted(digests.values()))) if self.layout == "archive" else digests
 
     def disks_of(self, vm):
         records = (self.xapi.call("VBD.get_record", ref)
@@ -181,7 +187,7 @@ class World:
         for point in sorted(folder.glob("*.json")):
             run = repo("digest", "--json", self.repository, f"{self.vm}/{point.stem}")
             assert run.returncode == 0, f"{point.stem}: {run.stdout}{run.stderr}"
-            found[point.stem] = {row["vdi"]: row["sha256"] for row in json.loads(run.stdout)}
+            found[point.stem] = self.shape({row["vdi"]: row["sha256"] for row in json.loads(run.stdout)})
         return found
 
     def litter(self):

@@ -410,7 +410,9 @@ class Imports(Wire):
 
     def test_refusals_and_probes(self):
         before = self.population()
-        self.assertEqual(self.put(b"", task=False, sr_id=self.sr)[0], 200)
+        for announced in (0, UNKNOWN):
+            self.assertEqual(self.put(b"", announced, task=False, sr_id=self.sr)[0], 200)
+        self.assertFalse([task for task in self.xapi.call("task.get_all_records").values() if task["name_label"] == "VM import"])
         status, task = self.put(b"0\r\n\r\n", headers="Transfer-Encoding: chunked\r\n", sr_id=self.sr)
         self.assertEqual((status, task["error_info"]), (403, ["IMPORT_ERROR_CANNOT_HANDLE_CHUNKED"]))
         status, task = self.put(b"x", sr_id="OpaqueRef:none")
