@@ -6,6 +6,7 @@ Rows that write do so in a folder of the working tree. Prints a table in Markdow
 goal and `met` or `short`. `--readme` puts the table into README.md."""
 import argparse
 import datetime
+import json
 import os
 import pathlib
 import platform
@@ -19,6 +20,7 @@ import rows
 import sides
 
 README = sides.ROOT / "README.md"
+KEPT = sides.ROOT / "build-bench-results.json"  # the last full run of each row
 MARKS = "<!-- bench -->", "<!-- /bench -->"
 QUICK_SHARE = 0.8
 
@@ -118,11 +120,31 @@ def run_group(group, wanted, n_rounds):
     return lines, runs
 
 
-def conditions(quick):
+def conditions(options, n_rounds):
     model = re.search(r"model name\s*: (.*)", pathlib.Path("/proc/cpuinfo").read_text())
     load = os.getloadavg()
-    return (f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {'--quick (goals x 0.8), ' if quick else ''}{os.cpu_count()} cores "
+    rounds = "one round" if n_rounds == 1 else f"median of {n_rounds}"
+    return (f"{datetime.datetime.now():%Y-%m-%d %H:%M}, {'--quick (goals x 0.8), ' if options.quick else ''}{rounds}, {os.cpu_count()} cores "
             f"({model.group(1) if model else platform.machine()}), Linux {platform.release()}, load average {load[0]:.1f} at the end")
+
+
+def keep_results(table, when):
+    """Rows may be run one by one: the README shows the last of each."""
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    for row in {cells[0] for cells in table}:
+        kept[row] = {"when": when, "table": [cells for cells in table if cells[0] == row]}
+    KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False))
+    return kept
+
+
+def readme_text(kept):
+    table = [cells for row in sorted(kept, key=int) for cells in kept[row]["table"]]
+    whens = {}
+    for row in sorted(kept, key=int):
+        whens.setdefault(kept[row]["when"], []).append(row)
+    n_met = sum(cells[-1] == "met" for cells in table)
+    lines = [f"Rows {', '.join(of)}: {when}." for when, of in whens.items()]
+    return "\n".join([*lines, "", f"{n_met} of {len(table)} goals met.", "", markdown(table)])
 
 
 def write_readme(text):
@@ -142,6 +164,7 @@ def main():
     parser.add_argument("--keep", action="store_true", help="leave the prepared disks for the next time")
     options = parser.parse_args()
     folder = sides.ROOT / ("build-bench-quick" if options.quick else "build-bench")
+    n_rounds = options.rounds or (1 if options.quick else 3)
     bench, started, table, failed = rows.Bench(folder, options.quick), time.monotonic(), [], False
     print("| " + " | ".join(HEAD) + " |\n" + "|" + "---|" * len(HEAD), flush=True)
     for group in rows.all_groups(bench):
@@ -149,7 +172,7 @@ def main():
             continue
         sides.say(f"{group.name}:")
         try:
-            lines, runs = run_group(group, options.row, options.rounds or (1 if options.quick else 3))
+            lines, runs = run_group(group, options.row, n_rounds)
         except sides.Failed as error:
             failed = True
             sides.say(f"  failed: {error}")
@@ -161,10 +184,12 @@ def main():
     if not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     n_met = sum(cells[-1] == "met" for cells in table)
-    print(f"\n{conditions(options.quick)}; {n_met} of {len(table)} goals met in {time.monotonic() - started:.0f} s")
-    if options.readme:
-        table.sort(key=lambda cells: int(cells[0]))
-        write_readme(f"{conditions(options.quick)}; {n_met} of {len(table)} goals met.\n\n{markdown(table)}")
+    when = conditions(options, n_rounds)
+    print(f"\n{when}; {n_met} of {len(table)} goals met in {time.monotonic() - started:.0f} s")
+    if not options.quick:
+        kept = keep_results(table, when)
+        if options.readme:
+            write_readme(readme_text(kept))
     return 1 if failed else 0
 
 

@@ -20,6 +20,9 @@ struct Codec {
     gsize (*compress)(const void *data, gsize n, void *out, gsize max);
     /* *n_out: bytes written, at most max. All input must be consumed. */
     Expanded (*expand)(const void *data, gsize n, void *out, gsize max, gsize *n_out);
+    /* Fills both, in this order; false when there is not so much. */
+    bool (*expand_start)(const void *data, gsize n, void *head, gsize n_head, void *out,
+                         gsize n_out);
 };
 
 static gsize none_bound(gsize n)
@@ -40,6 +43,16 @@ static Expanded none_expand(const void *data, gsize n, void *out, gsize max, gsi
     memcpy(out, data, n);
     *n_out = n;
     return EXPANDED;
+}
+
+static bool none_expand_start(const void *data, gsize n, void *head, gsize n_head, void *out,
+                              gsize n_out)
+{
+    if (n_head > n || n_out > n - n_head)
+        return false;
+    memcpy(head, data, n_head);
+    memcpy(out, (const guint8 *) data + n_head, n_out);
+    return true;
 }
 
 /* Stored blocks cost 5 bytes per 64 KiB; header and trailer 18. */
@@ -88,6 +101,28 @@ static Expanded gzip_expand(const void *data, gsize n, void *out, gsize max, gsi
     return result == LIBDEFLATE_SUCCESS ? EXPANDED : DAMAGED;
 }
 
+/* By ISA-L, which stops where it is told to. */
+static bool gzip_expand_start(const void *data, gsize n, void *head, gsize n_head, void *out,
+                              gsize n_out)
+{
+    g_autofree struct inflate_state *state = g_new(struct inflate_state, 1);
+    isal_inflate_init(state);
+    struct isal_gzip_header header;
+    isal_gzip_header_init(&header);
+    state->next_in = (guint8 *) data;
+    state->avail_in = n;
+    if (n > G_MAXUINT32 || isal_read_gzip_header(state, &header) != ISAL_DECOMP_OK)
+        return false;
+    state->crc_flag = ISAL_DEFLATE; /* nobody will compare it */
+    state->next_out = head;
+    state->avail_out = n_head;
+    if (n_head && (isal_inflate(state) != ISAL_DECOMP_OK || state->avail_out))
+        return false;
+    state->next_out = out;
+    state->avail_out = n_out;
+    return n_out == 0 || (isal_inflate(state) == ISAL_DECOMP_OK && state->avail_out == 0);
+}
+
 static gsize brotli_bound(gsize n)
 {
     gsize bound = BrotliEncoderMaxCompressedSize(n);
@@ -118,10 +153,25 @@ static Expanded brotli_expand(const void *data, gsize n, void *out, gsize max, g
     return result == BROTLI_DECODER_RESULT_SUCCESS && n_in == 0 ? EXPANDED : DAMAGED;
 }
 
+static bool brotli_expand_start(const void *data, gsize n, void *head, gsize n_head, void *out,
+                                gsize n_out)
+{
+    BrotliDecoderState *state = BrotliDecoderCreateInstance(NULL, NULL, NULL);
+    const guint8 *in = data;
+    guint8 *next = head;
+    gsize n_in = n;
+    BrotliDecoderDecompressStream(state, &n_in, &in, &n_head, &next, NULL);
+    next = out;
+    if (n_head == 0)
+        BrotliDecoderDecompressStream(state, &n_in, &in, &n_out, &next, NULL);
+    BrotliDecoderDestroyInstance(state);
+    return n_head == 0 && n_out == 0;
+}
+
 static const Codec codecs[] = {
-    { "none", none_bound, none_compress, none_expand },
-    { "gzip", gzip_bound, gzip_compress, gzip_expand },
-    { "brotli", brotli_bound, brotli_compress, brotli_expand },
+    { "none", none_bound, none_compress, none_expand, none_expand_start },
+    { "gzip", gzip_bound, gzip_compress, gzip_expand, gzip_expand_start },
+    { "brotli", brotli_bound, brotli_compress, brotli_expand, brotli_expand_start },
 };
 
 const Codec *codec_find(const char *name)
@@ -169,6 +219,16 @@ bool codec_expand(const Codec *codec, const void *data, gsize n, void *out, gsiz
         break;
     }
     err_set(error, ERR_CORRUPT, "%s data is damaged or cut", codec->name);
+    return false;
+}
+
+bool codec_expand_start(const Codec *codec, const void *data, gsize n, void *head, gsize n_head,
+                        void *out, gsize n_out, GError **error)
+{
+    if (codec->expand_start(data, n, head, n_head, out, n_out))
+        return true;
+    err_set(error, ERR_CORRUPT, "%s data is damaged, cut, or shorter than %zu bytes", codec->name,
+            n_head + n_out);
     return false;
 }
 

@@ -19,5 +19,9 @@ gsize codec_compress(const Codec *codec, const void *data, gsize n, void *out, g
 /* Fills `out` with exactly n_out bytes, or CORRUPT: damaged, shorter, longer, trailing bytes. */
 bool codec_expand(const Codec *codec, const void *data, gsize n, void *out, gsize n_out,
                   GError **error);
+/* The first n_head bytes into `head` and the n_out that follow into `out`, and no further: what
+ * comes behind them, checksums too, is not looked at. */
+bool codec_expand_start(const Codec *codec, const void *data, gsize n, void *head, gsize n_head,
+                        void *out, gsize n_out, GError **error);
 /* Of unknown length: CORRUPT, or LIMIT when it is longer than max. */
 GBytes *codec_expand_all(const Codec *codec, const void *data, gsize n, gsize max, GError **error);

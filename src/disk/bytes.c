@@ -26,6 +26,18 @@ bool bytes_read(Bytes *bytes, guint64 offset, void *buffer, gsize n, GError **er
     return true;
 }
 
+bool bytes_read_split(Bytes *bytes, guint64 offset, void *head, gsize n_head, void *buffer, gsize n,
+                      GError **error)
+{
+    gssize got = bytes->ops->read_split
+                     ? bytes->ops->read_split(bytes, offset, head, n_head, buffer, n, error)
+                     : 0;
+    if (got < 0 || (gsize) got == n_head + n)
+        return got >= 0;
+    return bytes_read(bytes, offset, head, n_head, error) &&
+           bytes_read(bytes, offset + n_head, buffer, n, error);
+}
+
 bool bytes_write(Bytes *bytes, guint64 offset, const void *data, gsize n, GError **error)
 {
     return n == 0 || bytes->ops->write(bytes, offset, data, n, error);

@@ -16,6 +16,10 @@ struct bytes_ops {
     /* Data and size are durable when it returns. */
     bool (*sync)(Bytes *bytes, GError **error);
     void (*close)(Bytes *bytes);
+    /* n_head bytes, then the n that follow them, at once: how many in all, fewer only at the end
+     * of the file; -1 with an error. May be absent. */
+    gssize (*read_split)(Bytes *bytes, guint64 offset, void *head, gsize n_head, void *buffer,
+                         gsize n, GError **error);
 };
 
 /* The maker's struct starts with this. */
@@ -25,6 +29,9 @@ struct Bytes {
 
 /* All n bytes or an error (TRUNCATED at the end of the file). */
 bool bytes_read(Bytes *bytes, guint64 offset, void *buffer, gsize n, GError **error);
+/* The same into two places: a head, and what follows it. */
+bool bytes_read_split(Bytes *bytes, guint64 offset, void *head, gsize n_head, void *buffer, gsize n,
+                      GError **error);
 bool bytes_write(Bytes *bytes, guint64 offset, const void *data, gsize n, GError **error);
 bool bytes_resize(Bytes *bytes, guint64 size, GError **error);
 gint64 bytes_size(Bytes *bytes, GError **error);

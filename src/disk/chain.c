@@ -35,6 +35,29 @@ static bool chain_read_block(Disk *base, guint32 block, void *buffer, GError **e
     return merged->ops->read_block(merged, block, buffer, error);
 }
 
+static Disk *owner_of(Disk *base, guint32 block)
+{
+    Chain *chain = (Chain *) base;
+    return chain->members[chain->owner[block] - 1];
+}
+
+/* Flat members only, and those are never merged under a reader. */
+static bool chain_read_part(Disk *base, guint32 block, gsize offset, void *buffer, gsize n,
+                            GError **error)
+{
+    Disk *member = owner_of(base, block);
+    return member->ops->read_part(member, block, offset, buffer, n, error);
+}
+
+static bool chain_read_start(Disk *base, guint32 block, void *buffer, gsize n, GError **error)
+{
+    Disk *member = owner_of(base, block);
+    if (member->ops->read_start)
+        return member->ops->read_start(member, block, buffer, n, error);
+    err_set(error, ERR_UNSUPPORTED, "block %u can only be read as a whole", block);
+    return false;
+}
+
 static void chain_close(Disk *base)
 {
     Chain *chain = (Chain *) base;
@@ -45,7 +68,11 @@ static void chain_close(Disk *base)
     g_free(chain);
 }
 
-static const struct disk_ops chain_ops = { chain_has, chain_read_block, chain_close };
+static const struct disk_ops chain_ops = { chain_has, chain_read_block, chain_close,
+                                           .read_start = chain_read_start };
+/* Of members that all can. */
+static const struct disk_ops parts_ops = { chain_has, chain_read_block, chain_close,
+                                           .read_part = chain_read_part };
 
 static bool check_links(const Chain *chain, GError **error)
 {
@@ -79,6 +106,14 @@ static void map_blocks(Chain *chain)
     }
 }
 
+static bool all_in_parts(const Chain *chain)
+{
+    for (unsigned i = 0; i < chain->n_members; i++)
+        if (!chain->members[i]->ops->read_part)
+            return false;
+    return true;
+}
+
 Disk *chain_open(Disk **members, unsigned n_members, GError **error)
 {
     return chain_open_merging(members, n_members, 0, error);
@@ -105,5 +140,7 @@ Disk *chain_open_merging(Disk **members, unsigned n_members, unsigned n_merging,
     if (chain->n_merging > 1) /* its blocks are by now those of a disk that may have grown */
         members[0]->info.size_bytes = MAX(root->size_bytes, chain->base.info.size_bytes);
     map_blocks(chain);
+    if (all_in_parts(chain))
+        chain->base.ops = &parts_ops;
     return &chain->base;
 }

@@ -40,6 +40,88 @@ bool disk_read_block(Disk *disk, guint32 block, void *buffer, GError **error)
     return false;
 }
 
+/* --- Small reads --- */
+
+typedef struct {
+    guint8 *data;
+    gsize n; /* so much of it is known */
+    guint32 block;
+    guint64 used; /* when; 0: never */
+} Cached;
+
+struct DiskCache {
+    Cached blocks[DISK_CACHE_BLOCKS];
+    guint64 now;
+};
+
+static void cache_free(Disk *disk)
+{
+    for (unsigned i = 0; disk->cache && i < DISK_CACHE_BLOCKS; i++)
+        g_free(disk->cache->blocks[i].data);
+    g_clear_pointer(&disk->cache, g_free);
+}
+
+/* The block's place, or the one that was not used for the longest time. */
+static Cached *cache_find(Disk *disk, guint32 block)
+{
+    if (!disk->cache)
+        disk->cache = g_new0(DiskCache, 1);
+    Cached *oldest = &disk->cache->blocks[0];
+    for (unsigned i = 0; i < DISK_CACHE_BLOCKS; i++) {
+        Cached *cached = &disk->cache->blocks[i];
+        if (cached->used && cached->block == block)
+            return cached;
+        if (cached->used < oldest->used)
+            oldest = cached;
+    }
+    if (!oldest->data)
+        oldest->data = g_malloc(DISK_BLOCK_BYTES);
+    oldest->n = 0;
+    oldest->block = block;
+    return oldest;
+}
+
+/* Up to what is wanted; the second time, all of it. */
+static bool cache_fill(Disk *disk, Cached *cached, gsize n, GError **error)
+{
+    bool first = cached->n == 0;
+    cached->n = 0;
+    cached->used = 0;
+    if (first && n < DISK_BLOCK_BYTES && disk->ops->read_start &&
+        disk->ops->read_start(disk, cached->block, cached->data, n, NULL)) {
+        cached->n = n;
+        return true;
+    }
+    if (!disk_read_block(disk, cached->block, cached->data, error))
+        return false;
+    cached->n = DISK_BLOCK_BYTES;
+    return true;
+}
+
+static bool cache_read(Disk *disk, guint32 block, gsize start, void *buffer, gsize n,
+                       GError **error)
+{
+    Cached *cached = cache_find(disk, block);
+    if (start + n > cached->n && !cache_fill(disk, cached, start + n, error))
+        return false;
+    cached->used = ++disk->cache->now;
+    memcpy(buffer, cached->data + start, n);
+    return true;
+}
+
+static bool read_part(Disk *disk, guint32 block, gsize start, void *buffer, gsize n, GError **error)
+{
+    if (!disk_has(disk, block)) {
+        memset(buffer, 0, n);
+        return true;
+    }
+    if (n == DISK_BLOCK_BYTES)
+        return disk_read_block(disk, block, buffer, error);
+    if (disk->ops->read_part)
+        return disk->ops->read_part(disk, block, start, buffer, n, error);
+    return cache_read(disk, block, start, buffer, n, error);
+}
+
 bool disk_read(Disk *disk, guint64 offset, void *buffer, gsize n, GError **error)
 {
     if (offset > disk->info.size_bytes || n > disk->info.size_bytes - offset) {
@@ -47,23 +129,12 @@ bool disk_read(Disk *disk, guint64 offset, void *buffer, gsize n, GError **error
                 offset, n);
         return false;
     }
-    g_autofree guint8 *whole = NULL;
     for (gsize done = 0; done < n;) {
         guint32 block = (guint32) ((offset + done) / DISK_BLOCK_BYTES);
         gsize start = (offset + done) % DISK_BLOCK_BYTES;
         gsize part = MIN(DISK_BLOCK_BYTES - start, n - done);
-        guint8 *to = (guint8 *) buffer + done;
-        if (!disk_has(disk, block)) {
-            memset(to, 0, part);
-        } else if (part == DISK_BLOCK_BYTES) {
-            if (!disk_read_block(disk, block, to, error))
-                return false;
-        } else {
-            whole = whole ? whole : g_malloc(DISK_BLOCK_BYTES);
-            if (!disk_read_block(disk, block, whole, error))
-                return false;
-            memcpy(to, whole + start, part);
-        }
+        if (!read_part(disk, block, start, (guint8 *) buffer + done, part, error))
+            return false;
         done += part;
     }
     return true;
@@ -79,8 +150,10 @@ guint32 disk_n_present(Disk *disk)
 
 void disk_close(Disk *disk)
 {
-    if (disk)
-        disk->ops->close(disk);
+    if (!disk)
+        return;
+    cache_free(disk);
+    disk->ops->close(disk);
 }
 
 bool disk_put_block(DiskWriter *writer, guint32 block, const void *data, GError **error)

@@ -33,16 +33,26 @@ struct disk_ops {
      * has. */
     bool (*read_block)(Disk *disk, guint32 block, void *buffer, GError **error);
     void (*close)(Disk *disk);
+    /* Part of a block, where that is cheaper than the whole; may be absent. */
+    bool (*read_part)(Disk *disk, guint32 block, gsize offset, void *buffer, gsize n,
+                      GError **error);
+    /* The first n bytes of a block, where nothing can be had without what lies before it; absent:
+     * the whole block is read. */
+    bool (*read_start)(Disk *disk, guint32 block, void *buffer, gsize n, GError **error);
 };
 
+typedef struct DiskCache DiskCache;
 struct Disk {
     const struct disk_ops *ops;
     DiskInfo info;
+    DiskCache *cache; /* of disk_read; closing the disk frees it */
 };
 
 bool disk_has(Disk *disk, guint32 block);
 bool disk_read_block(Disk *disk, guint32 block, void *buffer, GError **error);
-/* Any range; blocks it does not have read as zeros. */
+/* Any range; blocks it does not have read as zeros. Small reads keep some blocks in memory, at most
+ * DISK_CACHE_BLOCKS. */
+enum { DISK_CACHE_BLOCKS = 32 };
 bool disk_read(Disk *disk, guint64 offset, void *buffer, gsize n, GError **error);
 guint32 disk_n_present(Disk *disk);
 void disk_close(Disk *disk);
@@ -131,6 +141,10 @@ typedef struct {
     bool (*head)(const DiskInfo *info, guint32 n_present, void *user, GError **error);
     bool (*block)(guint32 block, const void *data, void *user, GError **error);
     void *user;
+    /* Where the content of the next block shall be put, DISK_BLOCK_BYTES; block() then gets the
+     * same place. NULL with an error ends the stream. May be absent: the stream has a place of its
+     * own. */
+    void *(*room)(guint32 block, void *user, GError **error);
 } VhdStreamOps;
 VhdStream *vhd_stream_new(const VhdStreamOps *ops);
 /* The blocks that will come, in file order, once head() was called; owned by the stream. */

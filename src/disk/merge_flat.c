@@ -192,11 +192,12 @@ static bool run(FlatMerge *merge, GError **error)
 bool merge_flat(Bytes *parent, Disk *child, const MergeOptions *options, guint64 *stored_bytes,
                 GError **error)
 {
-    g_autofree guint8 *buffer = g_malloc(VHD_STORED_BYTES);
+    guint8 *buffer = g_aligned_alloc(1, VHD_STORED_BYTES, VHD_SECTOR_BYTES);
     FlatMerge merge = { .file = parent, .child = child, .options = options, .buffer = buffer };
     bool ok = run(&merge, error);
     *stored_bytes = merge.end_bytes + VHD_FOOTER_BYTES;
     vhd_flat_clear(&merge.parent);
+    g_aligned_free(buffer);
     return ok;
 }
 

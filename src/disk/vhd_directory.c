@@ -156,6 +156,33 @@ static bool directory_read_block(Disk *base, guint32 block, void *buffer, GError
     return true;
 }
 
+/* Decoding stops at what is wanted. A bitmap that is not full needs the whole. */
+static bool directory_read_start(Disk *base, guint32 block, void *buffer, gsize n, GError **error)
+{
+    DirectoryDisk *disk = (DirectoryDisk *) base;
+    char name[VHD_NAME_BYTES];
+    guint8 bitmap[VHD_BITMAP_BYTES];
+    vhd_block_name(block, name);
+    g_autoptr(GBytes) packed = chunks_get(disk->chunks, name, error);
+    if (!packed)
+        return false;
+    gsize n_packed;
+    const void *data = g_bytes_get_data(packed, &n_packed);
+    if (!codec_expand_start(disk->directory.codec, data, n_packed, bitmap, sizeof bitmap, buffer, n,
+                            error)) {
+        g_prefix_error(error, "chunk %s: ", name);
+        return false;
+    }
+    for (gsize i = 0; i < sizeof bitmap; i++)
+        if (bitmap[i] != 0xff) {
+            g_autofree guint8 *whole = g_malloc(DISK_BLOCK_BYTES);
+            bool ok = directory_read_block(base, block, whole, error);
+            memcpy(buffer, whole, ok ? n : 0);
+            return ok;
+        }
+    return true;
+}
+
 static void directory_close(Disk *base)
 {
     DirectoryDisk *disk = (DirectoryDisk *) base;
@@ -164,8 +191,8 @@ static void directory_close(Disk *base)
     g_free(disk);
 }
 
-static const struct disk_ops directory_ops = { directory_has, directory_read_block,
-                                               directory_close };
+static const struct disk_ops directory_ops = { directory_has, directory_read_block, directory_close,
+                                               .read_start = directory_read_start };
 
 Disk *vhd_directory_open(Chunks *chunks, GError **error)
 {

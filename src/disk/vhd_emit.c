@@ -67,7 +67,7 @@ static bool refill(VhdEmit *emit, GError **error)
     while (!disk_has(emit->disk, emit->next))
         emit->next++;
     if (!emit->block)
-        emit->block = g_malloc(VHD_STORED_BYTES);
+        emit->block = g_aligned_alloc(1, VHD_STORED_BYTES, VHD_SECTOR_BYTES);
     memset(emit->block, 0xff, VHD_BITMAP_BYTES);
     return disk_read_block(emit->disk, emit->next++, emit->block + VHD_BITMAP_BYTES, error);
 }
@@ -111,7 +111,7 @@ void vhd_emit_free(VhdEmit *emit)
     if (!emit)
         return;
     g_free(emit->head);
-    g_free(emit->block);
+    g_aligned_free(emit->block);
     g_clear_error(&emit->error);
     g_free(emit);
 }

@@ -72,6 +72,7 @@ typedef struct {
     Disk base;
     Bytes *bytes;
     VhdFlat flat;
+    guint8 *full; /* one byte a block: its bitmap is known to be; made when it is needed */
 } FlatDisk;
 
 static bool flat_has(Disk *base, guint32 block)
@@ -83,12 +84,44 @@ static bool flat_read_block(Disk *base, guint32 block, void *buffer, GError **er
 {
     FlatDisk *disk = (FlatDisk *) base;
     guint64 at = disk->flat.table.sectors[block] * (guint64) VHD_SECTOR_BYTES;
-    guint8 bitmap[VHD_BITMAP_BYTES];
-    if (!bytes_read(disk->bytes, at, bitmap, sizeof bitmap, error) ||
-        !bytes_read(disk->bytes, at + sizeof bitmap, buffer, DISK_BLOCK_BYTES, error) ||
+    _Alignas(VHD_SECTOR_BYTES) guint8 bitmap[VHD_BITMAP_BYTES]; /* disks read into whole sectors */
+    if (!bytes_read_split(disk->bytes, at, bitmap, sizeof bitmap, buffer, DISK_BLOCK_BYTES,
+                          error) ||
         !vhd_apply_bitmap(bitmap, &base->info, block, buffer, error))
         return false;
     vhd_trim_block(&base->info, block, buffer);
+    return true;
+}
+
+/* Only a block whose bitmap was seen to be full: others are read as a whole. */
+static bool is_full(FlatDisk *disk, guint32 block, GError **error)
+{
+    static const guint8 full[VHD_BITMAP_BYTES] = { [0 ... VHD_BITMAP_BYTES - 1] = 0xff };
+    guint64 at = disk->flat.table.sectors[block] * (guint64) VHD_SECTOR_BYTES;
+    guint8 bitmap[VHD_BITMAP_BYTES];
+    if (!disk->full)
+        disk->full = g_malloc0(disk->flat.table.n);
+    if (!disk->full[block] && bytes_read(disk->bytes, at, bitmap, sizeof bitmap, error))
+        disk->full[block] = memcmp(bitmap, full, sizeof full) == 0;
+    return disk->full[block];
+}
+
+static bool flat_read_part(Disk *base, guint32 block, gsize offset, void *buffer, gsize n,
+                           GError **error)
+{
+    FlatDisk *disk = (FlatDisk *) base;
+    GError *why = NULL;
+    guint64 at = disk->flat.table.sectors[block] * (guint64) VHD_SECTOR_BYTES + VHD_BITMAP_BYTES;
+    if (is_full(disk, block, &why))
+        return bytes_read(disk->bytes, at + offset, buffer, n, error);
+    if (why) {
+        g_propagate_error(error, why);
+        return false;
+    }
+    g_autofree guint8 *whole = g_malloc(DISK_BLOCK_BYTES);
+    if (!flat_read_block(base, block, whole, error))
+        return false;
+    memcpy(buffer, whole + offset, n);
     return true;
 }
 
@@ -97,10 +130,12 @@ static void flat_close(Disk *base)
     FlatDisk *disk = (FlatDisk *) base;
     bytes_close(disk->bytes);
     vhd_flat_clear(&disk->flat);
+    g_free(disk->full);
     g_free(disk);
 }
 
-static const struct disk_ops flat_ops = { flat_has, flat_read_block, flat_close };
+static const struct disk_ops flat_ops = { flat_has, flat_read_block, flat_close,
+                                          .read_part = flat_read_part };
 
 static Disk *open_flat(Bytes *bytes, bool merging, GError **error)
 {

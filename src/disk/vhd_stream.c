@@ -19,6 +19,7 @@ struct VhdStream {
     guint64 skip;     /* bytes to drop before the next thing */
     guint8 *buffer;   /* the thing being collected */
     gsize have, want, room;
+    guint8 *given; /* by the caller, for the block being collected; NULL: the buffer */
     guint8 raw_footer[VHD_FOOTER_BYTES], bitmap[VHD_BITMAP_BYTES];
     VhdFooter footer;
     VhdHeader header;
@@ -51,6 +52,11 @@ static void expect(VhdStream *stream, Place place, gsize want)
 
 static void collect(VhdStream *stream, const guint8 *data, gsize n)
 {
+    if (stream->given) {
+        memcpy(stream->given + stream->have, data, n);
+        stream->have += n;
+        return;
+    }
     if (stream->have + n > stream->room) {
         stream->room = MAX(MAX(stream->room * 2, stream->have + n), FIRST_BUFFER_BYTES);
         stream->room = MIN(stream->room, MAX(stream->want, stream->have + n));
@@ -115,16 +121,21 @@ static bool take_bitmap(VhdStream *stream, GError **error)
 {
     memcpy(stream->bitmap, stream->buffer, VHD_BITMAP_BYTES);
     expect(stream, AT_DATA, DISK_BLOCK_BYTES);
-    return true;
+    if (!stream->ops.room)
+        return true;
+    stream->given = stream->ops.room(stream->order[stream->n_done], stream->ops.user, error);
+    return stream->given != NULL;
 }
 
 static bool take_data(VhdStream *stream, GError **error)
 {
     guint32 block = stream->order[stream->n_done];
-    if (!vhd_apply_bitmap(stream->bitmap, &stream->info, block, stream->buffer, error))
+    guint8 *data = stream->given ? stream->given : stream->buffer;
+    stream->given = NULL;
+    if (!vhd_apply_bitmap(stream->bitmap, &stream->info, block, data, error))
         return false;
-    vhd_trim_block(&stream->info, block, stream->buffer);
-    if (!stream->ops.block(block, stream->buffer, stream->ops.user, error))
+    vhd_trim_block(&stream->info, block, data);
+    if (!stream->ops.block(block, data, stream->ops.user, error))
         return false;
     stream->n_done++;
     return next_block(stream, error);

@@ -32,6 +32,17 @@ static unsigned n_slots_of(unsigned n_ends, unsigned spool_blocks)
     return PIPE_BUFFERS + (n_ends > 1 ? MIN(spool_blocks, PIPE_MAX_SPOOL) : 0);
 }
 
+/* With one end nobody lags behind anybody: one buffer for each thread, and one between them. */
+static unsigned n_used_by(const Source *source, const PipeEnd *ends, unsigned n_ends,
+                          unsigned spool_blocks)
+{
+    unsigned n_readers = CLAMP(source->n_readers, 1, PIPE_MAX_READERS);
+    unsigned n_writers = ends->writer->parallel ? PIPE_WRITER_THREADS : 1;
+    unsigned n = n_ends > 1 ? n_slots_of(n_ends, spool_blocks)
+                            : MIN(n_readers + n_writers + 1, PIPE_BUFFERS);
+    return CLAMP(source->n_present, 1, n);
+}
+
 static unsigned n_spare_of(unsigned n_ends)
 {
     return n_ends > 1 ? n_ends * PIPE_WRITER_THREADS : 0;
@@ -95,7 +106,7 @@ void pipe_unref(Pipe *pipe)
 static Pipe *pipe_new(Source *source, PipeEnd *ends, unsigned n_ends, const PipeOptions *options)
 {
     Pipe *pipe = g_new0(Pipe, 1);
-    unsigned n_use = CLAMP(source->n_present, 1, n_slots_of(n_ends, options->spool_blocks));
+    unsigned n_use = n_used_by(source, ends, n_ends, options->spool_blocks);
     pipe->source = source;
     pipe->throttle = options->throttle;
     pipe->n_refs = 1;

@@ -1,5 +1,5 @@
-/* The VHD export as a source. A thread of its own takes the stream apart and shows each block;
- * next() copies it out and lets it go on, so that at most one block waits here. */
+/* The VHD export as a source. A thread of its own takes the stream apart, each block straight into
+ * the buffer that next() brought; without one the export waits, and the pool with it. */
 #include "pipe/private.h"
 
 #include "base/error.h"
@@ -15,8 +15,9 @@ typedef struct {
     pthread_t thread;
     pthread_mutex_t lock; /* of all below */
     pthread_cond_t moved;
-    const void *shown; /* the block being shown, NULL: none */
+    void *buffer; /* of a waiting next(), until it is being filled */
     guint32 block;
+    bool filled; /* the buffer of next(), with `block` */
     bool headed, ended, closing;
     GError *error; /* of the thread, once ended */
 } VhdSource;
@@ -33,20 +34,29 @@ static bool on_head(const DiskInfo *info, guint32 n_present, void *user, GError 
     return true;
 }
 
+static void *on_room(guint32 block, void *user, GError **error)
+{
+    VhdSource *source = user;
+    pthread_mutex_lock(&source->lock);
+    while (!source->buffer && !source->closing)
+        pthread_cond_wait(&source->moved, &source->lock);
+    void *buffer = source->closing ? NULL : source->buffer;
+    source->buffer = NULL;
+    pthread_mutex_unlock(&source->lock);
+    if (!buffer)
+        err_set(error, ERR_CANCELLED, "the export is no longer wanted");
+    return buffer;
+}
+
 static bool on_block(guint32 block, const void *data, void *user, GError **error)
 {
     VhdSource *source = user;
     pthread_mutex_lock(&source->lock);
-    source->shown = data;
+    source->filled = true;
     source->block = block;
     pthread_cond_broadcast(&source->moved);
-    while (source->shown && !source->closing)
-        pthread_cond_wait(&source->moved, &source->lock);
-    bool closing = source->closing;
     pthread_mutex_unlock(&source->lock);
-    if (closing)
-        err_set(error, ERR_CANCELLED, "the export is no longer wanted");
-    return !closing;
+    return true;
 }
 
 static bool on_data(const void *data, size_t n, void *user, GError **error)
@@ -90,21 +100,17 @@ static bool vhd_next(Source *base, unsigned reader, guint32 *block, void *buffer
 {
     VhdSource *source = (VhdSource *) base;
     pthread_mutex_lock(&source->lock);
-    while (!source->shown && !source->ended)
-        pthread_cond_wait(&source->moved, &source->lock);
-    const void *shown = source->shown;
-    *block = source->block;
-    *more = shown != NULL;
-    bool ok = shown || ended_well(source, error);
-    pthread_mutex_unlock(&source->lock);
-    if (!shown)
-        return ok;
-    memcpy(buffer, shown, DISK_BLOCK_BYTES); /* the exporter waits until it is let go */
-    pthread_mutex_lock(&source->lock);
-    source->shown = NULL;
+    source->buffer = buffer;
     pthread_cond_broadcast(&source->moved);
+    while (!source->filled && !source->ended)
+        pthread_cond_wait(&source->moved, &source->lock);
+    *more = source->filled;
+    *block = source->block;
+    bool ok = source->filled || ended_well(source, error);
+    source->filled = false;
+    source->buffer = NULL;
     pthread_mutex_unlock(&source->lock);
-    return true;
+    return ok;
 }
 
 static void vhd_close(Source *base)
@@ -131,7 +137,7 @@ static const struct source_ops vhd_ops = { vhd_next, vhd_close };
 static VhdSource *vhd_new(const SourceRequest *request)
 {
     VhdSource *source = g_new0(VhdSource, 1);
-    VhdStreamOps ops = { on_head, on_block, source };
+    VhdStreamOps ops = { on_head, on_block, source, on_room };
     source->base.ops = &vhd_ops;
     source->base.method = "vhd";
     source->base.stop = cancel_new_under(request->cancel, NULL);

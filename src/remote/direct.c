@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { PUSH_EVERY_BYTES = 8 << 20 };
@@ -46,6 +48,19 @@ static bool switch_direct(DirectFile *file, bool on)
 {
     int flags = fcntl(file->fd, F_GETFL);
     return flags >= 0 && fcntl(file->fd, F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+}
+
+/* Of memory and file alike; whole blocks where the kernel does not tell. */
+static gsize sector_of(DirectFile *file)
+{
+    struct statx st = { 0 };
+    if (file->sector_bytes)
+        return file->sector_bytes;
+    file->sector_bytes = DIRECT_BLOCK_BYTES;
+    if (statx(file->fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &st) == 0 &&
+        st.stx_mask & STATX_DIOALIGN && st.stx_dio_mem_align && st.stx_dio_offset_align)
+        file->sector_bytes = MAX(st.stx_dio_mem_align, st.stx_dio_offset_align);
+    return file->sector_bytes;
 }
 
 /* --- Writing --- */
@@ -128,12 +143,60 @@ static gsize room_after(const DirectFile *file)
     return DIRECT_WINDOW_BYTES - (gsize) (file->at - block_down(file->at)) - file->n;
 }
 
-/* Nothing is collected, and what comes can be written from where it is. */
-static gsize n_as_it_is(const DirectFile *file, guint64 offset, const void *data, gsize n)
+static bool collect(DirectFile *file, guint64 offset, const guint8 *data, gsize n)
 {
-    bool fits = file->n == 0 && is_aligned(data) && offset == block_down(offset);
-    gsize whole = (gsize) block_down(n);
-    return fits && whole >= DIRECT_MIN_BYTES ? whole : 0;
+    make_window(file);
+    while (n > 0) {
+        if (file->n == 0)
+            file->at = offset;
+        gsize part = MIN(n, room_after(file));
+        memcpy(file->window + (file->at - block_down(file->at)) + file->n, data, part);
+        file->n += part;
+        data += part;
+        offset += part;
+        n -= part;
+        if (room_after(file) == 0 && !direct_flush(file))
+            return false;
+    }
+    return true;
+}
+
+/* What is collected and what comes, up to the last whole block, in one write and without a copy. */
+static bool write_gathered(DirectFile *file, const guint8 *data, gsize n)
+{
+    struct iovec parts[2] = { { file->window, file->n }, { (void *) data, n } };
+    gssize want = (gssize) (file->n + n);
+    gssize done = switch_direct(file, true)
+                      ? pwritev(file->fd, parts, G_N_ELEMENTS(parts), (off_t) file->at)
+                      : -1;
+    switch_direct(file, false);
+    if (done != want) /* refused, or cut short: again, and then it tells */
+        return write_blocks(file, file->window, file->n, file->at) &&
+               write_cached(file, data, n, file->at + file->n);
+    return true;
+}
+
+/* From a whole block of the file on, and memory as the device wants it. */
+static bool can_gather(DirectFile *file, guint64 offset, const guint8 *data, gsize n)
+{
+    guint64 at = file->n ? file->at : offset;
+    return file->possible && n >= DIRECT_MIN_BYTES && at == block_down(at) &&
+           (((gsize) data | file->n) & (sector_of(file) - 1)) == 0;
+}
+
+/* The edge before the first whole block. */
+static bool write_edge(DirectFile *file, guint64 *offset, const guint8 **data, gsize *n)
+{
+    guint64 at = file->n ? file->at : *offset;
+    if (*n < DIRECT_MIN_BYTES || !file->possible || at == block_down(at))
+        return true;
+    gsize edge = (gsize) (block_up(*offset) - *offset);
+    if (!direct_flush(file) || !write_cached(file, *data, edge, *offset))
+        return false;
+    *offset += edge;
+    *data += edge;
+    *n -= edge;
+    return true;
 }
 
 bool direct_write(DirectFile *file, guint64 offset, const void *data, gsize n)
@@ -141,28 +204,27 @@ bool direct_write(DirectFile *file, guint64 offset, const void *data, gsize n)
     const guint8 *next = data;
     if (file->n > 0 && offset != file->at + file->n && !direct_flush(file))
         return false;
-    gsize whole = n_as_it_is(file, offset, next, n);
-    if (whole > 0 && !write_blocks(file, next, whole, offset))
+    if (!write_edge(file, &offset, &next, &n))
         return false;
-    if (!file->possible && file->n == 0)
-        return write_cached(file, next + whole, n - whole, offset + whole);
-    make_window(file);
-    for (gsize done = whole; done < n;) {
-        if (file->n == 0)
-            file->at = offset + done;
-        gsize part = MIN(n - done, room_after(file));
-        memcpy(file->window + (file->at - block_down(file->at)) + file->n, next + done, part);
-        file->n += part;
-        done += part;
-        if (room_after(file) == 0 && !direct_flush(file))
+    if (can_gather(file, offset, next, n)) {
+        make_window(file);
+        file->at = offset - file->n;
+        gsize whole = (gsize) block_down(file->n + n) - file->n;
+        if (!write_gathered(file, next, whole))
             return false;
+        file->n = 0;
+        offset += whole;
+        next += whole;
+        n -= whole;
     }
-    return true;
+    if (!file->possible && file->n == 0)
+        return write_cached(file, next, n, offset);
+    return collect(file, offset, next, n);
 }
 
 bool direct_write_whole(DirectFile *file, const void *data, gsize n)
 {
-    gsize whole = n_as_it_is(file, 0, data, n);
+    gsize whole = is_aligned(data) && n >= DIRECT_MIN_BYTES ? (gsize) block_down(n) : 0;
     if (whole > 0 || n < DIRECT_MIN_BYTES)
         return write_blocks(file, data, whole, 0) &&
                write_cached(file, (const guint8 *) data + whole, n - whole, whole);
@@ -242,4 +304,21 @@ gssize direct_read(DirectFile *file, guint64 offset, void *buffer, gsize n)
         return got;
     file->possible = false;
     return read_cached(file, offset, buffer, n);
+}
+
+gssize direct_read_split(DirectFile *file, guint64 offset, void *head, gsize n_head, void *buffer,
+                         gsize n)
+{
+    gsize odd = file->possible ? sector_of(file) - 1 : 0;
+    if (!file->possible || ((offset | (gsize) head | n_head | (gsize) buffer | n) & odd) ||
+        !switch_direct(file, true))
+        return 0;
+    struct iovec parts[2] = { { head, n_head }, { buffer, n } };
+    gssize got = preadv(file->fd, parts, G_N_ELEMENTS(parts), (off_t) offset);
+    int failed = errno;
+    switch_direct(file, false);
+    errno = failed;
+    return got == (gssize) (n_head + n)                     ? got
+           : got < 0 && failed != EINVAL && failed != EINTR ? -1
+                                                            : 0;
 }

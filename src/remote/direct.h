@@ -16,8 +16,9 @@ enum {
 };
 
 typedef struct {
-    int fd;        /* not owned */
-    bool possible; /* past the page cache; false once the file system has refused */
+    int fd;                /* not owned */
+    bool possible;         /* past the page cache; false once the file system has refused */
+    unsigned sector_bytes; /* what this device takes when reading; 0: not asked yet */
     /* Not yet written: */
     guint8 *window; /* DIRECT_WINDOW_BYTES, made when it is needed */
     guint64 at;     /* where in the file it begins … */
@@ -37,3 +38,7 @@ bool direct_flush(DirectFile *file);
 /* Up to n bytes, fewer only at the end of the file; -1 with errno. Past the page cache when it is
  * much; what is in the window must have been flushed. */
 gssize direct_read(DirectFile *file, guint64 offset, void *buffer, gsize n);
+/* The same into two places, one behind the other in the file; -1 with errno, 0 when memory and file
+ * do not lie as this device wants them: then read as usual. */
+gssize direct_read_split(DirectFile *file, guint64 offset, void *head, gsize n_head, void *buffer,
+                         gsize n);

@@ -49,6 +49,18 @@ static gssize bytes_read_some(Bytes *base, guint64 offset, void *buffer, gsize n
     return n_read;
 }
 
+static gssize bytes_read_both(Bytes *base, guint64 offset, void *head, gsize n_head, void *buffer,
+                              gsize n, GError **error)
+{
+    FileBytes *bytes = (FileBytes *) base;
+    if (!flush_window(bytes, error))
+        return -1;
+    gssize n_read = direct_read_split(&bytes->direct, offset, head, n_head, buffer, n);
+    if (n_read < 0)
+        err_set_errno(error, errno, "reading \"%s\" at %" G_GUINT64_FORMAT, bytes->path, offset);
+    return n_read;
+}
+
 enum { LIE_FROM_BYTES = 64 << 10 };
 
 /* Storage that says it wrote, and wrote something else; NULL: it is honest. */
@@ -122,6 +134,7 @@ static const struct bytes_ops ops = {
     .size = bytes_get_size,
     .sync = bytes_flush,
     .close = bytes_end,
+    .read_split = bytes_read_both,
 };
 
 Bytes *file_bytes(Place *place, const char *path, RemoteMode mode, GError **error)

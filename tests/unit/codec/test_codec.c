@@ -24,6 +24,23 @@ static guint8 *sample(gsize n, bool noise)
     return data;
 }
 
+/* Any part from the beginning on; more than there is, is damage. */
+static void check_start(const Codec *codec, const guint8 *packed, gsize n_packed,
+                        const guint8 *data, gsize n)
+{
+    g_autofree guint8 *head = g_malloc(n + 1), *out = g_malloc(n + 1);
+    g_autoptr(GError) error = NULL;
+    for (gsize n_head = 0; n_head <= MIN(n, 512); n_head += 512)
+        for (gsize n_out = 0; n_head + n_out <= n; n_out += MAX(n / 3, 1)) {
+            assert_true(
+                codec_expand_start(codec, packed, n_packed, head, n_head, out, n_out, &error));
+            assert_memory_equal(head, data, n_head);
+            assert_memory_equal(out, data + n_head, n_out);
+        }
+    assert_false(codec_expand_start(codec, packed, n_packed, head, 0, out, n + 1, &error));
+    assert_true(err_is(error, ERR_CORRUPT));
+}
+
 static void round_trip(const Codec *codec, gsize n, bool noise)
 {
     g_autofree guint8 *data = sample(n, noise);
@@ -36,6 +53,7 @@ static void round_trip(const Codec *codec, gsize n, bool noise)
     assert_true(n_packed > 0 && n_packed <= max);
     assert_true(codec_expand(codec, packed, n_packed, out, n, &error));
     assert_memory_equal(out, data, n);
+    check_start(codec, packed, n_packed, data, n);
     assert_false(codec_expand(codec, packed, n_packed, out, n + 1, &error));
     assert_true(err_is(error, ERR_CORRUPT));
     g_clear_error(&error);
