@@ -351,8 +351,8 @@ class List(Many):
         self.sides = {"bare": lambda: self.cold(ours), "xo bare": lambda: self.cold(peer),
                       "cache": lambda: self.cached(ours), "xo cache": lambda: self.cached(peer), "index": self.indexed}
 
-    def list(self, side):
-        done = side("list", remote=f"file://{self.bench.folder / 'many-flat'}")
+    def list(self, side, **more):
+        done = side("list", remote=f"file://{self.bench.folder / 'many-flat'}", **more)
         if done["items"] != self.bench.n_vms * self.bench.n_points:
             raise Failed(f"{done['items']} points")
         return done
@@ -368,8 +368,8 @@ class List(Many):
 
     def indexed(self):
         self.without("many-flat", self.CACHE, self.INDEX)
-        self.list(ours)
-        return self.list(ours)
+        self.list(ours, views=1)
+        return self.list(ours, views=1)
 
 
 class Product:

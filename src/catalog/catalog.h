@@ -32,6 +32,10 @@ json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GErr
 json_t *catalog_point(Catalog *catalog, const char *path, GError **error);
 /* A point as backupNg.listVmBackups shows it. */
 json_t *catalog_view(json_t *point, const char *remote_id);
+/* The views of all points of a VM, oldest first. By our own index no metadata is read while none of
+ * its files changes; the index is written when it is missing. *problems: as of catalog_points. */
+json_t *catalog_views(Catalog *catalog, const char *vm, const char *remote_id, json_t **problems,
+                      GError **error);
 
 /* Opens a disk of a point with its whole chain. `path` relative to the VM folder, as in "vhds". */
 Disk *catalog_disk_open(Catalog *catalog, const char *vm, const char *path, GError **error);

@@ -39,16 +39,10 @@ static json_t *call_space(Call *call, GError **error)
 
 static json_t *list_vm(Call *call, const char *vm, json_t *problems, GError **error)
 {
-    json_t *found = NULL, *point, *views = json_array();
-    json_t *points = catalog_points(call->catalog, vm, &found, error);
-    gsize i;
-    json_array_foreach (points, i, point)
-        json_array_append_new(views, catalog_view(point, call->remote_id));
+    json_t *found = NULL;
+    json_t *views = catalog_views(call->catalog, vm, call->remote_id, &found, error);
     json_array_extend(problems, found);
     json_decref(found);
-    if (!points)
-        g_clear_pointer(&views, json_decref);
-    json_decref(points);
     return views;
 }
 

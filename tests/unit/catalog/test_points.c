@@ -160,10 +160,79 @@ static void test_failed_listing(void **state)
     assert_true(err_is(error, ERR_IO));
 }
 
+/* The index is believed only while every metadata file is as it was. */
+static json_t *indexed_views(Repo *repo)
+{
+    json_t *problems, *views = catalog_views(repo->catalog, VM, "remote", &problems, NULL);
+    assert_non_null(views);
+    assert_int_equal(json_array_size(problems), 0);
+    json_decref(problems);
+    return views;
+}
+
+/* Every metadata file gets that time. */
+static GPtrArray *set_times(Repo *repo, gint64 unix_s)
+{
+    g_autofree char *folder = g_strdup_printf("%s/xo-vm-backups/" VM, repo->folder);
+    GPtrArray *found = g_ptr_array_new_with_free_func(g_free);
+    GDir *dir = g_dir_open(folder, 0, NULL);
+    const char *name;
+    struct timespec times[2] = { { .tv_sec = unix_s }, { .tv_sec = unix_s } };
+    while ((name = g_dir_read_name(dir)))
+        if (g_str_has_suffix(name, ".json"))
+            g_ptr_array_add(found, g_build_filename(folder, name, NULL));
+    g_dir_close(dir);
+    for (guint i = 0; i < found->len; i++)
+        utimensat(AT_FDCWD, found->pdata[i], times, 0);
+    return found;
+}
+
+/* In place, without another size, as XO changes metadata. */
+static void rename_job(const char *path)
+{
+    g_autofree char *text = NULL;
+    gsize n;
+    assert_true(g_file_get_contents(path, &text, &n, NULL));
+    char *job = strstr(text, "\"jobId\"");
+    assert_non_null(job);
+    job = strchr(job, ':') + 1;
+    job = strchr(job, '"') + 1;
+    *job = *job == 'f' ? 'e' : 'f';
+    int fd = open(path, O_WRONLY);
+    assert_int_equal(write(fd, text, n), n);
+    close(fd);
+}
+
+static void test_index(void **state)
+{
+    g_autoptr(Repo) repo = repo_fixture("flat");
+    g_autofree char *index = g_strdup_printf("%s/.cadenza/index/" VM ".points.json", repo->folder);
+    json_t *plain = views_of(repo, VM, "remote");
+    g_autoptr(GPtrArray) fresh = set_times(repo, g_get_real_time() / 1000000);
+    json_decref(indexed_views(repo)); /* changed just now: it could change again unnoticed */
+    assert_false(g_file_test(index, G_FILE_TEST_EXISTS));
+    g_autoptr(GPtrArray) paths = set_times(repo, 1700000000);
+    for (unsigned i = 0; i < 2; i++) {
+        json_t *views = indexed_views(repo);
+        assert_same(views, plain);
+        json_decref(views);
+        assert_true(g_file_test(index, G_FILE_TEST_EXISTS));
+    }
+    for (guint i = 0; i < paths->len; i++)
+        rename_job(paths->pdata[i]);
+    json_t *now = views_of(repo, VM, "remote"), *views = indexed_views(repo);
+    assert_same(views, now);
+    assert_false(json_equal(views, plain));
+    json_decref(views);
+    json_decref(now);
+    json_decref(plain);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_as_xo), cmocka_unit_test(test_cache),
                                         cmocka_unit_test(test_errors),
-                                        cmocka_unit_test(test_failed_listing) };
+                                        cmocka_unit_test(test_failed_listing),
+                                        cmocka_unit_test(test_index) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

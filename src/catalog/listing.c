@@ -1,0 +1,125 @@
+/* Points as the API shows them, and our index of them: .cadenza/index/<vm>.points.json holds what a
+ * listing found, with a digest over names, sizes, times and inodes of the metadata files it was
+ * made of. While the digest is the same no metadata is read. */
+#include "catalog/points.h"
+
+#include "base/log.h"
+#include "base/mutant.h"
+#include "codec/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LISTING_VERSION   1
+#define LISTING_MAX_BYTES (64u << 20)
+/* A file may change again without a new time within a tick of the clock of its file system; the
+ * coarsest have seconds. */
+#define SETTLED_NS (2 * G_GINT64_CONSTANT(1000000000))
+
+/* Of the metadata files of a VM. *settled: none has changed just now. NULL: it cannot be said. */
+static char *digest_of(Catalog *catalog, const char *vm, bool *settled)
+{
+    g_autofree char *folder = layout_vm(vm, NULL);
+    g_autoptr(GPtrArray) names = remote_list(catalog->remote, folder, NULL);
+    g_autoptr(Hash) hash = hash_new(HASH_XXH3);
+    gint64 now_ns = g_get_real_time() * 1000;
+    *settled = true;
+    for (guint i = 0; names && i < names->len; i++) {
+        const char *name = names->pdata[i];
+        RemoteStat st;
+        if (!layout_is_metadata(name))
+            continue;
+        g_autofree char *path = g_strjoin("/", folder, name, NULL);
+        if (!remote_stat(catalog->remote, path, &st, NULL))
+            return NULL;
+        gint64 row[] = { (gint64) st.size_bytes, MUTANT(listing_ignores_time) ? 0 : st.mtime_ns,
+                         (gint64) st.inode }; /* mutant: catalog_points */
+        hash_add(hash, name, strlen(name) + 1);
+        hash_add(hash, row, sizeof row);
+        *settled = *settled && now_ns - st.mtime_ns > SETTLED_NS;
+    }
+    return names ? hash_end_hex(hash) : NULL;
+}
+
+static char *path_of(const char *vm)
+{
+    g_autofree char *name = g_strconcat(vm, ".points.json", NULL);
+    return layout_ours("index", name, NULL);
+}
+
+/* The views of the index, a new reference; NULL when there is none of this digest. */
+static json_t *index_read(Catalog *catalog, const char *vm, const char *digest)
+{
+    g_autofree char *path = path_of(vm);
+    g_autoptr(GBytes) text = remote_get(catalog->remote, path, LISTING_MAX_BYTES, NULL);
+    if (!text)
+        return NULL;
+    gsize n;
+    const char *data = g_bytes_get_data(text, &n);
+    json_t *index = json_loadb(data, n, 0, NULL), *views = json_object_get(index, "views");
+    bool good = json_integer_value(json_object_get(index, "version")) == LISTING_VERSION &&
+                g_strcmp0(json_string_value(json_object_get(index, "digest")), digest) == 0 &&
+                json_is_array(views);
+    views = good ? json_incref(views) : NULL;
+    json_decref(index);
+    return views;
+}
+
+/* Best effort. */
+static void index_put(Catalog *catalog, const char *vm, const char *digest, json_t *views)
+{
+    g_autofree char *path = path_of(vm);
+    g_autoptr(GError) error = NULL;
+    json_t *index =
+        json_pack("{s:i, s:s, s:O}", "version", LISTING_VERSION, "digest", digest, "views", views);
+    char *text = json_dumps(index, JSON_COMPACT);
+    if (text && !remote_put(catalog->remote, path, text, strlen(text), false, &error))
+        log_debug("catalog", "the index of VM %s was not written: %s", vm, error->message);
+    free(text);
+    json_decref(index);
+}
+
+static json_t *read_views(Catalog *catalog, const char *vm, json_t **problems, GError **error)
+{
+    json_t *points = catalog_points(catalog, vm, problems, error), *point, *views = json_array();
+    gsize i;
+    json_array_foreach (points, i, point)
+        json_array_append_new(views, catalog_view(point, ""));
+    if (!points)
+        g_clear_pointer(&views, json_decref);
+    json_decref(points);
+    return views;
+}
+
+/* In the index they belong to no remote: a folder may be one under several names. */
+static void adopt(json_t *views, const char *remote_id)
+{
+    json_t *view;
+    gsize i;
+    json_array_foreach (views, i, view) {
+        const char *id = json_string_value(json_object_get(view, "id"));
+        json_object_set_new(view, "backupRepository", json_string(remote_id));
+        json_object_set_new(view, "id", json_sprintf("%s%s", remote_id, id ? id : ""));
+    }
+}
+
+json_t *catalog_views(Catalog *catalog, const char *vm, const char *remote_id, json_t **problems,
+                      GError **error)
+{
+    bool settled;
+    *problems = NULL;
+    if (!layout_check_name("VM uuid", vm, error))
+        return NULL;
+    g_autofree char *digest = digest_of(catalog, vm, &settled);
+    json_t *views = digest ? index_read(catalog, vm, digest) : NULL;
+    if (!views) {
+        views = read_views(catalog, vm, problems, error);
+        bool keep = views && digest && settled && json_array_size(*problems) == 0;
+        if (keep && json_array_size(views) > 0)
+            index_put(catalog, vm, digest, views);
+    }
+    if (!*problems)
+        *problems = json_array();
+    adopt(views, remote_id);
+    return views;
+}
