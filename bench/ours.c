@@ -10,6 +10,7 @@
 #include "pipe/source.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -187,7 +188,7 @@ static bool op_random(Call *call, GError **error)
     return true;
 }
 
-/* remote: all points of all VMs. */
+/* remote, views: all points of all VMs, or what the API shows of them, by our index. */
 static bool op_list(Call *call, GError **error)
 {
     guint64 n_points = 0;
@@ -195,7 +196,12 @@ static bool op_list(Call *call, GError **error)
     measure_begin(&measure);
     g_autoptr(GPtrArray) vms = catalog_vms(call->catalog, error);
     for (guint i = 0; vms && i < vms->len; i++) {
-        json_t *points = catalog_points(call->catalog, vms->pdata[i], NULL, error);
+        json_t *problems = NULL;
+        json_t *points =
+            number(call, "views", 0)
+                ? catalog_views(call->catalog, vms->pdata[i], "bench", &problems, error)
+                : catalog_points(call->catalog, vms->pdata[i], NULL, error);
+        json_decref(problems);
         if (!points)
             return false;
         n_points += json_array_size(points);
@@ -240,6 +246,9 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: cadenza-bench OPERATION NAME=VALUE…\n");
         return 2;
     }
+    mallopt(M_ARENA_MAX, 2); /* as cmd/server.c does for a worker */
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
     Call call = { .words = argv + 2 };
     bool ok = run(&call, argv[1], &error);
     catalog_close(call.catalog);

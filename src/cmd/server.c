@@ -291,13 +291,23 @@ static void bound_heap(void)
     mallopt(M_TRIM_THRESHOLD, 1 << 20);
 }
 
+/* A worker takes and gives blocks of some MiB all the time: mapping each anew costs more than some
+ * codecs do. It ends with its run. */
+static void keep_blocks(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 8 << 20);
+    mallopt(M_TRIM_THRESHOLD, 8 << 20);
+}
+
 int main(int argc, char **argv)
 {
     bound_heap();
     setlocale(LC_ALL, "C.UTF-8");
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    if (argc > 1 && g_str_equal(argv[1], "worker"))
+    if (argc > 1 && g_str_equal(argv[1], "worker")) {
+        keep_blocks();
         return cmd_worker(argc - 1, argv + 1);
+    }
     if (argc > 1 && g_str_equal(argv[1], "repository-worker"))
         return cmd_repository_worker(argc - 1, argv + 1);
     g_auto(ServerOptions) options = { 0 };

@@ -55,27 +55,29 @@ static bool none_expand_start(const void *data, gsize n, void *head, gsize n_hea
     return true;
 }
 
-/* Stored blocks cost 5 bytes per 64 KiB; header and trailer 18. */
+enum { LEVEL_BYTES = ISAL_DEF_LVL1_DEFAULT, LEVEL_ALIGN_BYTES = 64 };
+
+/* Stored blocks cost 5 bytes per 64 KiB; header and trailer 18. Behind it ISA-L works. */
 static gsize gzip_bound(gsize n)
 {
-    return n + n / 1024 + 512;
+    return n + n / 1024 + 512 + LEVEL_BYTES + LEVEL_ALIGN_BYTES;
 }
 
 static gsize gzip_compress(const void *data, gsize n, void *out, gsize max)
 {
     struct isal_zstream stream;
     isal_deflate_stateless_init(&stream);
-    g_autofree guint8 *level_buffer = g_malloc(ISAL_DEF_LVL1_DEFAULT);
+    gsize work = (gsize) out + max - LEVEL_BYTES;
     stream.level = 1;
-    stream.level_buf = level_buffer;
-    stream.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+    stream.level_buf = (guint8 *) (work & ~(gsize) (LEVEL_ALIGN_BYTES - 1));
+    stream.level_buf_size = LEVEL_BYTES;
     stream.gzip_flag = IGZIP_GZIP;
     stream.end_of_stream = 1;
     stream.flush = NO_FLUSH;
     stream.next_in = (guint8 *) data;
     stream.avail_in = n;
     stream.next_out = out;
-    stream.avail_out = max;
+    stream.avail_out = (guint32) (stream.level_buf - (guint8 *) out);
     return isal_deflate_stateless(&stream) == COMP_OK ? stream.total_out : 0;
 }
 

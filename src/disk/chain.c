@@ -19,20 +19,45 @@ static bool chain_has(Disk *base, guint32 block)
     return ((Chain *) base)->owner[block] != 0;
 }
 
-static bool chain_read_block(Disk *base, guint32 block, void *buffer, GError **error)
+/* From its owner; from the disk that is being merged into when the block was moved there, of which
+ * that one's map does not know yet. */
+static bool read_anyhow(Chain *chain, guint32 block, void *to,
+                        bool (*read)(Disk *disk, guint32 block, void *to, GError **error),
+                        GError **error)
 {
-    Chain *chain = (Chain *) base;
     guint32 owner = chain->owner[block] - 1;
     GError *why = NULL;
-    if (disk_read_block(chain->members[owner], block, buffer, &why))
+    if (read(chain->members[owner], block, to, &why))
         return true;
     if (!err_is(why, ERR_NOT_FOUND) || owner >= chain->n_merging || owner == 0) {
         g_propagate_error(error, why);
         return false;
     }
     g_error_free(why);
-    Disk *merged = chain->members[0]; /* its map does not know the block yet */
-    return merged->ops->read_block(merged, block, buffer, error);
+    return read(chain->members[0], block, to, error);
+}
+
+/* Whether or not its map has it. */
+static bool member_block(Disk *member, guint32 block, void *buffer, GError **error)
+{
+    return member->ops->read_block(member, block, buffer, error);
+}
+
+static bool member_stored(Disk *member, guint32 block, void *stored, GError **error)
+{
+    if (member->ops->read_stored)
+        return member->ops->read_stored(member, block, stored, error);
+    return member->ops->read_block(member, block, (guint8 *) stored + DISK_HEAD_BYTES, error);
+}
+
+static bool chain_read_block(Disk *base, guint32 block, void *buffer, GError **error)
+{
+    return read_anyhow((Chain *) base, block, buffer, member_block, error);
+}
+
+static bool chain_read_stored(Disk *base, guint32 block, void *stored, GError **error)
+{
+    return read_anyhow((Chain *) base, block, stored, member_stored, error);
 }
 
 static Disk *owner_of(Disk *base, guint32 block)
@@ -69,10 +94,12 @@ static void chain_close(Disk *base)
 }
 
 static const struct disk_ops chain_ops = { chain_has, chain_read_block, chain_close,
-                                           .read_start = chain_read_start };
+                                           .read_start = chain_read_start,
+                                           .read_stored = chain_read_stored };
 /* Of members that all can. */
 static const struct disk_ops parts_ops = { chain_has, chain_read_block, chain_close,
-                                           .read_part = chain_read_part };
+                                           .read_part = chain_read_part,
+                                           .read_stored = chain_read_stored };
 
 static bool check_links(const Chain *chain, GError **error)
 {

@@ -40,6 +40,13 @@ bool disk_read_block(Disk *disk, guint32 block, void *buffer, GError **error)
     return false;
 }
 
+bool disk_read_stored(Disk *disk, guint32 block, void *stored, GError **error)
+{
+    if (disk_has(disk, block) && disk->ops->read_stored)
+        return disk->ops->read_stored(disk, block, stored, error);
+    return disk_read_block(disk, block, (guint8 *) stored + DISK_HEAD_BYTES, error);
+}
+
 /* --- Small reads --- */
 
 typedef struct {

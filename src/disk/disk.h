@@ -39,7 +39,11 @@ struct disk_ops {
     /* The first n bytes of a block, where nothing can be had without what lies before it; absent:
      * the whole block is read. */
     bool (*read_start)(Disk *disk, guint32 block, void *buffer, gsize n, GError **error);
+    /* A block behind DISK_HEAD_BYTES that the disk may use as it likes, which spares it a copy; may
+     * be absent. */
+    bool (*read_stored)(Disk *disk, guint32 block, void *stored, GError **error);
 };
+enum { DISK_HEAD_BYTES = 512 };
 
 typedef struct DiskCache DiskCache;
 struct Disk {
@@ -50,6 +54,8 @@ struct Disk {
 
 bool disk_has(Disk *disk, guint32 block);
 bool disk_read_block(Disk *disk, guint32 block, void *buffer, GError **error);
+/* The same behind DISK_HEAD_BYTES, which are then of any content: cheaper for some disks. */
+bool disk_read_stored(Disk *disk, guint32 block, void *stored, GError **error);
 /* Any range; blocks it does not have read as zeros. Small reads keep some blocks in memory, at most
  * DISK_CACHE_BLOCKS. */
 enum { DISK_CACHE_BLOCKS = 32 };

@@ -118,9 +118,10 @@ static bool copy_block(FlatMerge *merge, guint32 block, GError **error)
     guint32 *sector = &merge->parent.table.sectors[block], at = *sector;
     if (at == VHD_UNUSED && !take_sector(merge, &at, error))
         return false;
+    if (!disk_read_stored(merge->child, block, merge->buffer, error))
+        return false;
     memset(merge->buffer, 0xff, VHD_BITMAP_BYTES);
-    if (!disk_read_block(merge->child, block, merge->buffer + VHD_BITMAP_BYTES, error) ||
-        !bytes_write(merge->file, at * (guint64) VHD_SECTOR_BYTES, merge->buffer, VHD_STORED_BYTES,
+    if (!bytes_write(merge->file, at * (guint64) VHD_SECTOR_BYTES, merge->buffer, VHD_STORED_BYTES,
                      error))
         return false;
     *sector = at;

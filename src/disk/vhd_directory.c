@@ -44,6 +44,19 @@ bool vhd_chunk_put(Chunks *chunks, const Codec *codec, const char *name, const v
     return ok;
 }
 
+guint8 *vhd_packed_new(const Codec *codec)
+{
+    return g_aligned_alloc(1, codec_bound(codec, VHD_STORED_BYTES), PACKED_ALIGN_BYTES);
+}
+
+bool vhd_block_put(Chunks *chunks, const Codec *codec, const char *name, const guint8 *stored,
+                   guint8 *packed, GError **error)
+{
+    gsize max = codec_bound(codec, VHD_STORED_BYTES);
+    gsize n_packed = codec_compress(codec, stored, VHD_STORED_BYTES, packed, max, error);
+    return n_packed && chunks_put(chunks, name, packed, n_packed, error);
+}
+
 bool vhd_bat_put(Chunks *chunks, const Codec *codec, const guint8 *present, guint32 n_entries,
                  GError **error)
 {
@@ -141,18 +154,26 @@ static bool directory_has(Disk *base, guint32 block)
     return ((DirectoryDisk *) base)->directory.present[block];
 }
 
-static bool directory_read_block(Disk *base, guint32 block, void *buffer, GError **error)
+static bool directory_read_stored(Disk *base, guint32 block, void *stored, GError **error)
 {
     DirectoryDisk *disk = (DirectoryDisk *) base;
     char name[VHD_NAME_BYTES];
     vhd_block_name(block, name);
+    guint8 *data = (guint8 *) stored + VHD_BITMAP_BYTES;
+    if (!vhd_chunk_get(disk->chunks, disk->directory.codec, name, stored, VHD_STORED_BYTES,
+                       error) ||
+        !vhd_apply_bitmap(stored, &base->info, block, data, error))
+        return false;
+    vhd_trim_block(&base->info, block, data);
+    return true;
+}
+
+static bool directory_read_block(Disk *base, guint32 block, void *buffer, GError **error)
+{
     g_autofree guint8 *stored = g_malloc(VHD_STORED_BYTES);
-    if (!vhd_chunk_get(disk->chunks, disk->directory.codec, name, stored, VHD_STORED_BYTES, error))
+    if (!directory_read_stored(base, block, stored, error))
         return false;
     memcpy(buffer, stored + VHD_BITMAP_BYTES, DISK_BLOCK_BYTES);
-    if (!vhd_apply_bitmap(stored, &base->info, block, buffer, error))
-        return false;
-    vhd_trim_block(&base->info, block, buffer);
     return true;
 }
 
@@ -192,7 +213,8 @@ static void directory_close(Disk *base)
 }
 
 static const struct disk_ops directory_ops = { directory_has, directory_read_block, directory_close,
-                                               .read_start = directory_read_start };
+                                               .read_start = directory_read_start,
+                                               .read_stored = directory_read_stored };
 
 Disk *vhd_directory_open(Chunks *chunks, GError **error)
 {

@@ -68,8 +68,9 @@ static bool refill(VhdEmit *emit, GError **error)
         emit->next++;
     if (!emit->block)
         emit->block = g_aligned_alloc(1, VHD_STORED_BYTES, VHD_SECTOR_BYTES);
+    bool ok = disk_read_stored(emit->disk, emit->next++, emit->block, error);
     memset(emit->block, 0xff, VHD_BITMAP_BYTES);
-    return disk_read_block(emit->disk, emit->next++, emit->block + VHD_BITMAP_BYTES, error);
+    return ok;
 }
 
 gssize vhd_emit_read(VhdEmit *emit, void *buffer, gsize n, GError **error)
