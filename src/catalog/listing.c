@@ -47,6 +47,50 @@ static char *path_of(const char *vm)
     return layout_ours("index", name, NULL);
 }
 
+/* --- Most fields are the same in all points of a VM: they are written, and parsed, once. --- */
+
+/* Those of the first view that all have alike; a new reference. */
+static json_t *common_of(json_t *views)
+{
+    json_t *common = json_copy(json_array_get(views, 0)), *view, *value;
+    const char *key;
+    void *next;
+    gsize i;
+    json_array_foreach (views, i, view)
+        json_object_foreach_safe (common, next, key, value)
+            if (!json_equal(json_object_get(view, key), value))
+                json_object_del(common, key);
+    return common;
+}
+
+static json_t *rows_of(json_t *views, json_t *common)
+{
+    json_t *rows = json_array(), *view, *value;
+    const char *key;
+    gsize i;
+    json_array_foreach (views, i, view) {
+        json_t *row = json_copy(view);
+        json_object_foreach (common, key, value)
+            json_object_del(row, key);
+        json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static json_t *views_of(json_t *common, json_t *rows)
+{
+    json_t *views = json_array(), *row;
+    gsize i;
+    json_array_foreach (rows, i, row) {
+        json_t *view = json_copy(common);
+        json_object_update(view, row);
+        json_array_append_new(views, view);
+    }
+    return views;
+}
+
+/* --- The file --- */
+
 /* The views of the index, a new reference; NULL when there is none of this digest. */
 static json_t *index_read(Catalog *catalog, const char *vm, const char *digest)
 {
@@ -56,11 +100,12 @@ static json_t *index_read(Catalog *catalog, const char *vm, const char *digest)
         return NULL;
     gsize n;
     const char *data = g_bytes_get_data(text, &n);
-    json_t *index = json_loadb(data, n, 0, NULL), *views = json_object_get(index, "views");
+    json_t *index = json_loadb(data, n, 0, NULL), *rows = json_object_get(index, "rows");
+    json_t *common = json_object_get(index, "common");
     bool good = json_integer_value(json_object_get(index, "version")) == LISTING_VERSION &&
                 g_strcmp0(json_string_value(json_object_get(index, "digest")), digest) == 0 &&
-                json_is_array(views);
-    views = good ? json_incref(views) : NULL;
+                json_is_object(common) && json_is_array(rows);
+    json_t *views = good ? views_of(common, rows) : NULL;
     json_decref(index);
     return views;
 }
@@ -70,8 +115,10 @@ static void index_put(Catalog *catalog, const char *vm, const char *digest, json
 {
     g_autofree char *path = path_of(vm);
     g_autoptr(GError) error = NULL;
-    json_t *index =
-        json_pack("{s:i, s:s, s:O}", "version", LISTING_VERSION, "digest", digest, "views", views);
+    json_t *common = common_of(views);
+    json_t *index = json_pack("{s:i, s:s, s:O, s:o}", "version", LISTING_VERSION, "digest", digest,
+                              "common", common, "rows", rows_of(views, common));
+    json_decref(common);
     char *text = json_dumps(index, JSON_COMPACT);
     if (text && !remote_put(catalog->remote, path, text, strlen(text), false, &error))
         log_debug("catalog", "the index of VM %s was not written: %s", vm, error->message);
