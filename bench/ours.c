@@ -212,6 +212,38 @@ static bool op_list(Call *call, GError **error)
     return vms != NULL;
 }
 
+/* What arrives in pieces of a TLS record, into the buffers of a pipe; with `hash`, each block is
+ * hashed as a writer does it. */
+static void arrive(guint32 n_blocks, bool hash)
+{
+    enum { N_BUFFERS = 4, PIECE_BYTES = 16 << 10 };
+    g_autofree guint8 *buffers = g_malloc0((gsize) N_BUFFERS * DISK_BLOCK_BYTES);
+    g_autofree guint8 *piece = g_malloc(PIECE_BYTES);
+    g_autoptr(Hash) state = hash_new(HASH_XXH3);
+    memset(piece, 0x5a, PIECE_BYTES);
+    for (guint32 block = 0; block < n_blocks; block++) {
+        guint8 *buffer = buffers + (gsize) (block % N_BUFFERS) * DISK_BLOCK_BYTES;
+        guint8 digest[HASH_MAX_BYTES];
+        for (gsize at = 0; at < DISK_BLOCK_BYTES; at += PIECE_BYTES)
+            memcpy(buffer + at, piece, PIECE_BYTES);
+        if (hash)
+            hash_add(state, buffer, DISK_BLOCK_BYTES);
+        if (hash)
+            hash_end(state, digest);
+    }
+}
+
+/* mib, hash (0: the same without it). */
+static bool op_hash(Call *call, GError **error)
+{
+    guint64 n_bytes = number(call, "mib", 512) * MIB;
+    Measure measure;
+    measure_begin(&measure);
+    arrive((guint32) (n_bytes / DISK_BLOCK_BYTES), number(call, "hash", 1));
+    measure_end(&measure, n_bytes, 1);
+    return true;
+}
+
 static const struct {
     const char *name;
     bool (*run)(Call *call, GError **error);
@@ -219,7 +251,7 @@ static const struct {
     { "disk", op_disk },     { "repository", op_repository },
     { "backup", op_backup }, { "clean", op_clean },
     { "read", op_read },     { "random", op_random },
-    { "list", op_list },
+    { "list", op_list },     { "hash", op_hash },
 };
 
 static bool run(Call *call, const char *name, GError **error)

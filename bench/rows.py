@@ -127,6 +127,24 @@ class Backup:
         self.bench.empty("backup")
 
 
+class Hashing(Backup):
+    """Row 11: what naming every block by its content costs, beside the whole of row 1."""
+
+    rows = (11,)
+
+    def __init__(self, bench):
+        super().__init__(bench, min(bench.sizes))
+        self.name = "hashing"
+        self.lines = [Line(11, "hashing of each block, of what row 1 costs", "hash", "gzip", share=0.05)]
+        self.sides = {"hash": self.hash, "gzip": self.sides["gzip"]}
+
+    def hash(self):
+        """With, without: the difference."""
+        done, without = (ours("hash", mib=self.mib, hash=on) for on in (1, 0))
+        done["cpu_s"] = max(done["cpu_s"] - without["cpu_s"], 0)
+        return done
+
+
 class NbdBackup:
     """Row 4."""
 
@@ -501,5 +519,5 @@ class WholeJob:
 
 
 def all_groups(bench):
-    return [*(Backup(bench, mib) for mib in bench.sizes), NbdBackup(bench), Merge(bench), ReadBack(bench), Check(bench),
+    return [*(Backup(bench, mib) for mib in bench.sizes), Hashing(bench), NbdBackup(bench), Merge(bench), ReadBack(bench), Check(bench),
             List(bench), RandomReads(bench), Inventory(bench), WholeJob(bench)]

@@ -42,17 +42,17 @@ class Judge:
     """One line of the table for each goal of a Line."""
 
     def __init__(self, line, runs, quick):
-        self.line, self.share = line, QUICK_SHARE if quick else 1
+        self.line, self.share_of_goal = line, QUICK_SHARE if quick else 1
         self.ours, self.fixed = runs[line.ours], not isinstance(line.peer, str)
         self.peer = line.peer if self.fixed else runs[line.peer]
 
     def ratio(self, what, ours, peer, goal, unit, more_is_better=False):
-        goal *= self.share
+        goal *= self.share_of_goal
         ratio = (ours / peer if more_is_better else peer / ours) if ours and peer else 0
         return [what, f"{figure(ours)} {unit}", f"{figure(peer)} {unit}", f"{ratio:.1f}x", f"≥ {goal:.3g}x", ratio >= goal]
 
     def limit(self, what, ours, peer, goal, unit):
-        goal /= self.share
+        goal /= self.share_of_goal
         return [what, f"{figure(ours)} {unit}", f"{figure(peer)} {unit}" if peer else "–",
                 f"{peer / ours:.1f}x" if peer and ours else "–", f"≤ {goal:.3g} {unit}", ours <= goal]
 
@@ -64,7 +64,7 @@ class Judge:
 
     def peak_mib(self, goal):
         peer = 0 if self.fixed else median(self.peer, "peak_kib") / 1024
-        found = self.limit("resident", max(run["peak_kib"] for run in self.ours) / 1024, peer, goal * self.share, "MiB")
+        found = self.limit("resident", max(run["peak_kib"] for run in self.ours) / 1024, peer, goal * self.share_of_goal, "MiB")
         return found
 
     def cpu_per_gib(self, goal):
@@ -73,6 +73,12 @@ class Judge:
 
     def cpu_s(self, goal):
         return self.limit("CPU", median(self.ours, "cpu_s"), self.peer, goal, "s")
+
+    def share(self, goal):
+        ours, whole = median(self.ours, "cpu_s"), median(self.peer, "cpu_s")
+        goal /= self.share_of_goal
+        return ["CPU", f"{figure(ours)} s", f"{figure(whole)} s (ours, row 1)", f"{100 * ours / whole:.1f} %", f"≤ {100 * goal:.3g} %",
+                ours / whole <= goal]
 
     def start(self):
         ours = median(self.ours, "start_cpu_s")
