@@ -74,6 +74,7 @@ typedef struct {
     CatalogReadBack read_back; /* of the blocks, for finish: the first, the last and some random
                                   ones unless set; the metadata always */
     CatalogVerified verified;  /* by finish: n_blocks written, n_verified of them read back */
+    bool keep;                 /* half-written, it stays when it is freed */
     bool done; /* of a continued one: it has its name, there is nothing to write; writer is NULL */
 } CatalogDisk;
 CatalogDisk *catalog_disk_begin(Catalog *catalog, const char *vm, const char *job, const char *vdi,

@@ -393,7 +393,8 @@ void catalog_disk_free(CatalogDisk *base)
         return;
     if (disk->base.writer)
         disk_writer_close(disk->base.writer);
-    if (disk->temporary && !disk->finished && !cancel_is_set(disk->catalog->suspend)) {
+    bool stays = disk->finished || base->keep || cancel_is_set(disk->catalog->suspend);
+    if (disk->temporary && !stays) {
         if (disk->is_directory)
             remote_drop_tree(disk->catalog->remote, disk->temporary, NULL);
         else

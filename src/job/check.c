@@ -44,6 +44,7 @@ static const struct {
     { "concurrency", NATURAL },
     { "nRetriesVmBackupFailures", NATURAL },
     { "maxExportRate", NATURAL },
+    { "poolRetries", NATURAL },
     { "timeout", NATURAL },
     { "vmTimeout", NATURAL },
     { "stallTimeout", NATURAL },          /* ours: ms; who takes or gives nothing is given up */

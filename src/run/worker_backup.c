@@ -1,5 +1,6 @@
 /* The VMs of a backup run: a line of them, and as many threads as the job allows that take from it.
- * One that fails goes to the end of the line as often as the job says. */
+ * One that fails goes to the end of the line as often as the job says; one whose pool failed as
+ * often as poolRetries says, each time after a longer pause, to go on where it was. */
 #include "run/worker_private.h"
 
 #include "base/error.h"
@@ -10,10 +11,12 @@
 #include <string.h>
 
 enum { MAX_THREADS = 64, LOCK_WAIT_MS = 30 * 60 * 1000 };
+enum { POOL_RETRIES = 4, FIRST_PAUSE_MS = 2000, PAUSE_FACTOR = 3, MAX_PAUSE_MS = 120000 };
 
 typedef struct {
     const char *vm, *pool; /* of the start message */
-    unsigned n_tries;
+    unsigned n_tries, n_faults;
+    gint64 not_before_us;
 } Item;
 
 typedef struct {
@@ -22,7 +25,7 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     GQueue *line;
-    unsigned n_busy, n_retries;
+    unsigned n_busy, n_retries, n_pool_retries;
     bool wait;
 } Backup;
 
@@ -67,7 +70,12 @@ static bool back_up(Backup *backup, Item *item, Task *task, GError **error)
     if (!worker_pool(worker, item->pool, &pool, error) ||
         !worker_take_lease(worker, item->vm, backup->wait, task, error))
         return false;
-    bool ok = work_backup_vm(&backup->context, &pool, item->vm, task, NULL, error);
+    WorkContext context = backup->context;
+    g_autoptr(WorkPast) past = item->n_faults ? work_past_read(worker->journal, error) : NULL;
+    context.past = past ? past : context.past;
+    context.may_go_on = item->n_faults < backup->n_pool_retries;
+    bool ok = (past || !item->n_faults) &&
+              work_backup_vm(&context, &pool, item->vm, task, NULL, error);
     worker_give_lease(worker, item->vm);
     malloc_trim(0); /* what this VM took goes back, so that the next ones add nothing */
     return ok;
@@ -79,22 +87,47 @@ static bool may_retry(Backup *backup, Item *item, const GError *error)
     return item->n_tries <= backup->n_retries && !is_skip && !cancel_is_set(backup->worker->cancel);
 }
 
+/* The pause before it is tried again after a fault of the pool; 0: it is not. */
+static unsigned next_pause_ms(Backup *backup, Item *item, const GError *error)
+{
+    unsigned pause_ms = FIRST_PAUSE_MS;
+    if (!work_is_pool_fault(error) || item->n_faults >= backup->n_pool_retries ||
+        cancel_is_set(backup->worker->cancel))
+        return 0;
+    for (unsigned i = 0; i < item->n_faults && pause_ms < MAX_PAUSE_MS; i++)
+        pause_ms *= PAUSE_FACTOR;
+    return MIN(pause_ms, MAX_PAUSE_MS);
+}
+
+static void wait_turn(Backup *backup, const Item *item)
+{
+    while (g_get_monotonic_time() < item->not_before_us && !cancel_is_set(backup->worker->cancel))
+        g_usleep(100 * 1000);
+}
+
 static void do_item(Backup *backup, Item *item)
 {
     g_autoptr(GError) error = NULL;
     json_t *properties = json_pack("{s:s, s:s}", "type", "VM", "id", item->vm);
     Task *task = task_begin(tasklog_root(backup->worker->log), "backup VM", properties);
+    wait_turn(backup, item);
     item->n_tries++;
     if (back_up(backup, item, task, &error)) {
         task_end(task, NULL);
         end_item(backup, item, false);
         return;
     }
-    bool again = may_retry(backup, item, error);
+    unsigned pause_ms = next_pause_ms(backup, item, error);
+    bool again = pause_ms || may_retry(backup, item, error);
     if (again)
-        task_warning(
-            task, TASKLOG_RETRY_WARNING,
-            json_pack("{s:i, s:s}", "attempt", (int) item->n_tries, "error", error->message));
+        task_warning(task, TASKLOG_RETRY_WARNING,
+                     json_pack("{s:i, s:s, s:i}", "attempt", (int) item->n_tries, "error",
+                               error->message, "pauseMs", (int) pause_ms));
+    if (pause_ms) {
+        item->not_before_us = g_get_monotonic_time() + pause_ms * 1000ll;
+        item->n_faults++;
+        item->n_tries--; /* the job's own retries are for other failures */
+    }
     task_fail(task, error);
     end_item(backup, item, again);
 }
@@ -174,6 +207,9 @@ bool worker_backup(RunWorker *worker, GError **error)
         .lock = PTHREAD_MUTEX_INITIALIZER,
         .changed = PTHREAD_COND_INITIALIZER,
         .line = make_line(json_object_get(worker->start, "vms")),
+        .n_pool_retries = json_is_number(json_object_get(settings, "poolRetries"))
+                              ? (unsigned) CLAMP(number(settings, "poolRetries"), 0, 100)
+                              : POOL_RETRIES,
         .n_retries = (unsigned) MIN(number(settings, "nRetriesVmBackupFailures"), 100),
         .wait = wait,
     };

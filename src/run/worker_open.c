@@ -57,16 +57,30 @@ void worker_open_pools(RunWorker *worker)
         g_ptr_array_add(worker->pools, open_pool(record, worker->cancel));
 }
 
+/* One that could not be reached may be there by now. */
+static bool use_pool(RunWorker *worker, OpenPool *open, WorkPool *pool, GError **error)
+{
+    pthread_mutex_lock(&worker->lock);
+    if (open->error && work_is_pool_fault(open->error)) {
+        g_clear_error(&open->error);
+        if (!xapi_login_cancellable(open->xapi, worker->cancel, &open->error))
+            g_prefix_error(&open->error, "pool %s: ", open->id);
+    }
+    if (open->error)
+        g_propagate_error(error, g_error_copy(open->error));
+    *pool = (WorkPool){ .id = open->id, .xapi = open->xapi };
+    bool ok = open->error == NULL;
+    pthread_mutex_unlock(&worker->lock);
+    return ok;
+}
+
 bool worker_pool(RunWorker *worker, const char *id, WorkPool *pool, GError **error)
 {
     for (guint i = 0; i < worker->pools->len; i++) {
         OpenPool *open = worker->pools->pdata[i];
         if (strcmp(open->id, id) != 0)
             continue;
-        if (open->error)
-            g_propagate_error(error, g_error_copy(open->error));
-        *pool = (WorkPool){ .id = open->id, .xapi = open->xapi };
-        return open->error == NULL;
+        return use_pool(worker, open, pool, error);
     }
     err_set(error, ERR_NOT_FOUND, "pool %s is not connected", id);
     return false;

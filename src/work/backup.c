@@ -21,6 +21,7 @@ static void run_init(VmRun *run)
     run->settings = settings_of_vm(context, run->vm_uuid);
     run->disks = g_ptr_array_new_with_free_func(vm_disk_free);
     run->job_vdis = g_ptr_array_new_with_free_func(job_vdi_free);
+    run->kept = g_ptr_array_new_with_free_func((GDestroyNotify) catalog_disk_free);
     run->n_targets = context->n_targets;
     run->targets = g_new0(TargetRun, MAX(run->n_targets, 1));
     for (unsigned i = 0; i < run->n_targets; i++) {
@@ -41,6 +42,7 @@ static void run_clear(VmRun *run)
     json_decref(run->vm);
     g_ptr_array_unref(run->disks);
     g_ptr_array_unref(run->job_vdis);
+    g_ptr_array_unref(run->kept);
     g_free(run->targets);
     g_free(run->snapshot_ref);
     json_decref(run->snapshot);
@@ -90,7 +92,9 @@ static bool take_up_past(VmRun *run, GError **error)
     json_t *intent = past_take(run->context->past, "vm", run->vm_uuid, NULL);
     g_autoptr(GError) why = NULL;
     bool ok = !intent || resume_load(run, intent, &why);
-    if (!ok) {
+    if (!ok && run->context->may_go_on && work_is_pool_fault(why)) {
+        g_propagate_error(error, g_steal_pointer(&why)); /* the next call may find it */
+    } else if (!ok) {
         task_info(run->task, "starts anew after an interruption",
                   json_pack("{ss}", "reason", why->message));
         ok = recover_vm(run->xapi, run->context->journal, intent, error);
@@ -135,7 +139,7 @@ static bool backup(VmRun *run, GError **error)
 static void leave_pool(VmRun *run, bool ok)
 {
     g_autoptr(GError) error = NULL;
-    if (!ok && cancel_is_set(run->context->suspend)) { /* another worker goes on */
+    if (run->leaving || (!ok && cancel_is_set(run->context->suspend))) {
         progress_end(g_steal_pointer(&run->progress), true);
         return;
     }
@@ -148,6 +152,29 @@ static void leave_pool(VmRun *run, bool ok)
     if (!intent_end(run->context->journal, run->intent, &error))
         task_warning(run->task, "the journal could not be closed",
                      json_pack("{ss}", "error", error->message));
+}
+
+bool work_is_pool_fault(const GError *error)
+{
+    static const char *const codes[] = { "SESSION_INVALID",
+                                         "HOST_IS_SLAVE",
+                                         "HOST_OFFLINE",
+                                         "HOST_STILL_BOOTING",
+                                         "CANNOT_CONTACT_HOST",
+                                         "VDI_IO_ERROR",
+                                         NULL };
+    return err_is(error, ERR_NETWORK) || err_is(error, ERR_TRUNCATED) ||
+           err_is(error, ERR_INTERRUPTED) || g_strv_contains(codes, err_xapi_code(error));
+}
+
+/* Once the transfer has begun, there is something to go on with. */
+static void decide_to_leave(VmRun *run, bool ok, const GError *why)
+{
+    run->leaving = !ok && run->context->may_go_on && run->progress && work_is_pool_fault(why) &&
+                   !cancel_is_set(run->cancel);
+    for (guint i = 0; i < run->kept->len; i++)
+        ((CatalogDisk *) run->kept->pdata[i])->keep = run->leaving;
+    g_ptr_array_set_size(run->kept, 0);
 }
 
 bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char *vm_uuid,
@@ -165,6 +192,7 @@ bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char
     else
         ok = backup(&run, &why);
     cancel_explain(run.cancel, "the backup of the VM", &why);
+    decide_to_leave(&run, ok, why);
     targets_end(&run, why); /* before the pool is cleaned, which may take long */
     leave_pool(&run, ok);
     run_clear(&run);

@@ -90,6 +90,9 @@ typedef struct {
     unsigned chain_length;
     Progress *progress; /* how far the transfer is; NULL before it and when it cannot be kept */
     bool resumed;       /* goes on with the snapshot of an earlier worker */
+    bool leaving;       /* to be gone on with by the next call: nothing is undone */
+    GPtrArray *kept;    /* CatalogDisk: half-written, until it is known whether it leaves; with the
+                           lock held */
     bool blocked;
     json_t *was_blocked; /* reasons before ours: operation → text or null */
 } VmRun;

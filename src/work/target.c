@@ -64,8 +64,8 @@ static void leave_folder(VmRun *run, TargetRun *target)
 {
     g_autoptr(GError) error = NULL;
     late_release(target->target, g_steal_pointer(&target->lock), unlock);
-    if (target->intent && !cancel_is_set(run->context->suspend) &&
-        !intent_end(run->context->journal, target->intent, &error))
+    bool left = run->leaving || cancel_is_set(run->context->suspend);
+    if (target->intent && !left && !intent_end(run->context->journal, target->intent, &error))
         task_warning(run->task, "the journal could not be closed",
                      json_pack("{ss}", "error", error->message));
     g_clear_pointer(&target->intent, g_free);

@@ -243,10 +243,20 @@ static bool finish_ends(DiskCopy *copy, GError **error)
     return targets_left(run) > 0 || targets_error(run, error);
 }
 
-static void close_ends(DiskCopy *copy)
+/* Those of a transfer that failed are kept until it is known whether it is gone on with. */
+static void close_ends(DiskCopy *copy, bool ok)
 {
-    for (unsigned i = 0; i < copy->run->n_targets; i++)
-        late_release(copy->run->targets[i].target, g_steal_pointer(&copy->ends[i]), free_end);
+    VmRun *run = copy->run;
+    for (unsigned i = 0; i < run->n_targets; i++) {
+        CatalogDisk *end = g_steal_pointer(&copy->ends[i]);
+        if (ok || !end || !run->context->may_go_on || late_is_stuck(run->targets[i].target)) {
+            late_release(run->targets[i].target, end, free_end);
+            continue;
+        }
+        pthread_mutex_lock(&run->lock);
+        g_ptr_array_add(run->kept, end);
+        pthread_mutex_unlock(&run->lock);
+    }
 }
 
 /* The source, without the blocks that all ends have from before an interruption. When it cannot
@@ -277,6 +287,6 @@ bool transfer_disk(VmRun *run, guint index, Cancel *cancel, GError **error)
     bool ok =
         (done || (source && open_ends(&copy, &info, error) && run_pipe(&copy, source, error))) &&
         finish_ends(&copy, error);
-    close_ends(&copy);
+    close_ends(&copy, ok);
     return ok;
 }

@@ -60,10 +60,15 @@ typedef struct {
     Cancel *cancel;  /* the whole run's; may be NULL */
     Cancel *suspend; /* set with cancel: all stays as it is, in the pool, in the repositories and
                          in the journal, for another worker to go on; may be NULL */
-    WorkStreams *streams;  /* NULL: no limit */
-    Throttle *throttle;    /* of what is read in the run, NULL: none */
+    WorkStreams *streams; /* NULL: no limit */
+    Throttle *throttle;   /* of what is read in the run, NULL: none */
+    bool may_go_on; /* a fault of the pool leaves everything as it stands: the caller calls again,
+                       with a new past of the journal, until it does without this */
     unsigned lock_wait_ms; /* for a VM's folder held by another; 0: fail at once */
 } WorkContext;
+
+/* Whether the pool, or the way to it, failed: that passes by itself. */
+bool work_is_pool_fault(const GError *error);
 
 /* Backs up one VM to all targets, then applies retention. `task` is the VM's "backup VM" task,
  * begun by the caller with {type: "VM", id}; this sets name_label and makes the children (clean-vm,

@@ -91,7 +91,7 @@ class Box(unittest.TestCase):
 
 class Streams(Box):
     def test_cut_anywhere(self):
-        self.make_job("cuts")
+        self.make_job("cuts", poolRetries=0)
         self.assertEqual(self.run_job()["status"], "success")
         self.write(1)
         self.assertEqual(self.run_job()["status"], "success")
