@@ -11,7 +11,7 @@ from world import World, lost, side_by_side
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
 KILLS = 150 if FULL else 12  # of each layout
-OPERATIONS = ["delta"] * 5 + ["full", "restore", "restore"]
+OPERATIONS = ["delta"] * 5 + ["full", "restore", "archive", "unarchive"]
 AGAIN = 0.3  # how often a second kill follows
 
 
@@ -60,7 +60,7 @@ class Kills(unittest.TestCase):
         world = World(layout, seed=seed % 1000 + 1)
         try:
             seconds = {}
-            for operation in ["delta", "delta", "full", "restore", "delta"]:
+            for operation in ["delta", "delta", "full", "restore", "delta", "archive", "unarchive"]:
                 started = time.monotonic()
                 getattr(world, operation)()
                 seconds[operation] = time.monotonic() - started

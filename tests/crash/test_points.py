@@ -9,9 +9,9 @@ import unittest
 
 from world import World, lost, side_by_side
 
-SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent / "src"
+SOURCE = pathlib.Path(os.environ.get("CADENZA_SOURCE", pathlib.Path(__file__).resolve().parent.parent.parent)) / "src"
 FULL = bool(os.environ.get("CADENZA_FULL"))
-OPERATIONS = ["delta", "full", "restore", "delete"]  # "delta" merges, "full" drops a chain
+OPERATIONS = ["delta", "full", "restore", "delete", "archive", "unarchive"]  # "delta" merges, "full" drops a chain
 TRIES = 4
 
 
@@ -72,7 +72,7 @@ class Points(unittest.TestCase):
         return nth > 1
 
     def visit(self, layout):
-        world = World(layout, seed={"flat": 3, "directory": 4, "archive": 5}[layout])
+        world = World(layout, seed=3 if layout == "flat" else 4)
         try:
             self.seen[layout] = self.survey(world)
             while (chosen := self.choose(layout)):
@@ -92,7 +92,7 @@ class Points(unittest.TestCase):
             world.stop()
 
     def test_every_point(self):
-        side_by_side(lambda: self.visit("flat"), lambda: self.visit("directory"), lambda: self.visit("archive"))
+        side_by_side(lambda: self.visit("flat"), lambda: self.visit("directory"))
         self.assertEqual(self.left, set(), "no operation visits these crash points")
 
 

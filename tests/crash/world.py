@@ -59,9 +59,11 @@ class World:
         os.close(fd)
         options = "?useVhdDirectory=true" if layout == "directory" else ""
         self.remote = self.server.call("remote.create", name="here", url=f"file://{self.repository}{options}")["id"]
-        self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT,
-                                         "full" if layout == "archive" else "delta", **settings)
-        self.known, self.seed = [], seed * 1000
+        self.archives = self.disk / "archives"
+        self.archives.mkdir()
+        self.other = self.server.call("remote.create", name="archives", url=f"file://{self.archives}")["id"]
+        self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT, **settings)
+        self.known, self.seed, self.archiving = [], seed * 1000, None
         self.lock_may_stay = False  # until it is stale: of a deletion that died
 
     def mount(self):
@@ -101,12 +103,7 @@ class World:
         """The VM changes; what its disks now hold is known from here on."""
         self.seed += 1
         self.sim.write(self.vm, 3 << 20, self.seed)
-        self.known.append(self.shape({self.uuid_of(ref): self.sim.digest(self.uuid_of(ref))
-                                      for ref in self.disks_of(self.vm)}))
-
-    def shape(self, digests):
-        """An archive names the disks of the snapshot, not those of the machine."""
-        return dict(enumerate(sorted(digests.values()))) if self.layout == "archive" else digests
+        self.known.append({self.uuid_of(ref): self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(self.vm)})
 
     def disks_of(self, vm):
         records = (self.xapi.call("VBD.get_record", ref)
@@ -139,6 +136,24 @@ class World:
         uuid = self.server.call("backupNg.importVmBackup", id=point["id"], sr=self.sr, settings={})
         got = sorted(self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(uuid))
         assert got == sorted(self.contents()[name].values()), f"{name} was restored with other bytes"
+        self.destroy(self.xapi.call("VM.get_by_uuid", uuid))
+
+    def archive(self):
+        """The whole machine as one archive, into a repository of its own."""
+        if not self.archiving:
+            self.archiving = self.server.call(
+                "backupNg.createJob", name="archives", mode="full", vms={"id": self.vm}, remotes={"id": self.other},
+                schedules={"tmp": {"cron": "0 0 * * *", "enabled": False}}, settings={"tmp": {"exportRetention": 1}})
+        schedule = next(each["id"] for each in self.server.call("schedule.getAll") if each["jobId"] == self.archiving)
+        self.write()
+        self.server.call("backupNg.runJob", id=self.archiving, schedule=schedule)
+
+    def unarchive(self):
+        points = self.server.call("backupNg.listVmBackups", remotes=[self.other])[self.other][self.vm]
+        point = max(points, key=lambda each: each["timestamp"])
+        uuid = self.server.call("backupNg.importVmBackup", id=point["id"], sr=self.sr, settings={})
+        content = {self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(uuid)}
+        assert content in [set(known.values()) for known in self.known], "an archive was restored with other bytes"
         self.destroy(self.xapi.call("VM.get_by_uuid", uuid))
 
     def destroy(self, vm_ref):
@@ -187,7 +202,7 @@ class World:
         for point in sorted(folder.glob("*.json")):
             run = repo("digest", "--json", self.repository, f"{self.vm}/{point.stem}")
             assert run.returncode == 0, f"{point.stem}: {run.stdout}{run.stderr}"
-            found[point.stem] = self.shape({row["vdi"]: row["sha256"] for row in json.loads(run.stdout)})
+            found[point.stem] = {row["vdi"]: row["sha256"] for row in json.loads(run.stdout)}
         return found
 
     def litter(self):
@@ -214,9 +229,9 @@ class World:
     def strays(self):
         """What no backup needs: hidden files, locks, data folders that no alias names."""
         folder, found = self.repository / "xo-vm-backups", []
-        for path in self.repository.rglob("*"):
+        for path in [*self.repository.rglob("*"), *self.archives.rglob("*")]:
             if path.name.startswith(".") and path.name != ".cadenza" or path.suffix == ".lock" and not self.lock_may_stay:
-                found.append(str(path.relative_to(self.repository)))
+                found.append(str(path.relative_to(self.disk)))
         for lineage in folder.glob("*/vdis/*/*/"):
             named = {alias.read_text().strip() for alias in lineage.glob("*.alias.vhd")}
             found += [] if self.lock_may_stay else [str(data) for data in lineage.glob("data/*") if f"data/{data.name}" not in named]
@@ -233,8 +248,9 @@ class World:
             assert content in self.known, f"{date} holds what the VM never had"
             assert before.get(date, content) == content, f"{date} has changed"
         self.litter_is_none()
-        verify = repo("verify", *(["--deep"] if HAS_DEEP else []), self.repository)
-        assert verify.returncode == 0, verify.stdout + verify.stderr
+        for place in (self.repository, self.archives):
+            verify = repo("verify", *(["--deep"] if HAS_DEEP else []), place)
+            assert verify.returncode == 0, verify.stdout + verify.stderr
         return now
 
     def litter_is_none(self):
@@ -276,7 +292,7 @@ class World:
 
 def lost(operation, before, now):
     """Backups that the operation had no business to remove."""
-    if operation == "restore":
+    if operation in ("restore", "archive", "unarchive"):
         return set(before) - set(now)
     if operation == "delete":
         return set(sorted(before)[:-1]) - set(now)
