@@ -368,8 +368,9 @@ static int perform(Transfer *t, GError **error)
     if (code != CURLE_OK) {
         tell(t, easy, code, error);
         status = 0;
-    } else if (status == 0) {
+    } else if (status < 100 || status > 999) { /* libcurl takes "HTTP/2 1" for a status */
         err_set(error, ERR_PROTOCOL, "%s answered without a status", t->server);
+        status = 0;
     } else if (!was_all_sent(t, status, error)) {
         status = 0;
     }
