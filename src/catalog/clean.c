@@ -106,6 +106,32 @@ static void keep(Member *member)
         at->needed = true;
 }
 
+/* XO dies between giving the data its new alias and taking the old one. */
+static bool shares_data(Lineage *lineage, const Member *member)
+{
+    for (guint i = 0; i < lineage->members->len; i++) {
+        const Member *other = lineage->members->pdata[i];
+        if (other != member && g_strcmp0(other->place.data, member->place.data) == 0)
+            return member->place.data != NULL;
+    }
+    return false;
+}
+
+static bool drop_member(Cleaning *cleaning, Lineage *lineage, Member *member, GError **error)
+{
+    MemberPlace nowhere = { 0 };
+    log_info("catalog", "deleting the unused disk %s/%s", lineage->folder, member->name);
+    cleaning->changed = true;
+    cleaning->out->n_dropped++;
+    bool shared = shares_data(lineage, member);
+    bool ok = member_drop(cleaning->catalog, lineage->folder, member->name,
+                          shared ? &nowhere : &member->place, error);
+    if (shared)
+        member_place_clear(&member->place);
+    CRASH_POINT(clean_dropped);
+    return ok;
+}
+
 static bool drop_unneeded(Cleaning *cleaning, Lineage *lineage, GError **error)
 {
     for (guint i = lineage->members->len; i-- > 0;) {
@@ -120,12 +146,8 @@ static bool drop_unneeded(Cleaning *cleaning, Lineage *lineage, GError **error)
             keep(member);
             continue;
         }
-        log_info("catalog", "deleting the unused disk %s/%s", lineage->folder, member->name);
-        cleaning->changed = true;
-        cleaning->out->n_dropped++;
-        if (!member_drop(cleaning->catalog, lineage->folder, member->name, &member->place, error))
+        if (!drop_member(cleaning, lineage, member, error))
             return false;
-        CRASH_POINT(clean_dropped);
     }
     return true;
 }
@@ -305,10 +327,22 @@ static bool settle_cache(Cleaning *cleaning, GError **error)
     return points_refresh_cache(cleaning->catalog, cleaning->vm, error);
 }
 
+static bool revive(Cleaning *cleaning, GError **error)
+{
+    bool revived;
+    if (!metadata_revive(cleaning, &revived, error))
+        return false;
+    if (!revived)
+        return true;
+    points_free(cleaning->points);
+    cleaning->points = points_read(cleaning->catalog, cleaning->vm, false, error);
+    return cleaning->points != NULL;
+}
+
 static bool clean(Cleaning *cleaning, GError **error)
 {
     g_autoptr(GHashTable) dates = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    if (!quarantine(cleaning, error))
+    if (!quarantine(cleaning, error) || !revive(cleaning, error))
         return false;
     check_archives(cleaning);
     if (!clean_lineages(cleaning, dates, error) || !metadata_refresh(cleaning, error) ||
@@ -323,13 +357,12 @@ typedef bool CleaningPart(Cleaning *cleaning, GError **error);
 /* The listing, then a part of the work on it. */
 static bool with_points(Cleaning *cleaning, CleaningPart *part, GError **error)
 {
-    g_autoptr(Points) points = points_read(cleaning->catalog, cleaning->vm, false, error);
-    if (!points)
-        return false;
     g_autoptr(GHashTable) heads = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
-    cleaning->points = points;
     cleaning->heads = heads;
-    return part(cleaning, error);
+    cleaning->points = points_read(cleaning->catalog, cleaning->vm, false, error);
+    bool ok = cleaning->points && part(cleaning, error);
+    g_clear_pointer(&cleaning->points, points_free); /* a part may have read them again */
+    return ok;
 }
 
 bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove,

@@ -46,6 +46,16 @@ bool merge_run(Cleaning *cleaning, const char *relative, GPtrArray *names, const
  * it may be merged or deleted; it was warned about. */
 bool merges_resume(Cleaning *cleaning, const char *relative, bool *frozen, GError **error);
 
+/* --- mend.c --- */
+
+/* The heads of block directories that XO was writing when it died. */
+bool ancestors_mend(Cleaning *cleaning, Lineage *lineage, bool *mended, GError **error);
+
+/* --- revive.c --- */
+
+/* Metadata that cannot be read, from XO's cache. */
+bool metadata_revive(Cleaning *cleaning, bool *revived, GError **error);
+
 /* --- growth.c --- */
 
 /* Every block directory of the lineage gets room for the largest disk that stands on it. */

@@ -39,6 +39,13 @@ static MemberPlace *place_of(const Merge *merge, guint i)
     return &g_array_index(merge->places, MemberPlace, i);
 }
 
+/* What makes it impossible to know what a member had, where an I/O error may pass. */
+static bool is_lost(const GError *error)
+{
+    return err_is(error, ERR_NOT_FOUND) || err_is(error, ERR_CORRUPT) ||
+           err_is(error, ERR_TRUNCATED) || err_is(error, ERR_UNSUPPORTED);
+}
+
 /* --- the blocks --- */
 
 static bool mark(guint32 next_block, guint64 moved_bytes, void *user, GError **error)
@@ -127,13 +134,6 @@ static BlockMap *map_of(const Merge *merge, guint i, bool *absent, GError **erro
     return map;
 }
 
-/* What makes it impossible to know what a member had, where an I/O error may pass. */
-static bool is_lost(const GError *error)
-{
-    return err_is(error, ERR_NOT_FOUND) || err_is(error, ERR_CORRUPT) ||
-           err_is(error, ERR_TRUNCATED) || err_is(error, ERR_UNSUPPORTED);
-}
-
 /* A block of a member that its manifest does not name (XO wrote it, or merged it in) makes unknown
  * what the older ones say of it; of all blocks, when XO deleted the member or half of it. `map` may
  * be NULL. */
@@ -212,7 +212,9 @@ bool member_drop(Catalog *catalog, const char *folder, const char *name, const M
 static bool drop_replaced(Merge *merge, GError **error)
 {
     const MemberPlace *old = place_of(merge, merge->names->len - 1);
-    if (!old->data || !old->is_directory)
+    bool same = g_strcmp0(old->data, place_of(merge, 0)->data) == 0; /* the new alias is there */
+    if (!old->data || !old->is_directory ||
+        (same && !MUTANT(merge_drops_shared))) /* mutant: catalog_foreign */
         return true;
     return remote_drop_tree(remote_of(merge), old->data, error);
 }
@@ -248,7 +250,8 @@ static bool finish(Merge *merge, GError **error)
     return ok;
 }
 
-/* Where each member is; those that an interrupted clean-up of XO's deleted already are nowhere. */
+/* Where each member is; those that an interrupted clean-up of XO's deleted already, or whose alias
+ * it was writing, are nowhere. */
 static bool locate(Merge *merge, GError **error)
 {
     for (guint i = 0; i < merge->names->len; i++) {
@@ -256,7 +259,7 @@ static bool locate(Merge *merge, GError **error)
         g_autoptr(GError) failure = NULL;
         g_autofree char *path = g_strjoin("/", merge->folder, merge->names->pdata[i], NULL);
         if (!member_locate(merge->cleaning->catalog, path, &place, &failure) &&
-            (i == 0 || !err_is(failure, ERR_NOT_FOUND))) {
+            (i == 0 || !is_lost(failure))) {
             g_propagate_error(error, g_steal_pointer(&failure));
             return false;
         }

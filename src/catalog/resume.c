@@ -237,7 +237,14 @@ static bool resume_one(Cleaning *cleaning, Lineage *lineage, const MergeState *s
 bool merges_resume(Cleaning *cleaning, const char *relative, bool *frozen, GError **error)
 {
     g_autoptr(Lineage) lineage = lineage_read(cleaning->catalog, cleaning->vm, relative, error);
+    bool mended = false;
     *frozen = false;
+    if (!lineage || (cleaning->merge && !ancestors_mend(cleaning, lineage, &mended, error)))
+        return false;
+    if (mended) {
+        lineage_free(lineage);
+        lineage = lineage_read(cleaning->catalog, cleaning->vm, relative, error);
+    }
     for (guint i = 0; lineage && i < lineage->states->len; i++) {
         bool froze = false;
         if (!resume_one(cleaning, lineage, lineage->states->pdata[i], &froze, error))

@@ -31,6 +31,11 @@ bool merge_flat(Bytes *parent, Disk *child, const MergeOptions *options, guint64
  * end is written again after the last block. */
 bool merge_flat_seal(Bytes *parent, GError **error);
 
+/* The same for a block directory whose map or footer is cut: the map from the blocks whose files
+ * are there, the footer from the newest child, which by then has all in it. Whole ones stay. */
+bool vhd_directory_mend(Chunks *parent, Disk *newest, const guint32 *blocks, guint32 n_blocks,
+                        GError **error);
+
 /* Block directories of one maker: block files are moved (compressed anew only when the codecs
  * differ), the newest child's winning; children oldest first. Nothing is taken over. *stored_bytes:
  * as of a flat VHD. */

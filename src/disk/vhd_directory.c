@@ -68,7 +68,7 @@ bool vhd_bat_put(Chunks *chunks, const Codec *codec, const guint8 *present, guin
 }
 
 /* An absent file is no codec; anything that cannot be understood is an error. */
-static const Codec *load_codec(Chunks *chunks, GError **error)
+const Codec *vhd_codec_load(Chunks *chunks, GError **error)
 {
     GError *why = NULL;
     g_autoptr(GBytes) text = chunks_get(chunks, "chunk-filters.json", &why);
@@ -109,6 +109,10 @@ static bool load_present(Chunks *chunks, VhdDirectory *directory, GError **error
         return false;
     }
     const guint8 *bat = g_bytes_get_data(bytes, &n_bat);
+    if (n_bat < (n + 7ull) / 8 && !MUTANT(bat_may_be_cut)) { /* mutant: catalog_foreign */
+        err_set(error, ERR_TRUNCATED, "chunk bat: %zu bytes are too few for %u blocks", n_bat, n);
+        return false;
+    }
     directory->present = g_malloc0(MAX(n, 1));
     for (guint32 block = 0; block < n && block >> 3 < n_bat; block++)
         directory->present[block] = (bat[block >> 3] & (0x80 >> (block & 7))) != 0;
@@ -130,7 +134,7 @@ static void adopt_growth(VhdDirectory *directory)
 bool vhd_directory_load(Chunks *chunks, VhdDirectory *directory, GError **error)
 {
     memset(directory, 0, sizeof *directory);
-    directory->codec = load_codec(chunks, error);
+    directory->codec = vhd_codec_load(chunks, error);
     return directory->codec &&
            vhd_chunk_get(chunks, directory->codec, "footer", directory->raw_footer,
                          VHD_FOOTER_BYTES, error) &&

@@ -18,6 +18,7 @@ typedef struct {
     guint8 *present;          /* one byte a block, info.n_blocks of them */
 } VhdDirectory;
 
+const Codec *vhd_codec_load(Chunks *chunks, GError **error);
 bool vhd_directory_load(Chunks *chunks, VhdDirectory *directory, GError **error);
 void vhd_directory_clear(VhdDirectory *directory);
 

@@ -38,7 +38,7 @@ async function runXo(world, request, random, crash) {
     world.exported()
     world.xoChanges = ended.changes
   }
-  return { ...ended, what: crash ? `XO, to die at change ${dieAt}${torn ? ', half of it done' : ''}` : 'XO' }
+  return { ...ended, torn, what: crash ? `XO, to die at change ${dieAt}${torn ? ', half of it done' : ''}` : 'XO' }
 }
 
 // Retention may take the oldest, nothing else may go.
@@ -53,13 +53,13 @@ async function oneRun(world, random, i) {
   const ours = i % 2 === 0, crash = i > 2 && random.chance(CRASH)
   await live(world, random)
   const before = await world.points(), request = await world.nextRun(KEEP), date = dateOf(request.timeMs)
-  const { died, full, what } = await (ours ? runOurs : runXo)(world, request, random, crash)
+  const { died, full, torn, what } = await (ours ? runOurs : runXo)(world, request, random, crash)
   const title = `run ${i + 1} (${date}), ${what}`
   await world.age()
   try {
     const after = await world.points()
     checkRetention(title, before, after, date, died)
-    await world.readByUs(title)
+    await world.readByUs(title, world, died && torn)
     if (!died) await world.readByXo(title)
     else await afterCrash(world, `${title}; after it`, ours)
   } catch (error) {

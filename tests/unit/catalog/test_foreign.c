@@ -204,6 +204,114 @@ static void test_metadata_is_true(void **state)
     history_free(history);
 }
 
+/* Three points in blocks; 0 was merged into 1 up to the moment where only names are missing: XO's
+ * note says so, under the name of 0 is what 1 will be. `alias`: 1 names it already. */
+static History *almost_merged(bool alias)
+{
+    History *history = history_new(BLOCKS, 4);
+    history_add(history, "012", true, 4);
+    history_add(history, "1", false, 4);
+    history_add(history, "2", false, 4);
+    history_delete(history, 0);
+    history_clean(history, NULL);
+    g_autofree char *first = lineage_file(history, "20261122T021659Z.alias.vhd"),
+                    *second = lineage_file(history, "20261122T021759Z.alias.vhd"),
+                    *note = lineage_file(history, ".20261122T021659Z.alias.vhd.merge.json");
+    g_file_set_contents(first, "data/20261122T021659Z.vhd", -1, NULL);
+    if (!alias)
+        unlink(second);
+    g_file_set_contents(
+        note,
+        "{\"child\":{\"uuid\":\"aabb0000-0000-4000-8000-000000000002\"},\"parent\":{\"uuid\":"
+        "\"aabb0000-0000-4000-8000-000000000001\"},\"chain\":[\"20261122T021659Z.alias.vhd\","
+        "\"20261122T021759Z.alias.vhd\"],\"currentBlock\":4,\"mergedDataSize\":1,"
+        "\"step\":\"cleanup\"}",
+        -1, NULL);
+    return history;
+}
+
+/* Both aliases name the same data, with and without the note: the data stays. */
+static void test_two_aliases(void **state)
+{
+    for (unsigned with_note = 0; with_note < 2; with_note++) {
+        History *history = almost_merged(true);
+        g_autofree char *note = lineage_file(history, ".20261122T021659Z.alias.vhd.merge.json");
+        if (!with_note)
+            unlink(note);
+        history_clean(history, NULL);
+        history_check(history, 1, 2);
+        history_check_names(history);
+        g_autofree char *listing = history_listing(history, "");
+        assert_null(strstr(listing, "021659Z"));
+        history_free(history);
+    }
+}
+
+/* The alias that XO was writing is empty. */
+static void test_cut_alias(void **state)
+{
+    History *history = almost_merged(false);
+    g_autofree char *second = lineage_file(history, "20261122T021759Z.alias.vhd");
+    g_file_set_contents(second, "", -1, NULL);
+    history_check(history, 1, 2);
+    history_clean(history, NULL);
+    history_check(history, 1, 2);
+    history_check_names(history);
+    history_free(history);
+}
+
+/* XO ends a merge by writing the map, then the footer; each may be cut. */
+static void test_cut_head(void **state)
+{
+    static const char *const chunks[] = { "bat", "footer" };
+    for (unsigned i = 0; i < 2; i++) {
+        History *history = history_new(BLOCKS, 4);
+        history_add(history, "012", true, 4);
+        history_add(history, "1", false, 4);
+        history_add(history, "03", false, 4);
+        history_delete(history, 0);
+        g_autofree char *note = lineage_file(history, ".20261122T021659Z.alias.vhd.merge.json");
+        g_autofree char *name = g_strdup_printf("data/20261122T021659Z.vhd/%s", chunks[i]);
+        g_autofree char *cut = lineage_file(history, name);
+        g_autofree char *from = lineage_file(history, "data/20261122T021759Z.vhd/blocks/0/1");
+        g_autofree char *to = lineage_file(history, "data/20261122T021659Z.vhd/blocks/0/1");
+        assert_int_equal(rename(from, to), 0);
+        g_file_set_contents(cut, i ? "conectix" : "", -1, NULL);
+        g_file_set_contents(
+            note,
+            "{\"child\":{\"uuid\":\"aabb0000-0000-4000-8000-000000000002\"},\"parent\":{\"uuid\":"
+            "\"aabb0000-0000-4000-8000-000000000001\"},\"chain\":[\"20261122T021659Z.alias.vhd\","
+            "\"20261122T021759Z.alias.vhd\"],\"currentBlock\":0,\"mergedDataSize\":1,"
+            "\"step\":\"mergeBlocks\"}",
+            -1, NULL);
+        history_clean(history, NULL);
+        history_check(history, 1, 2);
+        g_autofree char *listing = history_listing(history, "");
+        assert_null(strstr(listing, "021659Z"));
+        history_free(history);
+    }
+}
+
+/* XO died while it wrote the metadata again; its cache knows what it was. */
+static void test_cut_metadata(void **state)
+{
+    History *history = history_new(NULL, 4);
+    history_add(history, "012", true, 4);
+    history_add(history, "1", false, 4);
+    g_autofree char *path = g_strconcat(history->repo->folder, history->paths[1], NULL);
+    g_autofree char *before = NULL, *after = NULL;
+    g_file_get_contents(path, &before, NULL, NULL);
+    g_file_set_contents(path, before, 40, NULL);
+    history_clean(history, NULL);
+    history_check(history, 0, 2);
+    g_file_get_contents(path, &after, NULL, NULL);
+    json_t *was = json_loads(before, 0, NULL), *is = json_loads(after, 0, NULL);
+    assert_true(json_equal(was, is));
+    json_decref(was);
+    json_decref(is);
+    history_free(history);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +320,10 @@ int main(void)
         cmocka_unit_test(test_end_footer),
         cmocka_unit_test(test_room_to_grow),
         cmocka_unit_test(test_metadata_is_true),
+        cmocka_unit_test(test_two_aliases),
+        cmocka_unit_test(test_cut_alias),
+        cmocka_unit_test(test_cut_head),
+        cmocka_unit_test(test_cut_metadata),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
