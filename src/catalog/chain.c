@@ -57,13 +57,34 @@ static const MergeState *state_of(const Walk *walk, const char *ancestor)
     return NULL;
 }
 
+/* XO makes room in a flat disk, for what stands on it and has grown, before it leaves a note; in
+ * the meantime the disk does not end with its footer. */
+static Disk *open_growing(Walk *walk, const MemberPlace *place)
+{
+    guint32 n_needed = 0;
+    for (guint i = 0; i < walk->disks->len; i++)
+        n_needed = MAX(n_needed, ((const Disk *) walk->disks->pdata[i])->info.n_blocks);
+    Disk *disk = n_needed && !place->is_directory ? member_open(walk->catalog, place, true, NULL)
+                                                  : NULL;
+    if (disk && n_needed > disk->info.n_blocks)
+        return disk;
+    disk_close(disk);
+    return NULL;
+}
+
 static Disk *open_named(Walk *walk, const char *name, GError **error)
 {
     g_auto(MemberPlace) place = { 0 };
+    g_autoptr(GError) failure = NULL;
     g_autofree char *path = g_strjoin("/", walk->folder, name, NULL);
     if (!member_locate(walk->catalog, path, &place, error))
         return NULL;
-    return member_open(walk->catalog, &place, state_of(walk, name) != NULL, error);
+    Disk *disk = member_open(walk->catalog, &place, state_of(walk, name) != NULL, &failure);
+    if (!disk && err_is(failure, ERR_TRUNCATED))
+        disk = open_growing(walk, &place);
+    if (!disk)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return disk;
 }
 
 /* The identity that the ancestor has once it holds all of `name`; false when the note is not of

@@ -48,7 +48,7 @@ bool merges_resume(Cleaning *cleaning, const char *relative, bool *frozen, GErro
 
 /* --- mend.c --- */
 
-/* The heads of block directories that XO was writing when it died. */
+/* The heads and ends of disks that XO was writing when it died. */
 bool ancestors_mend(Cleaning *cleaning, Lineage *lineage, bool *mended, GError **error);
 
 /* --- revive.c --- */

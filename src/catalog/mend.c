@@ -1,5 +1,6 @@
-/* The ancestor of a merge that XO was ending when it died may have half a map, or half a footer.
- * The note tells of which merge, the files in it which blocks it has. */
+/* What XO writes over as a merge begins or ends, when it died doing so. A block directory may have
+ * half a map, or half a footer: the note tells of which merge, the files in it which blocks it has.
+ * A flat disk may have lost the footer at its end while room was made for more blocks. */
 #include "catalog/cleaning.h"
 
 #include "base/error.h"
@@ -56,25 +57,63 @@ static bool mend(Cleaning *cleaning, const Member *ancestor, const Member *newes
            vhd_directory_mend(chunks, from, (const guint32 *) blocks->data, blocks->len, error);
 }
 
+static bool mend_noted(Cleaning *cleaning, Lineage *lineage, const MergeState *state, bool *mended,
+                       GError **error)
+{
+    const char *target = state->fault ? NULL : merge_state_target(state);
+    Member *ancestor = lineage_find(lineage, state->ancestor);
+    Member *newest = target ? lineage_find(lineage, target) : NULL;
+    *mended = ancestor && !ancestor->codec && ancestor->place.is_directory && newest &&
+              newest->codec && newest->place.is_directory;
+    return !*mended || mend(cleaning, ancestor, newest, error);
+}
+
+static bool mend_flat(Cleaning *cleaning, Lineage *lineage, const Member *member, bool *mended,
+                      GError **error)
+{
+    *mended = member->fault && err_is(member->fault, ERR_TRUNCATED) && member->n_children == 1 &&
+              !member->place.is_directory && !lineage_state(lineage, member->name);
+    if (!*mended)
+        return true;
+    g_autoptr(Bytes)
+        bytes = remote_bytes(cleaning->catalog->remote, member->place.data, REMOTE_UPDATE, error);
+    return bytes && merge_flat_seal(bytes, error);
+}
+
+/* Damage that is another than what is mended here stays, and is told of by others. */
+static bool settle(Cleaning *cleaning, const char *name, bool tried, GError *failure, bool *mended,
+                   GError **error)
+{
+    bool passing = failure && err_is(failure, ERR_IO);
+    if (tried && !failure) {
+        cleaning_warn(cleaning, name, "its head was cut, and is whole again");
+        cleaning->changed = *mended = true;
+    }
+    if (passing)
+        g_propagate_error(error, failure);
+    else
+        g_clear_error(&failure);
+    return !passing;
+}
+
 bool ancestors_mend(Cleaning *cleaning, Lineage *lineage, bool *mended, GError **error)
 {
     *mended = false;
     for (guint i = 0; i < lineage->states->len; i++) {
         const MergeState *state = lineage->states->pdata[i];
-        const char *target = state->fault ? NULL : merge_state_target(state);
-        Member *ancestor = lineage_find(lineage, state->ancestor);
-        Member *newest = target ? lineage_find(lineage, target) : NULL;
-        g_autoptr(GError) failure = NULL;
-        if (!ancestor || ancestor->codec || !ancestor->place.is_directory || !newest ||
-            !newest->codec || !newest->place.is_directory)
-            continue;
-        if (mend(cleaning, ancestor, newest, &failure)) {
-            cleaning_warn(cleaning, ancestor->name, "its head was cut, and is whole again");
-            cleaning->changed = *mended = true;
-        } else if (err_is(failure, ERR_IO)) {
-            g_propagate_error(error, g_steal_pointer(&failure));
+        GError *failure = NULL;
+        bool tried;
+        mend_noted(cleaning, lineage, state, &tried, &failure);
+        if (!settle(cleaning, state->ancestor, tried, failure, mended, error))
             return false;
-        }
+    }
+    for (guint i = 0; i < lineage->members->len; i++) {
+        const Member *member = lineage->members->pdata[i];
+        GError *failure = NULL;
+        bool tried;
+        mend_flat(cleaning, lineage, member, &tried, &failure);
+        if (!settle(cleaning, member->name, tried, failure, mended, error))
+            return false;
     }
     return true;
 }

@@ -28,7 +28,7 @@ bool merge_flat(Bytes *parent, Disk *child, const MergeOptions *options, guint64
                 GError **error);
 
 /* The end of a merge that was cut between the two footers: the one in front decides, the one at the
- * end is written again after the last block. */
+ * end is written again after the last block. TRUNCATED when that is not there. */
 bool merge_flat_seal(Bytes *parent, GError **error);
 
 /* The same for a block directory whose map or footer is cut: the map from the blocks whose files

@@ -208,7 +208,10 @@ bool merge_flat_seal(Bytes *parent, GError **error)
     bool ok = vhd_flat_load(parent, true, &merge.parent, error);
     if (ok) {
         merge.end_bytes = vhd_table_end(&merge.parent.table, vhd_flat_start(&merge.parent));
-        ok = write_end(&merge, error);
+        ok = merge.end_bytes <= merge.parent.file_bytes;
+        if (!ok)
+            err_set(error, ERR_TRUNCATED, "the VHD ends before its last block");
+        ok = ok && write_end(&merge, error);
     }
     vhd_flat_clear(&merge.parent);
     return ok;

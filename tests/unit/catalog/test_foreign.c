@@ -140,6 +140,28 @@ static void test_end_footer(void **state)
     history_free(history);
 }
 
+/* XO makes room for a disk that has grown before it leaves any note: a block at the end, then the
+ * table, then the footer. */
+static void test_end_growing(void **state)
+{
+    History *history = history_new(NULL, 3);
+    history_add(history, "01", true, 3);
+    history_add(history, "34", false, 5);
+    history_add(history, "1", false, 5);
+    history_delete(history, 0);
+    g_autofree char *first = lineage_file(history, "20261122T021659Z.vhd"), *data = NULL;
+    gsize n;
+    g_file_get_contents(first, &data, &n, NULL);
+    memset(data + n - 512, 'x', 300);
+    g_file_set_contents(first, data, (gssize) n, NULL);
+    history_check(history, 1, 2);
+    history_clean(history, NULL);
+    history_check(history, 1, 2);
+    g_autofree char *listing = history_listing(history, "");
+    assert_null(strstr(listing, "021659Z"));
+    history_free(history);
+}
+
 static guint32 entries_of(History *history, const char *date)
 {
     g_autofree char *name = g_strdup_printf("data/%s.vhd/header", date);
@@ -318,6 +340,8 @@ int main(void)
         cmocka_unit_test(test_unknown_is_not_corrupt),
         cmocka_unit_test(test_torn_note),
         cmocka_unit_test(test_end_footer),
+        cmocka_unit_test(test_end_growing),
+
         cmocka_unit_test(test_room_to_grow),
         cmocka_unit_test(test_metadata_is_true),
         cmocka_unit_test(test_two_aliases),
