@@ -32,7 +32,7 @@ export function randomFrom(seed) {
 }
 
 export const seedOf = t => {
-  const seed = Number(process.env.CADENZA_SEED ?? Date.now() % 1e6)
+  const seed = Number(process.env.CADENZA_SEED ?? (FULL ? Date.now() % 1e6 : 1))
   t.diagnostic(`seed ${seed} (CADENZA_SEED)`)
   return seed
 }
@@ -149,6 +149,7 @@ export class World {
       disk.base = disk.uid
       disk.changed.clear()
     }
+    this.continued = false
   }
 
   async points(repo = this.repo) {
