@@ -97,7 +97,7 @@ static bool check_end(CatalogArchiveReader *reader, GError **error)
     g_autofree char *found = reader->hash ? hash_end_hex(reader->hash) : NULL;
     if (found && strcmp(found, reader->md5) != 0 &&
         !MUTANT(archive_ignores_sum)) { /* mutant: system:test_full.Full.test_damaged_archives */
-        err_set(error, ERR_CORRUPT, "it does not agree with its checksum");
+        err_set(error, ERR_CORRUPT, "it does not agree with %s.checksum", reader->path);
         return false;
     }
     reader->checked = true;

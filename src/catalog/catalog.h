@@ -28,6 +28,8 @@ GPtrArray *catalog_vms(Catalog *catalog, GError **error);
  * strings, may be NULL), never hidden and never deleted. Uses cache.json.gz only when it agrees
  * with the folder. */
 json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error);
+/* The same, from the files alone: a cache may hide what has become of them. */
+json_t *catalog_points_afresh(Catalog *catalog, const char *vm, json_t **problems, GError **error);
 /* One point by its "/xo-vm-backups/…json" path. */
 json_t *catalog_point(Catalog *catalog, const char *path, GError **error);
 /* A point as backupNg.listVmBackups shows it. */
@@ -39,16 +41,27 @@ json_t *catalog_views(Catalog *catalog, const char *vm, const char *remote_id, j
 
 /* Opens a disk of a point with its whole chain. `path` relative to the VM folder, as in "vhds". */
 Disk *catalog_disk_open(Catalog *catalog, const char *vm, const char *path, GError **error);
-/* The same, and every block that is read is compared with the manifests: CORRUPT names the block.
+/* The same, and every block that is read is compared with the manifests: CORRUPT names the block
+ * and the file that holds it. The tables of block directories must agree with the files there.
  * Blocks that no manifest names (what XO wrote) are only read. A damaged manifest is CORRUPT. */
 Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *path, GError **error);
+/* What disks a point has: an array of {"path" (as in "vhds"), "vdi" (uuid of the VM's disk),
+ * "snapshot" (uuid of the VDI that was read), "name"}. Of a full backup the start of its archive is
+ * read; a path is that of the archive with a folder in it. */
+json_t *catalog_point_disks(Catalog *catalog, json_t *point, GError **error);
+/* Whether a point is what its name says: of that VM and date. CORRUPT. */
+bool catalog_point_check(json_t *point, GError **error);
+/* As catalog_disk_open_checked, for who must not be given wrong bytes: the point, too, must be what
+ * its name says, and the disk what the point describes; all of an archive is
+ * checked first. CORRUPT. */
+Disk *catalog_point_disk_open(Catalog *catalog, json_t *point, const char *path, GError **error);
 
 /* Reads a disk of a point to its end and compares every block with the manifests: CORRUPT names the
  * first that differs. Blocks that no manifest names (what XO wrote) are only read. */
 typedef struct {
     guint32 n_blocks, n_verified;
 } CatalogVerified;
-/* Of what was read so far of a disk that catalog_disk_open_checked gave. */
+/* Of what was read so far of a disk that was opened checked. */
 CatalogVerified catalog_disk_verified(Disk *disk);
 bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogVerified *verified,
                     GError **error);

@@ -160,9 +160,10 @@ bool points_refresh_cache(Catalog *catalog, const char *vm, GError **error)
     return points != NULL;
 }
 
-json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error)
+static json_t *read_points(Catalog *catalog, const char *vm, bool use_cache, json_t **problems,
+                           GError **error)
 {
-    g_autoptr(Points) points = points_read(catalog, vm, true, error);
+    g_autoptr(Points) points = points_read(catalog, vm, use_cache, error);
     if (problems)
         *problems = json_array();
     if (!points)
@@ -173,6 +174,16 @@ json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GErr
     while (problems && g_hash_table_iter_next(&iter, NULL, &reason))
         json_array_append_new(*problems, json_string(reason));
     return json_incref(points->points);
+}
+
+json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error)
+{
+    return read_points(catalog, vm, true, problems, error);
+}
+
+json_t *catalog_points_afresh(Catalog *catalog, const char *vm, json_t **problems, GError **error)
+{
+    return read_points(catalog, vm, false, problems, error);
 }
 
 json_t *catalog_point(Catalog *catalog, const char *path, GError **error)

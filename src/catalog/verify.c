@@ -4,7 +4,10 @@
 
 #include "base/error.h"
 #include "base/mutant.h"
+#include "catalog/archive_disk.h"
 #include "catalog/known.h"
+#include "catalog/member.h"
+#include "catalog/tables.h"
 
 #include <string.h>
 
@@ -13,6 +16,8 @@ typedef struct {
     Disk *inner;
     BlockMap *known;
     char *path;
+    Catalog *catalog;
+    GPtrArray *members; /* ChainPart, newest first */
     CatalogVerified verified;
 } CheckedDisk;
 
@@ -24,6 +29,27 @@ static bool checked_has(Disk *base, guint32 block)
     return disk_has(disk->inner, block) || block_map_get(disk->known, block, hash);
 }
 
+/* The file that holds a block, for messages. */
+static char *holder_of(const CheckedDisk *disk, guint32 block)
+{
+    for (guint i = 0; i < disk->members->len; i++) {
+        const ChainPart *part = disk->members->pdata[i];
+        g_auto(MemberPlace) place = { 0 };
+        g_autoptr(Disk) member = member_locate(disk->catalog, part->file, &place, NULL)
+                                     ? member_open(disk->catalog, &place, true, NULL)
+                                     : NULL;
+        if (member && disk_has(member, block))
+            return g_steal_pointer(&place.data);
+    }
+    return g_strdup(((const ChainPart *) disk->members->pdata[0])->file);
+}
+
+static void blame(const CheckedDisk *disk, guint32 block, GError **error)
+{
+    g_autofree char *holder = holder_of(disk, block);
+    g_prefix_error(error, "%s: block %u, in %s: ", disk->path, block, holder);
+}
+
 static bool checked_read_block(Disk *base, guint32 block, void *buffer, GError **error)
 {
     CheckedDisk *disk = (CheckedDisk *) base;
@@ -32,7 +58,7 @@ static bool checked_read_block(Disk *base, guint32 block, void *buffer, GError *
         memset(buffer, 0, DISK_BLOCK_BYTES);
     } else {
         if (!disk_read_block(disk->inner, block, buffer, error)) {
-            g_prefix_error(error, "%s: block %u: ", disk->path, block);
+            blame(disk, block, error);
             return false;
         }
         disk->verified.n_blocks++;
@@ -42,7 +68,8 @@ static bool checked_read_block(Disk *base, guint32 block, void *buffer, GError *
     block_hash(buffer, found);
     if (memcmp(expected, found, sizeof found) != 0 &&
         !MUTANT(checked_believes)) { /* mutant: catalog_read */
-        err_set(error, ERR_CORRUPT, "%s: block %u is not what was backed up", disk->path, block);
+        err_set(error, ERR_CORRUPT, "it is not what was backed up");
+        blame(disk, block, error);
         return false;
     }
     disk->verified.n_verified++;
@@ -55,21 +82,33 @@ static void checked_close(Disk *base)
     disk_close(disk->inner);
     if (disk->known)
         block_map_free(disk->known);
+    if (disk->members)
+        g_ptr_array_unref(disk->members);
     g_free(disk->path);
     g_free(disk);
 }
 
 static const struct disk_ops checked_ops = { checked_has, checked_read_block, checked_close };
 
+static bool check_tables(const CheckedDisk *disk, GError **error)
+{
+    for (guint i = 0; i < disk->members->len; i++) {
+        const ChainPart *part = disk->members->pdata[i];
+        if (!tables_check(disk->catalog, part->file, error))
+            return false;
+    }
+    return true;
+}
+
 Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *path, GError **error)
 {
-    g_autoptr(GPtrArray) members = NULL;
     CheckedDisk *disk = g_new0(CheckedDisk, 1);
     disk->base.ops = &checked_ops;
     disk->path = g_strdup(path);
-    disk->inner = chain_read(catalog, vm, path, &members, error);
-    if (disk->inner)
-        disk->known = known_content(catalog, vm, disk->inner, members, error);
+    disk->catalog = catalog;
+    disk->inner = chain_read(catalog, vm, path, &disk->members, error);
+    if (disk->inner && check_tables(disk, error))
+        disk->known = known_content(catalog, vm, disk->inner, disk->members, error);
     if (!disk->known) {
         checked_close(&disk->base);
         return NULL;
@@ -80,7 +119,12 @@ Disk *catalog_disk_open_checked(Catalog *catalog, const char *vm, const char *pa
 
 CatalogVerified catalog_disk_verified(Disk *disk)
 {
-    return disk->ops == &checked_ops ? ((CheckedDisk *) disk)->verified : (CatalogVerified){ 0 };
+    CatalogVerified verified = { 0 };
+    if (disk->ops == &checked_ops)
+        verified = ((CheckedDisk *) disk)->verified;
+    else
+        archive_disk_verified(disk, &verified);
+    return verified;
 }
 
 bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogVerified *verified,

@@ -7,10 +7,10 @@
 #include <glib.h>
 #include <string.h>
 
-static char *digest_disk(Repo *repo, const char *vm, const char *path, guint64 *size_bytes,
+static char *digest_disk(Repo *repo, json_t *point, const char *path, guint64 *size_bytes,
                          GError **error)
 {
-    g_autoptr(Disk) disk = catalog_disk_open_checked(repo->catalog, vm, path, error);
+    g_autoptr(Disk) disk = catalog_point_disk_open(repo->catalog, point, path, error);
     g_autoptr(Hash) hash = hash_new(HASH_SHA256);
     g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
     if (!disk)
@@ -25,27 +25,27 @@ static char *digest_disk(Repo *repo, const char *vm, const char *path, guint64 *
     return hash_end_hex(hash);
 }
 
-static json_t *digest_row(Repo *repo, const char *vm, const char *path, json_t *vdi)
+static json_t *digest_row(Repo *repo, json_t *point, const char *path, json_t *disk)
 {
     g_autoptr(GError) error = NULL;
     guint64 size_bytes = 0;
-    g_autofree char *sum = digest_disk(repo, vm, path, &size_bytes, &error);
+    g_autofree char *sum = digest_disk(repo, point, path, &size_bytes, &error);
     repo->n_problems += !sum;
     if (!sum)
         return json_pack("{s:s,s:s}", "path", path, "error", error->message);
     return json_pack("{s:s,s:s,s:s,s:s,s:I}", "path", path, "sha256", sum, "vdi",
-                     repo_text(vdi, "$snapshot_of$uuid"), "name", repo_text(vdi, "name_label"),
-                     "size", (json_int_t) size_bytes);
+                     repo_text(disk, "vdi"), "name", repo_text(disk, "name"), "size",
+                     (json_int_t) size_bytes);
 }
 
 static int digest(Repo *repo)
 {
     g_autoptr(GError) error = NULL;
     json_t *point = repo_point(repo, repo->words[1], &error), *rows = json_array();
-    if (point && repo_is_full(point))
+    if (point && repo_is_full(point) && catalog_point_check(point, &error))
         repo_each_archived(repo, point, rows);
-    else if (point)
-        repo_each_disk(repo, point, digest_row, rows);
+    else if (point && !error)
+        repo_each_disk(repo, point, digest_row, rows, &error);
     json_decref(point);
     if (!error && json_array_size(rows) == 0)
         err_set(&error, ERR_NOT_FOUND, "%s has no such disk", repo->words[1]);

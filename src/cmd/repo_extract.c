@@ -17,7 +17,7 @@ enum { PROGRESS_US = 500000 };
 typedef struct {
     Repo *repo;
     const char *point, *disk, *output; /* words; disk may be NULL */
-    char *vm, *path;                   /* of the disk that was found */
+    char *path;                        /* of the disk that was found */
     const char *format;
     guint64 size_bytes, image_bytes;
     CatalogVerified verified;
@@ -27,7 +27,6 @@ typedef struct {
 
 static void extract_clear(Extract *extract)
 {
-    g_free(extract->vm);
     g_free(extract->path);
 }
 
@@ -35,29 +34,32 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Extract, extract_clear)
 
 /* --- which disk --- */
 
-static bool is_meant(const char *word, const char *path, json_t *vdi)
+static bool is_meant(const char *word, json_t *disk)
 {
-    return !word || strcmp(word, path) == 0 || strcmp(word, repo_text(vdi, "uuid")) == 0 ||
-           strcmp(word, repo_text(vdi, "$snapshot_of$uuid")) == 0 ||
-           strcmp(word, repo_text(vdi, "name_label")) == 0;
+    static const char *const keys[] = { "path", "vdi", "snapshot", "name" };
+    bool meant = !word;
+    for (gsize i = 0; i < G_N_ELEMENTS(keys) && !meant; i++)
+        meant = strcmp(word, repo_text(disk, keys[i])) == 0;
+    return meant;
 }
 
 static bool find_disk(Extract *extract, json_t *point, GError **error)
 {
     g_autoptr(GString) found = g_string_new(NULL);
-    const char *ref;
-    json_t *stored;
+    json_t *disks = catalog_point_disks(extract->repo->catalog, point, error), *disk;
     unsigned n_found = 0;
-    json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
-        json_t *vdi = json_object_get(json_object_get(point, "vdis"), ref);
-        if (!is_meant(extract->disk, json_string_value(stored), vdi))
+    gsize i;
+    json_array_foreach (disks, i, disk) {
+        if (!is_meant(extract->disk, disk))
             continue;
         g_free(extract->path);
-        extract->path = g_strdup(json_string_value(stored));
+        extract->path = g_strdup(repo_text(disk, "path"));
         g_string_append_printf(found, "%s%s", n_found++ ? ", " : "", extract->path);
     }
-    if (n_found == 1)
-        return true;
+    bool known = disks != NULL;
+    json_decref(disks);
+    if (!known || n_found == 1)
+        return known;
     if (n_found == 0)
         err_set(error, ERR_NOT_FOUND, "%s has no %s%s", extract->point,
                 extract->disk ? "disk " : "disks", extract->disk ? extract->disk : "");
@@ -70,18 +72,16 @@ static bool find_disk(Extract *extract, json_t *point, GError **error)
 static Disk *open_disk(Extract *extract, GError **error)
 {
     Catalog *catalog = extract->repo->catalog;
+    Disk *disk = NULL;
+    g_autofree char *vm = NULL;
     json_t *point = repo_point(extract->repo, extract->point, error);
-    if (point && strcmp(repo_text(point, "mode"), "full") == 0)
-        err_set(error, ERR_UNSUPPORTED, "%s is a full backup: its archive (XVA) cannot be read yet",
-                extract->point);
-    else if (point && find_disk(extract, point, error))
-        repo_vm_of(point, &extract->vm);
+    bool is_full = point && strcmp(repo_text(point, "mode"), "full") == 0;
+    if (point && find_disk(extract, point, error))
+        disk = repo_option(extract->repo, "--unverified") && !is_full
+                   ? catalog_disk_open(catalog, repo_vm_of(point, &vm), extract->path, error)
+                   : catalog_point_disk_open(catalog, point, extract->path, error);
     json_decref(point);
-    if (!extract->vm)
-        return NULL;
-    return repo_option(extract->repo, "--unverified")
-               ? catalog_disk_open(catalog, extract->vm, extract->path, error)
-               : catalog_disk_open_checked(catalog, extract->vm, extract->path, error);
+    return disk;
 }
 
 /* --- which format --- */

@@ -80,7 +80,7 @@ static json_t *point_row(Repo *repo, const char *vm, json_t *point)
 static json_t *vm_row(Repo *repo, const char *vm)
 {
     g_autoptr(GError) error = NULL;
-    json_t *problems = NULL, *points = catalog_points(repo->catalog, vm, &problems, &error),
+    json_t *problems = NULL, *points = catalog_points_afresh(repo->catalog, vm, &problems, &error),
            *rows = json_array(), *point;
     json_t *last = json_array_get(points, json_array_size(points) - 1);
     json_t *row = json_pack("{s:s,s:s}", "uuid", vm, "name",

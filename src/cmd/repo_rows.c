@@ -9,16 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+static char *tame(char *text)
+{
+    for (char *at = text; *at; at++)
+        if (g_ascii_iscntrl(*at) && *at != '\n')
+            *at = '?';
+    return text;
+}
+
 void repo_say(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     g_autofree char *text = g_strdup_vprintf(format, args);
     va_end(args);
-    for (char *at = text; *at; at++)
-        if (g_ascii_iscntrl(*at) && *at != '\n')
-            *at = '?';
-    fputs(text, stdout);
+    fputs(tame(text), stdout);
 }
 
 void repo_print_json(json_t *document)
@@ -31,7 +36,7 @@ void repo_print_json(json_t *document)
 
 int repo_fail(GError *error)
 {
-    fprintf(stderr, "cadenza: %s\n%s\n", error->message, err_remedy(error));
+    fprintf(stderr, "cadenza: %s\n%s\n", tame(error->message), err_remedy(error));
     g_error_free(error);
     return REPO_PROBLEMS;
 }
@@ -68,19 +73,18 @@ void repo_add_row(Repo *repo, json_t *row, json_t *rows)
     json_array_append_new(rows, row);
 }
 
-void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows)
+bool repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows, GError **error)
 {
-    g_autofree char *vm = NULL;
-    const char *ref;
-    json_t *stored;
-    repo_vm_of(point, &vm);
-    json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
-        const char *path = json_string_value(stored);
+    json_t *disks = catalog_point_disks(repo->catalog, point, error), *disk;
+    gsize i;
+    json_array_foreach (disks, i, disk) {
+        const char *path = repo_text(disk, "path");
         if (repo->n_words > 2 && strcmp(repo->words[2], path) != 0)
             continue;
-        repo_add_row(
-            repo, make(repo, vm, path, json_object_get(json_object_get(point, "vdis"), ref)), rows);
+        repo_add_row(repo, make(repo, point, path, disk), rows);
     }
+    json_decref(disks);
+    return disks != NULL;
 }
 
 int repo_end_rows(Repo *repo, json_t *rows)

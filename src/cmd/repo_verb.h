@@ -60,10 +60,11 @@ json_t *repo_point(Repo *repo, const char *word, GError **error);
 /* The VM of a point; also in *holder, which the caller frees. */
 const char *repo_vm_of(json_t *point, char **holder);
 
-/* A row of a disk: {path, error | sha256 | blocks, verified, …}. */
-typedef json_t *RepoRow(Repo *repo, const char *vm, const char *path, json_t *vdi);
-/* Prints and appends a row for each disk of the point, or for the one that was asked for. */
-void repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows);
+/* A row of a disk (from catalog_point_disks): {path, error | sha256 | blocks, verified, …}. */
+typedef json_t *RepoRow(Repo *repo, json_t *point, const char *path, json_t *disk);
+/* Prints and appends a row for each disk of the point, or for the one that was asked for. Fails
+ * when the disks are not known. */
+bool repo_each_disk(Repo *repo, json_t *point, RepoRow *make, json_t *rows, GError **error);
 /* Prints the row unless it is for JSON, and appends it; it is taken over. */
 void repo_add_row(Repo *repo, json_t *row, json_t *rows);
 

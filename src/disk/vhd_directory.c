@@ -131,13 +131,24 @@ static void adopt_growth(VhdDirectory *directory)
     vhd_header_resize(directory->raw_header, (guint32) n_blocks);
 }
 
+/* The first thing that is packed: when it cannot be read, the name of the codec may be what is
+ * lost.
+ */
+static bool load_footer(Chunks *chunks, VhdDirectory *directory, GError **error)
+{
+    if (vhd_chunk_get(chunks, directory->codec, "footer", directory->raw_footer, VHD_FOOTER_BYTES,
+                      error))
+        return true;
+    if (directory->codec == codec_find("none"))
+        g_prefix_error(error, "no codec is named in chunk-filters.json, and ");
+    return false;
+}
+
 bool vhd_directory_load(Chunks *chunks, VhdDirectory *directory, GError **error)
 {
     memset(directory, 0, sizeof *directory);
     directory->codec = vhd_codec_load(chunks, error);
-    return directory->codec &&
-           vhd_chunk_get(chunks, directory->codec, "footer", directory->raw_footer,
-                         VHD_FOOTER_BYTES, error) &&
+    return directory->codec && load_footer(chunks, directory, error) &&
            vhd_footer_parse(directory->raw_footer, &directory->footer, error) &&
            vhd_chunk_get(chunks, directory->codec, "header", directory->raw_header,
                          VHD_HEADER_BYTES, error) &&
@@ -166,7 +177,7 @@ static bool directory_read_stored(Disk *base, guint32 block, void *stored, GErro
     guint8 *data = (guint8 *) stored + VHD_BITMAP_BYTES;
     if (!vhd_chunk_get(disk->chunks, disk->directory.codec, name, stored, VHD_STORED_BYTES,
                        error) ||
-        !vhd_apply_bitmap(stored, &base->info, block, data, error))
+        !vhd_apply_stored_bitmap(stored, &base->info, block, data, error))
         return false;
     vhd_trim_block(&base->info, block, data);
     return true;

@@ -87,7 +87,7 @@ static bool flat_read_block(Disk *base, guint32 block, void *buffer, GError **er
     _Alignas(VHD_SECTOR_BYTES) guint8 bitmap[VHD_BITMAP_BYTES]; /* disks read into whole sectors */
     if (!bytes_read_split(disk->bytes, at, bitmap, sizeof bitmap, buffer, DISK_BLOCK_BYTES,
                           error) ||
-        !vhd_apply_bitmap(bitmap, &base->info, block, buffer, error))
+        !vhd_apply_stored_bitmap(bitmap, &base->info, block, buffer, error))
         return false;
     vhd_trim_block(&base->info, block, buffer);
     return true;

@@ -347,6 +347,21 @@ bool vhd_apply_bitmap(const guint8 bitmap[VHD_BITMAP_BYTES], const DiskInfo *inf
     return true;
 }
 
+bool vhd_apply_stored_bitmap(const guint8 bitmap[VHD_BITMAP_BYTES], const DiskInfo *info,
+                             guint32 block, guint8 *data, GError **error)
+{
+    static const guint8 zeros[VHD_SECTOR_BYTES];
+    for (unsigned i = 0; i < VHD_BITMAP_BYTES * 8 && !info->differencing; i++) {
+        bool there = bitmap[i >> 3] & (0x80 >> (i & 7));
+        if (there || memcmp(data + i * (gsize) VHD_SECTOR_BYTES, zeros, sizeof zeros) == 0 ||
+            MUTANT(vhd_stored_bitmap)) /* mutant: disk_vhd */
+            continue;
+        err_set(error, ERR_CORRUPT, "its bitmap does not name sector %u, which holds data", i);
+        return false;
+    }
+    return vhd_apply_bitmap(bitmap, info, block, data, error);
+}
+
 void vhd_trim_block(const DiskInfo *info, guint32 block, guint8 *data)
 {
     guint64 start = block * (guint64) DISK_BLOCK_BYTES;

@@ -71,5 +71,9 @@ guint64 vhd_file_bytes(guint32 n_entries, guint32 n_present);
  * are UNSUPPORTED in a differencing disk (nothing of XO's or the pools' writes them). */
 bool vhd_apply_bitmap(const guint8 bitmap[VHD_BITMAP_BYTES], const DiskInfo *info, guint32 block,
                       guint8 *data, GError **error);
+/* The same for what is stored: writers that we know leave zeros where a sector is not there, so
+ * data there is CORRUPT. */
+bool vhd_apply_stored_bitmap(const guint8 bitmap[VHD_BITMAP_BYTES], const DiskInfo *info,
+                             guint32 block, guint8 *data, GError **error);
 /* Zeros what lies past the end of the disk in its last block. */
 void vhd_trim_block(const DiskInfo *info, guint32 block, guint8 *data);

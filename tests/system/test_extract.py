@@ -33,7 +33,7 @@ class Extract(unittest.TestCase):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-extract-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.truth = json.loads((FIXTURES / "expected.json").read_text())
-        for name in ("flat-unmerged", "directory"):
+        for name in ("flat-unmerged", "directory", "full"):
             with tarfile.open(FIXTURES / f"{name}.tar.gz") as archive:
                 archive.extractall(cls.folder)
 
@@ -67,6 +67,20 @@ class Extract(unittest.TestCase):
                 self.assertEqual(files["raw"].stat().st_size, disk["size"])
                 self.assertEqual(sha256(files["raw"]), disk["sha256"])
                 self.assertLess(files["raw"].stat().st_blocks * 512, disk["size"] // 4, "zeros are holes")
+                self.check_by_others(files)
+
+    def test_archive(self):
+        """Full backups: plain, gzip, zstd; the newest of each job, one of them in every format."""
+        rows = {row["job"]: row for row in self.truth if row["repo"] == "full"}
+        self.assertEqual(len(rows), 3)
+        for job, row in rows.items():
+            names = FORMATS if job == "full zstd" else ("raw",)
+            files = {name: self.out / f"{row['vmUuid']}-{row['timestamp']}.{name}" for name in names}
+            for file in files.values():
+                said = json.loads(self.good("full", "--json", row["path"].split("/", 1)[1], file).stdout)
+                self.assertGreater(said["verified"], 0, "every chunk of an archive has a checksum")
+            self.assertEqual(sha256(files["raw"]), row["disks"][0]["sha256"], job)
+            if len(files) > 1:
                 self.check_by_others(files)
 
     def check_by_others(self, files):

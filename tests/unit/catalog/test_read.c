@@ -17,7 +17,7 @@ static unsigned check_point(Repo *repo, json_t *expected)
 {
     g_autoptr(GError) error = NULL;
     const char *path = strchr(json_string_value(json_object_get(expected, "path")), '/');
-    const char *vm = json_string_value(json_object_get(expected, "vmUuid")), *ref;
+    const char *ref;
     json_t *point = catalog_point(repo->catalog, path, &error), *stored, *want;
     assert_non_null(point);
     unsigned n_checked = 0;
@@ -26,8 +26,9 @@ static unsigned check_point(Repo *repo, json_t *expected)
         json_t *vdi = json_object_get(json_object_get(point, "vdis"), ref);
         const char *uuid = json_string_value(json_object_get(vdi, "$snapshot_of$uuid"));
         g_autoptr(Disk)
-            disk = catalog_disk_open(repo->catalog, vm, json_string_value(stored), &error);
-        assert_non_null(disk);
+            disk = catalog_point_disk_open(repo->catalog, point, json_string_value(stored), &error);
+        if (!disk)
+            fail_msg("%s", error->message);
         g_autofree char *sum = disk_sha256(disk);
         json_array_foreach (json_object_get(expected, "disks"), i, want) {
             if (strcmp(json_string_value(json_object_get(want, "vdiUuid")), uuid) != 0)
@@ -163,16 +164,72 @@ static void test_checked(void **state)
     assert_null(complaint(history, 1));
     g_autofree char *first = file_of(history, 0), *second = file_of(history, 1);
     flip(second, -4096);
-    assert_complains(history, 1, "block 1 is not what was backed up");
+    assert_complains(history, 1, "block 1, in xo-vm-backups");
     assert_null(complaint(history, 0));
     flip(second, -4096);
     flip(first, 8192); /* of block 0, which the second point takes from the first */
     assert_complains(history, 0, history->disks[0]);
-    assert_complains(history, 1, "block 0 is not what was backed up");
+    assert_complains(history, 1, history->disks[0]);
     g_autofree char *command = g_strdup_printf("cp '%s' '%s'", first, second);
     assert_int_equal(system(command), 0); /* a good disk under another's name */
     assert_complains(history, 1, "its manifest says");
     history_free(history);
+}
+
+/* The oldest two points of the VM, opened strictly: what the first failure says, or NULL. */
+static char *strict_complaint(Repo *repo, const char *vm)
+{
+    g_autoptr(GError) error = NULL;
+    json_t *points = catalog_points_afresh(repo->catalog, vm, NULL, NULL), *point;
+    char *said = NULL;
+    gsize i;
+    json_array_foreach (points, i, point) {
+        json_t *disks = catalog_point_disks(repo->catalog, point, NULL);
+        const char *path = json_string_value(json_object_get(json_array_get(disks, 0), "path"));
+        g_autoptr(Disk) disk = catalog_point_disk_open(repo->catalog, point, path, &error);
+        if (!disk && !said) {
+            assert_true(err_is(error, ERR_CORRUPT));
+            said = g_strdup(error->message);
+        }
+        g_clear_error(&error);
+        json_decref(disks);
+    }
+    json_decref(points);
+    return said;
+}
+
+/* Runs a shell command in the VM's folder, looks, and runs it once more, which must undo it. */
+static void assert_told(Repo *repo, const char *vm, const char *command, const char *word)
+{
+    g_autofree char *whole =
+        g_strdup_printf("cd '%s/xo-vm-backups/%s' && %s", repo->folder, vm, command);
+    assert_int_equal(system(whole), 0);
+    g_autofree char *said = strict_complaint(repo, vm);
+    if (!said || !strstr(said, word))
+        fail_msg("no \"%s\" in: %s", word, said ? said : "no complaint");
+    assert_int_equal(system(whole), 0);
+    g_autofree char *rest = strict_complaint(repo, vm);
+    if (rest)
+        fail_msg("not undone: %s", rest);
+}
+
+/* Files that took each other's place, and a table that forgot a block: what XO wrote has no
+ * checksums, but each file says what it is. */
+static void test_strict(void **state)
+{
+    static const char vm[] = "1cc62ff4-f5c3-44d7-a0ce-513fda1d1168";
+    g_autoptr(Repo) repo = repo_fixture("directory");
+    assert_told(repo, vm, "set -- *.json && mv $1 t && mv $2 $1 && mv t $2",
+                "lies under another name");
+    assert_told(repo, vm,
+                "cd vdis/*/* && set -- *.alias.vhd &&"
+                " if test -e t; then mv t $2; else mv $2 t && cp $1 $2; fi",
+                " holds the disk ");
+    assert_told(repo, vm,
+                "cd vdis/*/*/data && if test -e ../made; then rm $(cat ../made) ../made; else"
+                " set -- * && n=0 && while test -e $1/blocks/0/$n; do n=$((n + 1)); done &&"
+                " : > $1/blocks/0/$n && echo $1/blocks/0/$n > ../made; fi",
+                "does not name it");
 }
 
 int main(void)
@@ -180,6 +237,7 @@ int main(void)
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_fixtures),
                                         cmocka_unit_test(test_broken),
                                         cmocka_unit_test(test_alias_escapes),
-                                        cmocka_unit_test(test_checked) };
+                                        cmocka_unit_test(test_checked),
+                                        cmocka_unit_test(test_strict) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -187,7 +187,12 @@ static void test_bitmap(void **state)
     g_autoptr(GError) error = NULL;
     assert_false(disk_read_block(disk, 3, data, &error));
     assert_true(err_is(error, ERR_UNSUPPORTED));
+    g_clear_error(&error);
     disk->info.differencing = false;
+    assert_false(disk_read_block(disk, 3, data, &error)); /* there is data in that sector */
+    assert_true(err_is(error, ERR_CORRUPT));
+    static const guint8 zeros[VHD_SECTOR_BYTES];
+    assert_ok(bytes_write(file, 2048 + VHD_BITMAP_BYTES, zeros, sizeof zeros, e_));
     assert_ok(disk_read_block(disk, 3, data, e_));
     for (int i = 0; i < VHD_SECTOR_BYTES; i++)
         assert_int_equal(data[i], 0);
