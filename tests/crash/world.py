@@ -161,7 +161,18 @@ class World:
                                            self.xapi.call("VM.get_VBDs", vm_ref)) if vbd["type"] == "Disk"]
         self.xapi.call("VM.destroy", vm_ref)
         for ref in disks:
-            self.xapi.call("VDI.destroy", ref)
+            self.destroy_disk(ref)
+
+    def destroy_disk(self, ref):
+        """A pool lets go of a disk some time after its reader has gone."""
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                return self.xapi.call("VDI.destroy", ref)
+            except Refused as error:
+                if error.code != "VDI_IN_USE" or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
 
     def attempt(self, operation):
         """Does it, whatever comes of it: None, or how it failed."""
