@@ -6,6 +6,7 @@
  * sees. */
 #include "remote/file.h"
 
+#include "base/durable.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
@@ -372,8 +373,11 @@ static Place *file_open(const RemoteUrl *url, GError **error)
                                       : "the folder must be readable and writable";
     int access_mode = R_OK | X_OK | (url->read_only ? 0 : W_OK);
     struct stat st;
-    if ((!url->read_only && g_mkdir_with_parents(url->path, 0755) != 0) ||
-        access(url->path, access_mode) != 0 || stat(url->path, &st) != 0) {
+    if (!url->read_only && !durable_make_folder(url->path, 0755, error)) {
+        g_prefix_error(error, "%s: ", need);
+        return NULL;
+    }
+    if (access(url->path, access_mode) != 0 || stat(url->path, &st) != 0) {
         err_set_errno(error, errno, "%s", need);
         return NULL;
     }

@@ -51,8 +51,7 @@ static void run_clear(VmRun *run)
     cancel_unref(run->cancel);
 }
 
-/* Names of points have seconds: the next one, under the same lock, must get another. */
-static void outlive_second(const VmRun *run)
+void vm_outlive_second(const VmRun *run)
 {
     gint64 left_us = (run->time_ms / 1000 + 1) * G_USEC_PER_SEC - g_get_real_time();
     if (run->time_ms && left_us > 0 && left_us <= G_USEC_PER_SEC)
@@ -131,7 +130,7 @@ static bool backup(VmRun *run, GError **error)
     snapshot_rotate(run);
     CRASH_POINT(work_rotated);
     targets_retain(run);
-    outlive_second(run);
+    vm_outlive_second(run);
     return true;
 }
 

@@ -194,6 +194,11 @@ void vm_disk_free(gpointer disk);
 /* Tells the pool to give up what blocked the migration; `was` as in VmRun. */
 bool vm_restore_blocked(Xapi *xapi, const char *vm_ref, json_t *was, GError **error);
 
+/* --- backup.c --- */
+
+/* Names of points have seconds: the next one of this VM must get another. */
+void vm_outlive_second(const VmRun *run);
+
 /* --- chain.c --- */
 
 /* UNHEALTHY_CHAIN when the pool should coalesce first. */

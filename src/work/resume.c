@@ -110,6 +110,7 @@ static bool load(VmRun *run, json_t *plan, GError **error)
 
 static void unload(VmRun *run)
 {
+    vm_outlive_second(run); /* its point may be there */
     vm_unload(run);
     g_clear_pointer(&run->snapshot_ref, g_free);
     g_clear_pointer(&run->snapshot, json_decref);

@@ -14,7 +14,7 @@ import unittest
 from world import BUILD, World, lost, side_by_side
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
-CUTS = 40 if FULL else 4  # of each layout
+CUTS = 40 if FULL else 2  # of each layout
 PROGRAM = BUILD / "tests/crash/volatile_fs"
 
 

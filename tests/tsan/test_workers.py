@@ -66,7 +66,7 @@ class Workers(unittest.TestCase):
         self.assertEqual(log["status"], "success", log)
 
     def test_cancel_and_failure(self):
-        job = self.job("ends")
+        job = self.job("ends", poolRetries=0)
         self.sim.fault(kind="cut", path="/export_raw_vdi", at=6 << 20, count=1)
         self.assertNotEqual(self.back_up(job)["status"], "success")
         self.sim.control("/sim/faults/clear", {})
