@@ -36,8 +36,7 @@ static bool date_is_unreadable(const Cleaning *cleaning, const char *name)
 {
     g_autofree char *date = layout_date_of(name);
     g_autofree char *metadata = date ? g_strconcat(date, ".json", NULL) : NULL;
-    return metadata && g_hash_table_contains(cleaning->points->unreadable, metadata) &&
-           !MUTANT(clean_drops_unreadable); /* mutant: catalog_clean */
+    return metadata && g_hash_table_contains(cleaning->points->unreadable, metadata);
 }
 
 /* Marks the disks that points name; a named disk that is not there freezes the lineage. */
