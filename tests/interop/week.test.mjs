@@ -6,7 +6,7 @@ import { test } from 'node:test'
 import { dateOf, engine, ENGINE, FULL, randomFrom, rm, scratch, seedOf, versions, World, xo } from './both-sides.mjs'
 
 const LAYOUTS = { flat: '', 'brotli directory': '?useVhdDirectory=true&vhdDirectoryCompression=%22brotli%22' }
-const N_RUNS = FULL ? 40 : 14, KEEP = 3, CRASH = 0.45, GROWTH = 0.15, MAX_BLOCKS = 12
+const N_RUNS = FULL ? 40 : 10, KEEP = 3, CRASH = 0.45, GROWTH = 0.15, MAX_BLOCKS = 12
 
 // Where ours can be stopped: the names of CRASH_POINT.
 const OUR_POINTS = [

@@ -9,7 +9,7 @@ import { engine, ENGINE, FULL, rm, scratch, versions, World, xo } from './both-s
 import { openAdapter, quiet, watchChanges } from './xo-peer.mjs'
 
 const LAYOUTS = { flat: '', 'brotli directory': '?useVhdDirectory=true&vhdDirectoryCompression=%22brotli%22' }
-const STEP = FULL ? 1 : 5, MAX_CHANGES = 400
+const STEP = FULL ? 1 : 9, MAX_CHANGES = 400
 
 // Who wrote each point of the chain; the disk grows once, and is merged across that (not where XO alone wrote block
 // directories: there XO itself deletes the result as broken, whether it dies or not).

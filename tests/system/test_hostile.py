@@ -21,7 +21,7 @@ from box import BUILD, Server, Sim, program  # noqa: E402
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", "")) / "repos"
 FULL = bool(os.environ.get("CADENZA_FULL"))
 SEED = int(os.environ.get("CADENZA_SEED", random.SystemRandom().randrange(1 << 32) if FULL else 20261122))
-N_DAMAGES = 200 if FULL else 25
+N_DAMAGES = 200 if FULL else 15
 DRIVER = BUILD / "tests/damage/repo_damage"
 
 
