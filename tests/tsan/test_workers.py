@@ -57,7 +57,7 @@ class Workers(unittest.TestCase):
                 self.sim.write(vm, 4 << 20, seed)
             log = self.back_up(job)
             self.assertEqual(log["status"], "success", log)
-        sr = next(sr["id"] for sr in self.server.objects(type="SR") if sr["size"] > 1 << 30 and sr["content_type"] != "iso")
+        sr = next(sr["id"] for sr in self.server.objects(type="SR") if sr["size"] > 1 << 30 and sr["SR_type"] not in ("iso", "udev"))
         for remote in self.remotes:
             self.assertTrue(self.server.call("backupNg.importVmBackup", id=self.newest(remote)["id"], sr=sr))
 
