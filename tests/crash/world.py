@@ -49,7 +49,8 @@ class World:
         self.start()
         self.server.connect(self.sim)
         vm = self.server.objects(type="VM")[0]
-        self.vm, self.sr = vm["id"], self.server.objects(type="SR")[0]["id"]
+        self.vm = vm["id"]
+        self.sr = next(sr["id"] for sr in self.server.objects(type="SR") if sr["SR_type"] not in ("iso", "udev"))
         self.machines = {ref for ref, record in self.xapi.call("VM.get_all_records").items()
                          if not record["is_a_snapshot"]}
         self.repository = self.disk / "repository"
