@@ -6,6 +6,7 @@ import { createInterface } from 'node:readline'
 import { mkdtemp, rm, readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import XoLib from 'xo-lib'
 
 const BUILD = process.env.CADENZA_BUILD ?? new URL('../../build', import.meta.url).pathname
 const program = name => join(BUILD, 'src/cmd', name)
@@ -53,6 +54,21 @@ export async function startServer() {
       await rm(data, { recursive: true, force: true })
     },
   }
+}
+
+// XO's own client, signed in as the administrator.
+export async function signIn(server) {
+  const Xo = XoLib.default ?? XoLib
+  const xo = new Xo({ url: server.ready.url })
+  await xo.open()
+  await xo.signIn({ email: server.user, password: server.password })
+  return xo
+}
+
+export async function addPool(xo, sim) {
+  const id = await xo.call('server.add', { host: sim.ready.url, username: 'root', password: sim.ready.password, allowUnauthorized: true, autoConnect: false })
+  await xo.call('server.enable', { id })
+  return id
 }
 
 export const scratch = () => mkdtemp(join(tmpdir(), 'cadenza-test-'))

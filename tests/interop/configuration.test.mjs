@@ -4,18 +4,14 @@ import { readFile } from 'node:fs/promises'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { after, before, test } from 'node:test'
 import * as openpgp from 'openpgp'
-import XoLib from 'xo-lib'
-import { startServer } from './box.mjs'
+import { signIn, startServer } from './box.mjs'
 
-const Xo = XoLib.default ?? XoLib
 const passphrase = 'correct horse battery staple'
 let server, xo
 
 before(async () => {
   server = await startServer()
-  xo = new Xo({ url: server.ready.url })
-  await xo.open()
-  await xo.signIn({ email: server.user, password: server.password })
+  xo = await signIn(server)
 })
 after(async () => {
   await xo?.close()

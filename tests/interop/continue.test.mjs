@@ -5,12 +5,10 @@ import { readFile, readdir } from 'node:fs/promises'
 import { after, before, test } from 'node:test'
 import { Xapi } from '@xen-orchestra/xapi'
 import { IncrementalXapi } from '@xen-orchestra/backups/_runners/_vmRunners/IncrementalXapi.mjs'
-import XoLib from 'xo-lib'
 import { digestByXo, versions } from './both-sides.mjs'
-import { remove, scratch, startServer, startSim } from './box.mjs'
+import { addPool, remove, scratch, signIn, startServer, startSim } from './box.mjs'
 import { openAdapter } from './xo-peer.mjs'
 
-const Xo = XoLib.default ?? XoLib
 const LAYOUTS = { 'flat': '', 'a block directory that XO began, on a remote set to nothing': '?useVhdDirectory=true' }
 const RUNS = ['XO', 'we', 'XO', 'we', 'we', 'XO'], KEEP = 3
 let sim, server, xo, xapi, folder
@@ -25,11 +23,8 @@ before(async () => {
   xapi = new Xapi({ url: sim.ready.url, allowUnauthorized: true, auth })
   await xapi.connect()
   await xapi.objectsFetched
-  xo = new Xo({ url: server.ready.url })
-  await xo.open()
-  await xo.signIn({ email: server.user, password: server.password })
-  const id = await xo.call('server.add', { host: sim.ready.url, username: 'root', password: sim.ready.password, allowUnauthorized: true, autoConnect: false })
-  await xo.call('server.enable', { id })
+  xo = await signIn(server)
+  await addPool(xo, sim)
 })
 after(async () => {
   await xo?.close()

@@ -8,10 +8,8 @@ import { after, before, test } from 'node:test'
 import { getSyncedHandler } from '@xen-orchestra/fs'
 import { RemoteAdapter } from '@xen-orchestra/backups/RemoteAdapter.mjs'
 import { Xapi } from '@xen-orchestra/xapi'
-import XoLib from 'xo-lib'
-import { remove, scratch, startServer, startSim } from './box.mjs'
+import { addPool, remove, scratch, signIn, startServer, startSim } from './box.mjs'
 
-const Xo = XoLib.default ?? XoLib
 let sim, server, xo, xapi, folder
 
 async function collect(stream) {
@@ -29,11 +27,8 @@ before(async () => {
   await xapi.connect()
   await xapi.objectsFetched
   server = await startServer()
-  xo = new Xo({ url: server.ready.url })
-  await xo.open()
-  await xo.signIn({ email: server.user, password: server.password })
-  const id = await xo.call('server.add', { host: sim.ready.url, username: 'root', password: sim.ready.password, allowUnauthorized: true, autoConnect: false })
-  await xo.call('server.enable', { id })
+  xo = await signIn(server)
+  await addPool(xo, sim)
 })
 after(async () => {
   await xo?.close()

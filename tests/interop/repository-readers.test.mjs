@@ -7,10 +7,8 @@ import { after, before, test } from 'node:test'
 import { getSyncedHandler } from '@xen-orchestra/fs'
 import { openDiskChain } from '@xen-orchestra/backup-archive/disks'
 import { RemoteAdapter } from '@xen-orchestra/backups/RemoteAdapter.mjs'
-import XoLib from 'xo-lib'
-import { remove, scratch, startServer, startSim } from './box.mjs'
+import { addPool, remove, scratch, signIn, startServer, startSim } from './box.mjs'
 
-const Xo = XoLib.default ?? XoLib
 const LAYOUTS = {
   flat: '',
   'gzip directory': '?useVhdDirectory=true&vhdDirectoryCompression=%22gzip%22',
@@ -34,11 +32,8 @@ before(async () => {
   folder = await scratch()
   sim = await startSim('--hosts', '1', '--vms', '2', '--disk-size', '96MiB', '--running', '1', '--seed', '23')
   server = await startServer()
-  xo = new Xo({ url: server.ready.url })
-  await xo.open()
-  await xo.signIn({ email: server.user, password: server.password })
-  const id = await xo.call('server.add', { host: sim.ready.url, username: 'root', password: sim.ready.password, allowUnauthorized: true, autoConnect: false })
-  await xo.call('server.enable', { id })
+  xo = await signIn(server)
+  await addPool(xo, sim)
 })
 after(async () => {
   await xo?.close()

@@ -2,10 +2,8 @@
 // job and restores.
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import XoLib from 'xo-lib'
-import { remove, scratch, startServer, startSim } from './box.mjs'
+import { remove, scratch, signIn, startServer, startSim } from './box.mjs'
 
-const Xo = XoLib.default ?? XoLib
 let sim, server, xo, folder
 
 const objects = async filter => Object.values(await xo.call('xo.getAllObjects', { filter }))
@@ -22,9 +20,7 @@ before(async () => {
   folder = await scratch()
   sim = await startSim('--hosts', '2', '--vms', '3', '--disk-size', '64MiB', '--running', '1', '--seed', '11')
   server = await startServer()
-  xo = new Xo({ url: server.ready.url })
-  await xo.open()
-  await xo.signIn({ email: server.user, password: server.password })
+  xo = await signIn(server)
 })
 after(async () => {
   await xo?.close()
