@@ -92,29 +92,9 @@ static unsigned pipe_ends(FullCopy *copy, PipeEnd *ends, unsigned *owner)
         if (!copy->ends[i])
             continue;
         owner[n] = i;
-        ends[n++] = (PipeEnd){ .writer = &copy->ends[i]->base,
-                               .cancel = target->cancel,
-                               .left = late_end,
-                               .user = late_new(target->target, copy->ends[i], end_free) };
+        ends[n++] = late_pipe_end(target, &copy->ends[i]->base, copy->ends[i], end_free);
     }
     return n;
-}
-
-/* One that is stuck belongs to the thread that is stuck in it. */
-static void settle_end(FullCopy *copy, unsigned index, PipeEnd *end)
-{
-    TargetRun *target = &copy->run->targets[index];
-    bool failed = end->error != NULL;
-    if (end->stuck)
-        late_mark(target->target);
-    else
-        g_free(end->user);
-    if (failed)
-        target_drop(copy->run, target, g_steal_pointer(&end->error));
-    if (!end->stuck && failed)
-        late_release(target->target, copy->ends[index], end_free);
-    if (end->stuck || failed)
-        copy->ends[index] = NULL;
 }
 
 static bool run_pipe(FullCopy *copy, GError **error)
@@ -130,7 +110,8 @@ static bool run_pipe(FullCopy *copy, GError **error)
         return targets_error(run, error);
     bool ok = pipe_run(copy->source, ends, n, &options, &n_bytes, error);
     for (unsigned i = 0; i < n; i++)
-        settle_end(copy, owner[i], &ends[i]);
+        if (!late_settle(run, &run->targets[owner[i]], &ends[i], copy->ends[owner[i]], end_free))
+            copy->ends[owner[i]] = NULL;
     return ok;
 }
 

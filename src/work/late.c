@@ -6,11 +6,11 @@
 
 #include <pthread.h>
 
-struct Late {
+typedef struct {
     const WorkTarget *target;
     void *thing;
     void (*release)(void *thing);
-};
+} Late;
 
 bool late_is_stuck(const WorkTarget *target)
 {
@@ -26,20 +26,20 @@ bool late_check(const WorkTarget *target, GError **error)
     return false;
 }
 
-Late *late_new(const WorkTarget *target, void *thing, void (*release)(void *thing))
+static Late *late_new(const WorkTarget *target, void *thing, void (*release)(void *thing))
 {
     Late *late = g_new0(Late, 1);
     *late = (Late){ target, thing, release };
     return late;
 }
 
-void late_mark(const WorkTarget *target)
+static void late_mark(const WorkTarget *target)
 {
     if (target->n_stuck)
         g_atomic_int_inc(target->n_stuck);
 }
 
-void late_end(void *data)
+static void late_end(void *data)
 {
     Late *late = data;
     late->release(late->thing);
@@ -66,4 +66,28 @@ void late_release(const WorkTarget *target, void *thing, void (*release)(void *t
     late_mark(target);
     if (pthread_create(&thread, NULL, late_main, late_new(target, thing, release)) == 0)
         pthread_detach(thread);
+}
+
+PipeEnd late_pipe_end(const TargetRun *target, DiskWriter *writer, void *thing,
+                      void (*release)(void *thing))
+{
+    return (PipeEnd){ .writer = writer,
+                      .cancel = target->cancel,
+                      .left = late_end,
+                      .user = late_new(target->target, thing, release) };
+}
+
+bool late_settle(VmRun *run, TargetRun *target, PipeEnd *end, void *thing,
+                 void (*release)(void *thing))
+{
+    bool failed = end->error != NULL;
+    if (end->stuck)
+        late_mark(target->target);
+    else
+        g_free(end->user);
+    if (failed)
+        target_drop(run, target, g_steal_pointer(&end->error));
+    if (!end->stuck && failed)
+        late_release(target->target, thing, release);
+    return !end->stuck && !failed;
 }

@@ -284,17 +284,18 @@ void streams_give(WorkStreams *streams);
 
 /* --- late.c --- */
 
-typedef struct Late Late; /* what is given up once a call has come back */
 /* A call to the target has not come back. */
 bool late_is_stuck(const WorkTarget *target);
 bool late_check(const WorkTarget *target, GError **error); /* TIMEOUT then */
-/* For late_end, which calls release(thing), or g_free. */
-Late *late_new(const WorkTarget *target, void *thing, void (*release)(void *thing));
-/* Before a late_end: counts it. */
-void late_mark(const WorkTarget *target);
-void late_end(void *late);
 /* Frees now, or in a thread that nobody waits for when the target is stuck. */
 void late_release(const WorkTarget *target, void *thing, void (*release)(void *thing));
+/* An end that writes to the target. `thing` owns the writer; a thread that is stuck in it when the
+ * pipe has ended releases it, whenever that is. Then late_settle, always. */
+PipeEnd late_pipe_end(const TargetRun *target, DiskWriter *writer, void *thing,
+                      void (*release)(void *thing));
+/* After the pipe: drops a target that failed. False: `thing` is no longer the caller's. */
+bool late_settle(VmRun *run, TargetRun *target, PipeEnd *end, void *thing,
+                 void (*release)(void *thing));
 
 /* --- metadata.c --- */
 

@@ -136,29 +136,9 @@ static unsigned pipe_ends(DiskCopy *copy, PipeEnd *ends, unsigned *owner)
         if (!copy->ends[i] || copy->ends[i]->done)
             continue;
         owner[n] = i;
-        ends[n++] = (PipeEnd){ .writer = copy->ends[i]->writer,
-                               .cancel = target->cancel,
-                               .left = late_end,
-                               .user = late_new(target->target, copy->ends[i], free_end) };
+        ends[n++] = late_pipe_end(target, copy->ends[i]->writer, copy->ends[i], free_end);
     }
     return n;
-}
-
-/* One that is stuck belongs to the thread that is stuck in it. */
-static void settle_end(DiskCopy *copy, unsigned index, PipeEnd *end)
-{
-    TargetRun *target = &copy->run->targets[index];
-    bool failed = end->error != NULL;
-    if (end->stuck)
-        late_mark(target->target);
-    else
-        g_free(end->user);
-    if (failed)
-        target_drop(copy->run, target, g_steal_pointer(&end->error));
-    if (!end->stuck && failed)
-        late_release(target->target, copy->ends[index], free_end);
-    if (end->stuck || failed)
-        copy->ends[index] = NULL;
 }
 
 PipeOptions transfer_options(const VmRun *run, Cancel *cancel)
@@ -186,7 +166,8 @@ static bool run_pipe(DiskCopy *copy, Source *source, GError **error)
         return targets_error(run, error);
     bool ok = pipe_run(source, ends, n, &options, &n_bytes, error);
     for (unsigned i = 0; i < n; i++)
-        settle_end(copy, owner[i], &ends[i]);
+        if (!late_settle(run, &run->targets[owner[i]], &ends[i], copy->ends[owner[i]], free_end))
+            copy->ends[owner[i]] = NULL;
     if (!ok)
         g_prefix_error(error, "disk %s, read by %s: ", copy->disk->uuid, source->method);
     return ok;
