@@ -348,6 +348,25 @@ static void add_query(GString *query, const char *name, const char *value)
     g_string_append_uri_escaped(query, value, NULL, FALSE);
 }
 
+/* `query` is taken. */
+static bool export_from(Xapi *xapi, const char *what, const char *path, GString *query,
+                        HttpSink sink, void *user, Cancel *cancel, GError **error)
+{
+    Transfer transfer = {
+        .xapi = xapi,
+        .what = what,
+        .verb = "GET",
+        .path = path,
+        .query = g_string_free(query, FALSE),
+        .cancel = cancel,
+        .sink = sink,
+        .user = user,
+    };
+    bool ok = run_export(&transfer, error);
+    transfer_clear(&transfer);
+    return ok;
+}
+
 bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *format,
                      HttpSink sink, void *user, Cancel *cancel, GError **error)
 {
@@ -357,19 +376,17 @@ bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *
     if (base)
         add_query(query, "base", base);
     g_autofree char *what = g_strdup_printf("export of the disk %s", vdi);
-    Transfer transfer = {
-        .xapi = xapi,
-        .what = what,
-        .verb = "GET",
-        .path = "/export_raw_vdi/",
-        .query = g_string_free(query, FALSE),
-        .cancel = cancel,
-        .sink = sink,
-        .user = user,
-    };
-    bool ok = run_export(&transfer, error);
-    transfer_clear(&transfer);
-    return ok;
+    return export_from(xapi, what, "/export_raw_vdi/", query, sink, user, cancel, error);
+}
+
+bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSink sink, void *user,
+                    Cancel *cancel, GError **error)
+{
+    GString *query = g_string_new(NULL);
+    add_query(query, "ref", vm);
+    add_query(query, "use_compression", compression);
+    g_autofree char *what = g_strdup_printf("export of the VM %s", vm);
+    return export_from(xapi, what, "/export/", query, sink, user, cancel, error);
 }
 
 bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource source,
@@ -391,28 +408,6 @@ bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource
         .n_bytes = n_bytes,
     };
     bool ok = run_import(&transfer, error);
-    transfer_clear(&transfer);
-    return ok;
-}
-
-bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSink sink, void *user,
-                    Cancel *cancel, GError **error)
-{
-    GString *query = g_string_new(NULL);
-    add_query(query, "ref", vm);
-    add_query(query, "use_compression", compression);
-    g_autofree char *what = g_strdup_printf("export of the VM %s", vm);
-    Transfer transfer = {
-        .xapi = xapi,
-        .what = what,
-        .verb = "GET",
-        .path = "/export/",
-        .query = g_string_free(query, FALSE),
-        .cancel = cancel,
-        .sink = sink,
-        .user = user,
-    };
-    bool ok = run_export(&transfer, error);
     transfer_clear(&transfer);
     return ok;
 }
