@@ -107,30 +107,15 @@ static bool map_disk(Export *export, GError **error)
 
 static bool send_bytes(Export *export, const void *data, gsize n, GError **error)
 {
-    gsize pass = fault_stream_pass(export->fault, n);
-    if (!http_reply_write(export->request, data, MIN(pass, n), error))
-        return false;
     export->sent_bytes += n;
-    if (pass >= n)
-        return true;
-    err_set(error, ERR_IO, "the stream was cut by a fault");
-    return false;
+    return handler_send(export->request, export->fault, data, n, error);
 }
 
-/* Between blocks: cancelled, progress. */
+/* Between blocks. */
 static bool look_up(Export *export, GError **error)
 {
-    double done = (double) export->sent_bytes / (double) MAX(export->total_bytes, 1);
-    sim_lock(export->sim);
-    bool cancelled = sim_task_is_cancelled(export->sim, export->task);
-    if (done >= export->shown + 0.01) {
-        sim_task_progress(export->sim, export->task, done);
-        export->shown = done;
-    }
-    sim_unlock(export->sim);
-    if (cancelled)
-        sim_error(error, "TASK_CANCELLED", export->task, NULL);
-    return !cancelled;
+    return handler_step(export->sim, export->task, export->sent_bytes, export->total_bytes,
+                        &export->shown, error);
 }
 
 static bool send_raw(Export *export, GError **error)

@@ -107,29 +107,7 @@ static bool attach_disks(Export *export, GError **error)
 static bool send_bytes(const void *data, gsize n, void *user, GError **error)
 {
     Export *export = user;
-    gsize pass = fault_stream_pass(export->fault, n);
-    if (!http_reply_write(export->request, data, MIN(pass, n), error))
-        return false;
-    if (pass >= n)
-        return true;
-    err_set(error, ERR_IO, "the stream was cut by a fault");
-    return false;
-}
-
-/* Between chunks: cancelled, progress. */
-static bool look_up(Export *export, GError **error)
-{
-    double done = (double) export->done_bytes / (double) MAX(export->total_bytes, 1);
-    sim_lock(export->sim);
-    bool cancelled = sim_task_is_cancelled(export->sim, export->task);
-    if (done >= export->shown + 0.01) {
-        sim_task_progress(export->sim, export->task, done);
-        export->shown = done;
-    }
-    sim_unlock(export->sim);
-    if (cancelled)
-        sim_error(error, "TASK_CANCELLED", export->task, NULL);
-    return !cancelled;
+    return handler_send(export->request, export->fault, data, n, error);
 }
 
 static bool is_zero(const guint8 *data, gsize n)
@@ -143,7 +121,8 @@ static bool send_disk(Export *export, const OvaDisk *disk, guint8 *buffer, GErro
     for (gint64 at = 0; at < disk->size_bytes; at += CHUNK_BYTES) {
         gsize n = (gsize) MIN(disk->size_bytes - at, CHUNK_BYTES);
         bool ends = at == 0 || at + CHUNK_BYTES >= disk->size_bytes;
-        if (!look_up(export, error) ||
+        if (!handler_step(export->sim, export->task, export->done_bytes, export->total_bytes,
+                          &export->shown, error) ||
             !storage_read(export->sim, disk->vdi, (guint64) at, buffer, n, error))
             return false;
         export->done_bytes += n;

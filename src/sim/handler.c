@@ -85,3 +85,31 @@ void handler_fail(HttpRequest *request, Sim *sim, const char *task, int status, 
     http_reply_close(request);
     http_reply(request, status, "text/html", page->str, page->len);
 }
+
+bool handler_step(Sim *sim, const char *task, guint64 done_bytes, guint64 total_bytes,
+                  double *shown, GError **error)
+{
+    double done = (double) done_bytes / (double) MAX(total_bytes, 1);
+    sim_lock(sim);
+    bool cancelled = sim_task_is_cancelled(sim, task);
+    if (total_bytes < HANDLER_UNKNOWN_BYTES && done >= *shown + 0.01) {
+        sim_task_progress(sim, task, done);
+        *shown = done;
+    }
+    sim_unlock(sim);
+    if (cancelled)
+        sim_error(error, "TASK_CANCELLED", task, NULL);
+    return !cancelled;
+}
+
+bool handler_send(HttpRequest *request, FaultStream *fault, const void *data, gsize n,
+                  GError **error)
+{
+    gsize pass = fault_stream_pass(fault, n);
+    if (!http_reply_write(request, data, MIN(pass, n), error))
+        return false;
+    if (pass >= n)
+        return true;
+    err_set(error, ERR_IO, "the stream was cut by a fault");
+    return false;
+}

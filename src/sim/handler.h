@@ -7,6 +7,7 @@
 #pragma once
 
 #include "http/server.h"
+#include "sim/fault.h"
 #include "sim/model.h"
 
 typedef struct {
@@ -27,3 +28,13 @@ char *handler_task(HttpRequest *request, Sim *sim, const char *session, const ch
  * it; connection closed. Only before the answer has begun. */
 void handler_fail(HttpRequest *request, Sim *sim, const char *task, int status,
                   const GError *cause);
+
+/* What a client announces when it does not know how much it will send: 1 PiB, and above. */
+#define HANDLER_UNKNOWN_BYTES (1ll << 50)
+/* Between two pieces of a transfer: shows its task how far it is, when that is known and another
+ * percent (*shown: the last, 0 at first); TASK_CANCELLED when a client asked for that. */
+bool handler_step(Sim *sim, const char *task, guint64 done_bytes, guint64 total_bytes,
+                  double *shown, GError **error);
+/* Some of the answer's body; IO when a fault cut it. */
+bool handler_send(HttpRequest *request, FaultStream *fault, const void *data, gsize n,
+                  GError **error);

@@ -15,7 +15,6 @@
 
 #include <string.h>
 
-#define UNKNOWN_LENGTH (1ll << 50)
 enum { DETACH_MS = 100 };
 
 typedef struct {
@@ -23,7 +22,7 @@ typedef struct {
     HttpRequest *request;
     char *task; /* NULL: the client asked for none and may be probing */
     char *vdi, *uuid, *vbd;
-    gint64 length;  /* UNKNOWN_LENGTH when the client does not know */
+    gint64 length;  /* HANDLER_UNKNOWN_BYTES when the client does not know */
     ImportVhd *vhd; /* NULL: raw */
     guint64 offset; /* raw: of the next byte */
     FaultStream *fault;
@@ -73,21 +72,6 @@ static bool store(Import *import, const void *data, gsize n, GError **error)
 
 /* --- Receiving --- */
 
-static bool look_up(Import *import, GError **error)
-{
-    double done = (double) import->received_bytes / (double) MAX(import->length, 1);
-    sim_lock(import->sim);
-    bool cancelled = sim_task_is_cancelled(import->sim, import->task);
-    if (import->length < UNKNOWN_LENGTH && done >= import->shown + 0.01) {
-        sim_task_progress(import->sim, import->task, done);
-        import->shown = done;
-    }
-    sim_unlock(import->sim);
-    if (cancelled)
-        sim_error(error, "TASK_CANCELLED", import->task, NULL);
-    return !cancelled;
-}
-
 /* Fills the buffer from the body; less only at its end, -1 with an error. */
 static gssize receive(Import *import, guint8 *buffer, gsize size, GError **error)
 {
@@ -95,7 +79,7 @@ static gssize receive(Import *import, guint8 *buffer, gsize size, GError **error
     while (n < size) {
         g_autoptr(GError) cause = NULL;
         ssize_t got = http_read(import->request, buffer + n, size - n, &cause);
-        if (got < 0 && import->length < UNKNOWN_LENGTH) {
+        if (got < 0 && import->length < HANDLER_UNKNOWN_BYTES) {
             g_propagate_error(error, g_steal_pointer(&cause));
             return -1;
         }
@@ -115,7 +99,9 @@ static gssize receive(Import *import, guint8 *buffer, gsize size, GError **error
 static bool receive_all(Import *import, guint8 *buffer, gssize n, GError **error)
 {
     for (; n >= 0; n = receive(import, buffer, VHD_BLOCK_BYTES, error)) {
-        if (!look_up(import, error) || (n && !store(import, buffer, (gsize) n, error)))
+        if (!handler_step(import->sim, import->task, (guint64) import->received_bytes,
+                          (guint64) import->length, &import->shown, error) ||
+            (n && !store(import, buffer, (gsize) n, error)))
             return false;
         if (import->vhd && import_vhd_is_complete(import->vhd))
             return true;
@@ -261,7 +247,7 @@ static void import_raw_vdi(HttpRequest *request, Sim *sim)
     g_autoptr(GError) error = NULL;
     Import import = { .sim = sim, .request = request, .length = http_body_bytes(request) };
     bool may_be_probe = !handler_param(request, "task_id") &&
-                        (!import.length || import.length >= UNKNOWN_LENGTH);
+                        (!import.length || import.length >= HANDLER_UNKNOWN_BYTES);
     if (!may_be_probe)
         import.task = handler_task(request, sim, session, "Importing raw VDI");
     int status = prepare(&import, may_be_probe, &error);

@@ -16,7 +16,6 @@
 
 #include <string.h>
 
-#define UNKNOWN_LENGTH (1ll << 50)
 enum { DETACH_MS = 100, PIECE_BYTES = 256 << 10 };
 
 typedef struct {
@@ -93,27 +92,12 @@ static bool see_data(guint disk, guint64 offset, const void *data, gsize n, void
 
 /* --- Receiving --- */
 
-static bool look_up(Import *import, GError **error)
-{
-    double done = (double) import->received_bytes / (double) MAX(import->length, 1);
-    sim_lock(import->sim);
-    bool cancelled = sim_task_is_cancelled(import->sim, import->task);
-    if (import->length < UNKNOWN_LENGTH && done >= import->shown + 0.01) {
-        sim_task_progress(import->sim, import->task, done);
-        import->shown = done;
-    }
-    sim_unlock(import->sim);
-    if (cancelled)
-        sim_error(error, "TASK_CANCELLED", import->task, NULL);
-    return !cancelled;
-}
-
 /* Some bytes, 0 at the end, -1 with an error. */
 static gssize receive(Import *import, guint8 *buffer, GError **error)
 {
     g_autoptr(GError) cause = NULL;
     ssize_t n = http_read(import->request, buffer, PIECE_BYTES, &cause);
-    if (n < 0 && import->length < UNKNOWN_LENGTH) {
+    if (n < 0 && import->length < HANDLER_UNKNOWN_BYTES) {
         g_propagate_error(error, g_steal_pointer(&cause));
         return -1;
     }
@@ -129,7 +113,9 @@ static gssize receive(Import *import, guint8 *buffer, GError **error)
 static bool receive_all(Import *import, guint8 *buffer, gssize n, GError **error)
 {
     for (; n > 0; n = receive(import, buffer, error))
-        if (!look_up(import, error) || !xva_stream_feed(import->stream, buffer, (gsize) n, error))
+        if (!handler_step(import->sim, import->task, (guint64) import->received_bytes,
+                          (guint64) import->length, &import->shown, error) ||
+            !xva_stream_feed(import->stream, buffer, (gsize) n, error))
             return false;
     return n == 0 &&
            (MUTANT(
@@ -292,7 +278,7 @@ static void serve(HttpRequest *request, Sim *sim, bool metadata)
     import.length = http_body_bytes(request);
     import.vbds = g_ptr_array_new_with_free_func(g_free);
     bool may_be_probe = !handler_param(request, "task_id") &&
-                        (!import.length || import.length >= UNKNOWN_LENGTH);
+                        (!import.length || import.length >= HANDLER_UNKNOWN_BYTES);
     if (!may_be_probe)
         import.task = handler_task(request, sim, session, "VM import");
     int status = check_request(&import, &error);
