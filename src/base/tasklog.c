@@ -237,7 +237,7 @@ static json_t *arranged_copy(TaskLog *log, bool running)
     json_t *copy = json_deep_copy(log->root);
     json_t *children = log->ended->len ? member(copy, "tasks", json_array) : NULL;
     for (unsigned i = 0; i < log->ended->len; i++)
-        json_array_append_new(children, task_stub(&g_array_index(log->ended, SpooledTask, i)));
+        json_array_append_new(children, task_spooled(&g_array_index(log->ended, SpooledTask, i)));
     return task_arrange(copy, running);
 }
 

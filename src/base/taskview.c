@@ -150,13 +150,14 @@ SpooledTask task_spool(json_t *node, TaskSpool *spool)
     return task;
 }
 
-json_t *task_stub(const SpooledTask *task)
+json_t *task_spooled(const SpooledTask *task)
 {
     return json_pack("{s:I, s:s, s:[I, I]}", "end", (json_int_t) task->end_ms, "status",
                      task->status, SPOOLED, (json_int_t) task->at, (json_int_t) task->n_bytes);
 }
 
-/* What a stub stands for, appended; false when it is none or cannot be read. */
+/* The text of a spooled task, appended; false when the node is whole, or the text cannot be read.
+ */
 static bool append_spooled(json_t *node, TaskSpool *spool, GString *out)
 {
     json_t *place = json_object_get(node, SPOOLED);

@@ -20,7 +20,7 @@ typedef struct {
 } SpooledTask;
 SpooledTask task_spool(json_t *node, TaskSpool *spool);
 /* As a node that task_arrange can sort: {end, status} and the place. */
-json_t *task_stub(const SpooledTask *task);
+json_t *task_spooled(const SpooledTask *task);
 /* Brings such children of the root back; returns the root. */
 json_t *task_expand(json_t *root, TaskSpool *spool);
 /* The root as text, without making them trees. */
