@@ -77,11 +77,6 @@ json_t *session_sign_in_token(Session *session, const char *token, GError **erro
     return user;
 }
 
-void session_be(Session *session, const char *user_id)
-{
-    set_user(session, user_id, 0);
-}
-
 void session_sign_out(Session *session)
 {
     set_user(session, NULL, 0);

@@ -19,8 +19,6 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_unref)
  * it was. BAD_LOGIN, BUSY (too soon after a failure). */
 json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error);
 json_t *session_sign_in_token(Session *session, const char *token, GError **error);
-/* As a user that is known to have signed in elsewhere (jobs). */
-void session_be(Session *session, const char *user_id);
 void session_sign_out(Session *session);
 
 bool session_is_signed_in(Session *session);

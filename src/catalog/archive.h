@@ -39,11 +39,7 @@ guint64 catalog_archive_size(const CatalogArchiveReader *reader);
 gssize catalog_archive_read(CatalogArchiveReader *reader, void *buffer, gsize n, GError **error);
 /* Reads what is left. */
 bool catalog_archive_read_all(CatalogArchiveReader *reader, GError **error);
-/* What ova.xml said, NULL before it was read; chunks that were checked; "none", "gzip", "zstd";
- * whether there was a checksum to compare with. */
+/* What ova.xml said, NULL before it was read. */
 const XvaInfo *catalog_archive_info(const CatalogArchiveReader *reader);
-guint64 catalog_archive_n_chunks(const CatalogArchiveReader *reader);
-const char *catalog_archive_codec(const CatalogArchiveReader *reader);
-bool catalog_archive_has_sum(const CatalogArchiveReader *reader);
 void catalog_archive_close(CatalogArchiveReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(CatalogArchiveReader, catalog_archive_close)

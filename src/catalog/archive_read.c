@@ -141,21 +141,6 @@ const XvaInfo *catalog_archive_info(const CatalogArchiveReader *reader)
     return xva_stream_info(reader->stream);
 }
 
-guint64 catalog_archive_n_chunks(const CatalogArchiveReader *reader)
-{
-    return xva_stream_n_chunks(reader->stream);
-}
-
-const char *catalog_archive_codec(const CatalogArchiveReader *reader)
-{
-    return xva_stream_codec(reader->stream);
-}
-
-bool catalog_archive_has_sum(const CatalogArchiveReader *reader)
-{
-    return reader->md5 != NULL;
-}
-
 void catalog_archive_close(CatalogArchiveReader *reader)
 {
     if (!reader)

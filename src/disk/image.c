@@ -7,11 +7,6 @@
 
 static const struct image_format *const formats[] = { &image_raw, &image_vhd, &image_qcow2 };
 
-const char *image_format_name(gsize i)
-{
-    return i < G_N_ELEMENTS(formats) ? formats[i]->name : NULL;
-}
-
 Image *image_new(const char *name, Disk *disk, GError **error)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(formats); i++) {

@@ -13,8 +13,6 @@ typedef struct {
     guint64 n_bytes;    /* 0: the end */
 } ImagePiece;
 
-/* "raw", "vhd", "qcow2"; NULL past the last. */
-const char *image_format_name(gsize i);
 /* UNSUPPORTED names the formats that there are; LIMIT when the disk is too large for this one. The
  * disk is not taken over and must outlive the image. */
 Image *image_new(const char *format, Disk *disk, GError **error);

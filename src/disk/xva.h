@@ -64,9 +64,5 @@ bool xva_stream_feed(XvaStream *stream, const void *data, gsize n, GError **erro
 bool xva_stream_finish(XvaStream *stream, GError **error);
 /* An archive of metadata alone (ova.xml, no disk) is whole, too. */
 void xva_stream_allow_no_disks(XvaStream *stream);
-/* Chunks that were checked so far. */
-guint64 xva_stream_n_chunks(const XvaStream *stream);
-/* "none", "gzip", "zstd"; NULL: not known yet. */
-const char *xva_stream_codec(const XvaStream *stream);
 /* NULL before ova.xml has been read. */
 const XvaInfo *xva_stream_info(const XvaStream *stream);

@@ -417,16 +417,6 @@ void xva_stream_allow_no_disks(XvaStream *stream)
     stream->no_disks = true;
 }
 
-guint64 xva_stream_n_chunks(const XvaStream *stream)
-{
-    return stream->n_chunks;
-}
-
-const char *xva_stream_codec(const XvaStream *stream)
-{
-    return flow_codec(stream->flow);
-}
-
 const XvaInfo *xva_stream_info(const XvaStream *stream)
 {
     return stream->info;

@@ -46,7 +46,6 @@ struct HttpConnection {
     HttpStream *stream;
     char peer[INET6_ADDRSTRLEN];
     bool loopback;
-    guint16 local_port;
     GByteArray *in; /* received; bytes before in_at are used up; NULL: none */
     size_t in_at, scanned, head_bytes;
     HttpFate fate; /* set by the pool thread when it gives the connection back */

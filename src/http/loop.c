@@ -358,7 +358,6 @@ static void enter(HttpServer *server, const HttpListener *listener, int fd,
     pthread_mutex_unlock(&server->lock);
     connection->watch = WATCH_CONNECTION;
     connection->server = server;
-    connection->local_port = listener->port;
     connection->state = listener->tls ? CONNECTION_HANDSHAKE : CONNECTION_HEAD;
     connection->head_begun = true; /* the first head has no idle time */
     connection->link.data = connection;

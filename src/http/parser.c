@@ -102,7 +102,6 @@ static int parse_target(HttpHead *head, char *target)
     char *query = strchr(target, '?');
     if (query)
         *query++ = '\0';
-    head->raw_path = target;
     head->query = query ? query : "";
     head->path = http_percent_decode(target, strlen(target), false);
     return !head->path || climbs(head->path) ? 400 : 0;

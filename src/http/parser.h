@@ -18,7 +18,7 @@ typedef struct {
 
 typedef struct {
     char *text; /* owns the strings below, except path */
-    const char *method, *raw_path, *query;
+    const char *method, *query;
     char *path;
     HttpHeader headers[HTTP_MAX_HEADERS];
     unsigned n_headers;

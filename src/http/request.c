@@ -23,11 +23,6 @@ const char *http_path(const HttpRequest *request)
     return request->head.path;
 }
 
-const char *http_raw_path(const HttpRequest *request)
-{
-    return request->head.raw_path;
-}
-
 const char *http_query_text(const HttpRequest *request)
 {
     return request->head.query;
@@ -102,21 +97,6 @@ const char *http_cookie(const HttpRequest *request, const char *name)
 const char *http_peer(const HttpRequest *request)
 {
     return request->connection->peer;
-}
-
-guint16 http_local_port(const HttpRequest *request)
-{
-    return request->connection->local_port;
-}
-
-bool http_is_tls(const HttpRequest *request)
-{
-    return stream_is_tls(request->connection->stream);
-}
-
-bool http_is_version_10(const HttpRequest *request)
-{
-    return request->head.version_10;
 }
 
 bool http_client_left(HttpRequest *request)

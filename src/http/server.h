@@ -56,8 +56,6 @@ const char *http_method(const HttpRequest *request);
 /* Percent-decoded path without the query; UTF-8; always starts with '/'; never contains NUL nor a
  * ".." segment. */
 const char *http_path(const HttpRequest *request);
-/* The path as it was sent, for identifiers that contain an encoded '/'. */
-const char *http_raw_path(const HttpRequest *request);
 /* The raw query text after '?', "" if none. */
 const char *http_query_text(const HttpRequest *request);
 /* A decoded query parameter, NULL if absent. */
@@ -68,10 +66,6 @@ const char *http_header(const HttpRequest *request, const char *name);
 const char *http_cookie(const HttpRequest *request, const char *name);
 /* "127.0.0.1" */
 const char *http_peer(const HttpRequest *request);
-/* The local port of the listener that took it. */
-guint16 http_local_port(const HttpRequest *request);
-bool http_is_tls(const HttpRequest *request);
-bool http_is_version_10(const HttpRequest *request);
 /* The client has gone, or the server is stopping: a handler that waits for something should give
  * up. Does not block. */
 bool http_client_left(HttpRequest *request);

@@ -97,11 +97,6 @@ void ws_unref(WebSocket *socket)
     g_free(socket);
 }
 
-const char *ws_peer(WebSocket *socket)
-{
-    return socket->peer;
-}
-
 HttpConnection *ws_connection(WebSocket *socket)
 {
     return socket->connection;

@@ -43,7 +43,6 @@ void ws_set_max_message(WebSocket *socket, size_t max_message_bytes);
 /* Bytes that wait to be sent. */
 size_t ws_queued_bytes(WebSocket *socket);
 void ws_close(WebSocket *socket, unsigned code, const char *reason);
-const char *ws_peer(WebSocket *socket);
 
 /* A reference keeps the handle valid after closed(); sends then return false. */
 WebSocket *ws_ref(WebSocket *socket);

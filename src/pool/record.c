@@ -278,12 +278,6 @@ const char *record_class(const Record *record)
     return record->shape->cls;
 }
 
-gsize record_bytes(const Record *record)
-{
-    return sizeof(Record) + record->n_shared * sizeof(char *) + record->n_bytes +
-           strlen(record_key(record)) + 1;
-}
-
 bool record_equal(const Record *a, const Record *b)
 {
     return a->shape == b->shape && a->n_bytes == b->n_bytes && a->n_shared == b->n_shared &&

@@ -24,7 +24,6 @@ void shape_unref(Shape *shape);
 
 const char *record_key(const Record *record);   /* "OpaqueRef:…" */
 const char *record_class(const Record *record); /* the class as given, static */
-gsize record_bytes(const Record *record);       /* memory, shared texts aside */
 bool record_equal(const Record *a, const Record *b);
 /* The record as it came; new reference. */
 json_t *record_unpack(const Record *record);

@@ -202,15 +202,6 @@ void view_copy(View *view, const ViewField *field)
     view_put_value(view, field->name, view_value(view, field->source));
 }
 
-void view_copy_or_empty(View *view, const ViewField *field)
-{
-    Value value = view_value(view, field->source);
-    if (value.at)
-        view_put_value(view, field->name, value);
-    else
-        view_put_text(view, field->name, "");
-}
-
 void view_bool(View *view, const ViewField *field)
 {
     view_put_bool(view, field->name, value_bool(view_value(view, field->source)));
@@ -264,11 +255,6 @@ void view_links(View *view, const ViewField *field)
         any |= view_write_id(view, out, record);
     }
     g_string_append_c(out, ']');
-}
-
-void view_no_links(View *view, const ViewField *field)
-{
-    g_string_append(view_begin(view, field->name), "[]");
 }
 
 /* --- the object --- */

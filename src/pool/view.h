@@ -48,7 +48,6 @@ GBytes *view_write(Cells *cells, const ViewType *type, const Record *record,
 
 /* The row functions: the source copied as it is, … */
 void view_copy(View *view, const ViewField *field);
-void view_copy_or_empty(View *view, const ViewField *field); /* … or "" */
 void view_bool(View *view, const ViewField *field);
 void view_int(View *view, const ViewField *field);  /* number or text; absent when neither */
 void view_date(View *view, const ViewField *field); /* Unix seconds, null when unset */
@@ -56,7 +55,6 @@ void view_link(View *view, const ViewField *field);
 /* The same where a pool leaves the reference in place when the other object goes. */
 void view_weak_link(View *view, const ViewField *field);
 void view_links(View *view, const ViewField *field);
-void view_no_links(View *view, const ViewField *field); /* "[]" */
 
 /* For functions of their own: the record, its values, other records. */
 const Record *view_record(const View *view);

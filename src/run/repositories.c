@@ -265,13 +265,6 @@ json_t *repositories_space(Repositories *repositories, json_t *remote, GError **
                              error);
 }
 
-json_t *repositories_point(Repositories *repositories, json_t *remote, const char *path,
-                           GError **error)
-{
-    return repositories_call(repositories, remote, "point", json_pack("{s:s}", "path", path),
-                             REPOSITORIES_LIST_MS, error);
-}
-
 bool repositories_delete(Repositories *repositories, json_t *remote, const char *const *paths,
                          GError **error)
 {
@@ -283,11 +276,4 @@ bool repositories_delete(Repositories *repositories, json_t *remote, const char 
                                        error);
     json_decref(result);
     return result != NULL;
-}
-
-json_t *repositories_digest(Repositories *repositories, json_t *remote, const char *path,
-                            GError **error)
-{
-    return repositories_call(repositories, remote, "digest", json_pack("{s:s}", "path", path),
-                             REPOSITORIES_DELETE_MS, error);
 }

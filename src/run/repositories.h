@@ -32,12 +32,6 @@ json_t *repositories_list(Repositories *repositories, json_t *remote, json_t **p
 json_t *repositories_test(Repositories *repositories, json_t *remote, GError **error);
 /* {size, used, available} in bytes. */
 json_t *repositories_space(Repositories *repositories, json_t *remote, GError **error);
-/* The stored metadata of one point ("/xo-vm-backups/…json"). */
-json_t *repositories_point(Repositories *repositories, json_t *remote, const char *path,
-                           GError **error);
 /* Deletes points by path, under the VM's lock, and cleans. */
 bool repositories_delete(Repositories *repositories, json_t *remote, const char *const *paths,
                          GError **error);
-/* SHA-256 (hex) of the content of each disk of a point: {vhd path: digest}; for proofs. */
-json_t *repositories_digest(Repositories *repositories, json_t *remote, const char *path,
-                            GError **error);

@@ -3,13 +3,12 @@
 
 #include "base/error.h"
 #include "catalog/catalog.h"
-#include "codec/hash.h"
 #include "remote/remote.h"
 #include "run/protocol.h"
 
 #include <string.h>
 
-enum { LOCK_MS = 30000, DIGEST_BYTES = 2 << 20 };
+enum { LOCK_MS = 30000 };
 
 static const char *text(json_t *object, const char *name)
 {
@@ -65,11 +64,6 @@ static json_t *call_list(Call *call, GError **error)
     json_decref(points);
     json_decref(problems);
     return result;
-}
-
-static json_t *call_point(Call *call, GError **error)
-{
-    return catalog_point(call->catalog, text(call->request, "path"), error);
 }
 
 /* --- Deleting --- */
@@ -137,43 +131,6 @@ static json_t *call_delete(Call *call, GError **error)
     return json_true();
 }
 
-/* --- Digests --- */
-
-static char *digest_disk(Disk *disk, GError **error)
-{
-    g_autoptr(Hash) hash = hash_new(HASH_SHA256);
-    g_autofree guint8 *buffer = g_malloc(DIGEST_BYTES);
-    for (guint64 at = 0; at < disk->info.size_bytes; at += DIGEST_BYTES) {
-        gsize n = (gsize) MIN(disk->info.size_bytes - at, (guint64) DIGEST_BYTES);
-        if (!disk_read(disk, at, buffer, n, error))
-            return NULL;
-        hash_add(hash, buffer, n);
-    }
-    return hash_end_hex(hash);
-}
-
-static bool add_digest(Call *call, const char *vm, const char *path, json_t *digests,
-                       GError **error)
-{
-    g_autoptr(Disk) disk = catalog_disk_open(call->catalog, vm, path, error);
-    g_autofree char *digest = disk ? digest_disk(disk, error) : NULL;
-    return digest && json_object_set_new(digests, path, json_string(digest)) == 0;
-}
-
-static json_t *call_digest(Call *call, GError **error)
-{
-    const char *path = text(call->request, "path"), *id;
-    g_autofree char *vm = vm_of(path, error);
-    json_t *point = vm ? catalog_point(call->catalog, path, error) : NULL, *vhd;
-    json_t *digests = point ? json_object() : NULL;
-    json_object_foreach (json_object_get(point, "vhds"), id, vhd)
-        if (digests && !add_digest(call, vm, json_is_string(vhd) ? json_string_value(vhd) : "",
-                                   digests, error))
-            g_clear_pointer(&digests, json_decref);
-    json_decref(point);
-    return digests;
-}
-
 /* --- The table --- */
 
 static const struct {
@@ -181,8 +138,8 @@ static const struct {
     bool needs_catalog;
     json_t *(*run)(Call *call, GError **error);
 } calls[] = {
-    { "list", true, call_list },     { "point", true, call_point },
-    { "delete", true, call_delete }, { "digest", true, call_digest },
+    { "list", true, call_list },
+    { "delete", true, call_delete },
     { "space", false, call_space },
 };
 

@@ -16,7 +16,6 @@ typedef struct Listeners Listeners; /* listener.c: the sockets of the hosts */
 typedef struct Clock Clock;         /* clock.c: what happens later */
 
 Calls *sim_calls(Sim *sim);
-Sessions *sim_sessions(Sim *sim);
 Faults *sim_faults(Sim *sim);
 Listeners *sim_listeners(Sim *sim);
 Clock *sim_clock(Sim *sim);

@@ -65,8 +65,6 @@ guint obj_count(Sim *sim, const char *cls);
 /* In order of creation; nothing may be dropped meanwhile (writes are fine). */
 Obj *obj_first(Sim *sim, const char *cls);
 Obj *obj_next(Obj *obj);
-/* A copy of the list, for loops that drop: elements are Obj *, free with g_ptr_array_unref. */
-GPtrArray *obj_all(Sim *sim, const char *cls);
 
 Sim *obj_sim(const Obj *obj);
 const char *obj_class(const Obj *obj); /* "VM" */
@@ -78,7 +76,6 @@ const char *obj_uuid(const Obj *obj);
 /* string, enum, ref */
 const char *obj_str(const Obj *obj, const char *field);
 gint64 obj_int(const Obj *obj, const char *field); /* int, and date as Unix seconds */
-double obj_float(const Obj *obj, const char *field);
 bool obj_bool(const Obj *obj, const char *field);
 /* The object that a ref field names, NULL for OpaqueRef:NULL and dangling refs. */
 Obj *obj_follow(const Obj *obj, const char *field);

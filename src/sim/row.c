@@ -183,11 +183,6 @@ gint64 obj_int(const Obj *obj, const char *field)
     return slot_of(obj, field, SLOT_INT)->i;
 }
 
-double obj_float(const Obj *obj, const char *field)
-{
-    return slot_of(obj, field, SLOT_FLOAT)->f;
-}
-
 bool obj_bool(const Obj *obj, const char *field)
 {
     return slot_of(obj, field, SLOT_BOOL)->b;

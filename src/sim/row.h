@@ -41,4 +41,3 @@ void row_free(Obj *obj);
 void row_leave_relations(Obj *obj);
 /* The next generation for the row. */
 void rows_stamp(Rows *rows, Obj *obj);
-Sim *rows_sim(const Rows *rows);

@@ -73,11 +73,6 @@ const Datamodel *rows_datamodel(const Rows *rows)
     return rows->model;
 }
 
-Sim *rows_sim(const Rows *rows)
-{
-    return rows->sim;
-}
-
 void rows_lock(Rows *rows)
 {
     pthread_mutex_lock(&rows->mutex);
@@ -238,11 +233,6 @@ guint obj_count(Sim *sim, const char *cls)
     return table_of(sim_rows(sim), cls)->n;
 }
 
-Obj *rows_first(Rows *rows, const Class *cls)
-{
-    return rows->tables[cls->index].first;
-}
-
 Obj *rows_latest(Rows *rows, const Class *cls)
 {
     return rows->tables[cls->index].latest;
@@ -256,14 +246,6 @@ Obj *obj_first(Sim *sim, const char *cls)
 Obj *obj_next(Obj *obj)
 {
     return obj->next;
-}
-
-GPtrArray *obj_all(Sim *sim, const char *cls)
-{
-    GPtrArray *all = g_ptr_array_new();
-    for (Obj *obj = obj_first(sim, cls); obj != NULL; obj = obj->next)
-        g_ptr_array_add(all, obj);
-    return all;
 }
 
 Obj *obj_earlier(const Obj *obj)

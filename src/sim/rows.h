@@ -32,7 +32,6 @@ Obj *rows_find(Rows *rows, const char *ref);
 /* By time of the last change, the latest first. */
 Obj *rows_latest(Rows *rows, const Class *cls);
 Obj *obj_earlier(const Obj *obj);
-Obj *rows_first(Rows *rows, const Class *cls);
 guint64 obj_created(const Obj *obj);
 guint64 obj_changed(const Obj *obj);
 

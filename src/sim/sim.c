@@ -172,11 +172,6 @@ Calls *sim_calls(Sim *sim)
     return sim->calls;
 }
 
-Sessions *sim_sessions(Sim *sim)
-{
-    return sim->sessions;
-}
-
 Faults *sim_faults(Sim *sim)
 {
     return sim->faults;

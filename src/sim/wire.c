@@ -32,11 +32,6 @@ GString *wire_finish(Wire *wire)
     return out;
 }
 
-bool wire_is_xml(const Wire *wire)
-{
-    return wire->xml;
-}
-
 GString *wire_text(Wire *wire)
 {
     return wire->out;

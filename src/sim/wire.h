@@ -12,7 +12,6 @@ typedef struct Wire Wire;
 Wire *wire_new(bool xml);
 /* The text so far; wire freed. */
 GString *wire_finish(Wire *wire);
-bool wire_is_xml(const Wire *wire);
 GString *wire_text(Wire *wire);
 /* Forgets everything after the first n bytes and closes all that was open. */
 void wire_reset(Wire *wire, gsize n);
