@@ -17,14 +17,18 @@ static char *find(Xapi *xapi, const char *method, const char *what, const char *
     return ref;
 }
 
-/* The mark is on it until it is kept as the next base; from then on it says that it was exported.
- */
+/* Kept as the next base: the points that it was for are there. */
+static bool was_exported(json_t *snapshot)
+{
+    return g_strcmp0(config_text(snapshot, KEY_EXPORTED), "true") == 0;
+}
+
+/* The mark is on it until it is kept. */
 static bool is_ours(const VmRun *run, json_t *snapshot)
 {
     return json_is_true(json_object_get(snapshot, "is_a_snapshot")) &&
            strcmp(json_text(snapshot, "snapshot_of"), run->vm_ref) == 0 &&
-           (g_strcmp0(config_text(snapshot, OWNER_MARK), run->mark) == 0 ||
-            g_strcmp0(config_text(snapshot, KEY_EXPORTED), "true") == 0);
+           (g_strcmp0(config_text(snapshot, OWNER_MARK), run->mark) == 0 || was_exported(snapshot));
 }
 
 static bool load_snapshot(VmRun *run, const char *uuid, GError **error)
@@ -69,7 +73,8 @@ static bool set_base(VmRun *run, VmDisk *disk, json_t *plan, GError **error)
         if (strcmp(vdi->uuid, base) == 0)
             disk->base = vdi;
     }
-    if (*base && !disk->base) {
+    /* What only waits for its retention wants no base, which may have been rotated out by now. */
+    if (*base && !disk->base && !was_exported(run->snapshot)) {
         err_set(error, ERR_NO_BASE, "the base %s of disk %s is gone", base, disk->uuid);
         return false;
     }

@@ -68,6 +68,8 @@ class Points(unittest.TestCase):
                     self.assertEqual(world.last_log()["status"], "success")
                 now = world.check(before)
                 self.assertFalse(lost(operation, before, now), f"gone: {lost(operation, before, now)}")
+                if operation in ("delta", "full"):
+                    self.assertEqual(len(set(now) - set(before)), 1, "a run makes one backup, however often it is interrupted")
                 return True
         return nth > 1
 
