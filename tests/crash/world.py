@@ -62,6 +62,9 @@ class World:
         self.remote = self.server.call("remote.create", name="here", url=f"file://{self.repository}{options}")["id"]
         self.archives = self.disk / "archives"
         self.archives.mkdir()
+        fd = os.open(self.disk, os.O_RDONLY)
+        os.fsync(fd)  # it is not what a power cut is about
+        os.close(fd)
         self.other = self.server.call("remote.create", name="archives", url=f"file://{self.archives}")["id"]
         self.job = self.server.delta_job("nightly", [self.vm], [self.remote], KEPT, **settings)
         self.known, self.seed, self.archiving = [], seed * 1000, None
