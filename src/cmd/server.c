@@ -302,6 +302,9 @@ static void keep_blocks(void)
 int main(int argc, char **argv)
 {
     bound_heap();
+    /* GLib sets error domains up under locks that the thread sanitizer cannot follow: before
+     * threads. */
+    err_quark();
     setlocale(LC_ALL, "C.UTF-8");
     curl_global_init(CURL_GLOBAL_DEFAULT);
     if (argc > 1 && g_str_equal(argv[1], "worker")) {
