@@ -224,7 +224,7 @@ Progress *progress_open(Journal *of_run, const char *intent, GError **error)
     Journal *journal = there ? journal_open(path, error) : NULL;
     json_t *records = journal ? journal_records(journal, error) : NULL;
     if (!there)
-        err_set(error, ERR_INTERRUPTED, "its transfer had not begun");
+        err_set(error, ERR_STATE, "its transfer had not begun");
     if (!records) {
         journal_close(journal);
         return NULL;
@@ -234,7 +234,7 @@ Progress *progress_open(Journal *of_run, const char *intent, GError **error)
     json_decref(records);
     if (progress->plan)
         return progress;
-    err_set(error, ERR_INTERRUPTED, "its transfer had not begun");
+    err_set(error, ERR_STATE, "its transfer had not begun");
     unref(progress);
     return NULL;
 }
