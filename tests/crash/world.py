@@ -127,9 +127,13 @@ class World:
             self.destroy(ref)
         self.delta()
 
-    def points(self):
-        return sorted(self.server.call("backupNg.listVmBackups", remotes=[self.remote])[self.remote].get(self.vm, []),
-                      key=lambda point: point["timestamp"])
+    def points(self, remote=None):
+        """Oldest first."""
+        remote = remote or self.remote
+        of_vms = self.server.call("backupNg.listVmBackups", remotes=[remote])[remote]
+        if of_vms is None:
+            raise RuntimeError("the repository could not be listed")
+        return sorted(of_vms.get(self.vm, []), key=lambda point: point["timestamp"])
 
     def delete(self):
         self.server.call("backupNg.deleteVmBackup", id=self.points()[-1]["id"])
@@ -153,9 +157,8 @@ class World:
         self.server.call("backupNg.runJob", id=self.archiving, schedule=schedule)
 
     def unarchive(self):
-        points = self.server.call("backupNg.listVmBackups", remotes=[self.other])[self.other][self.vm]
-        point = max(points, key=lambda each: each["timestamp"])
-        uuid = self.server.call("backupNg.importVmBackup", id=point["id"], sr=self.sr, settings={})
+        newest = self.points(self.other)[-1]
+        uuid = self.server.call("backupNg.importVmBackup", id=newest["id"], sr=self.sr, settings={})
         content = {self.sim.digest(self.uuid_of(ref)) for ref in self.disks_of(uuid)}
         assert content in [set(known.values()) for known in self.known], "an archive was restored with other bytes"
         self.destroy(self.xapi.call("VM.get_by_uuid", uuid))
