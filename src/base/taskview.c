@@ -190,12 +190,23 @@ static void append_child(GString *text, json_t *child, TaskSpool *spool)
     free(dump);
 }
 
+/* How long the text will be at least: made at once, a long one never passes through the heap. */
+static gsize spooled_bytes(json_t *children)
+{
+    gsize sum = 0, i;
+    json_t *child;
+    json_array_foreach (children, i, child)
+        sum += 1 + (gsize) json_integer_value(json_array_get(json_object_get(child, SPOOLED), 1));
+    return sum;
+}
+
 char *task_text(json_t *root, TaskSpool *spool)
 {
     json_t *children = json_incref(json_object_get(root, "tasks"));
     json_object_del(root, "tasks");
     char *dump = json_dumps(root, JSON_COMPACT);
-    GString *all = g_string_new(dump ? dump : "{}");
+    GString *all = g_string_sized_new(spooled_bytes(children) + 4096);
+    g_string_append(all, dump ? dump : "{}");
     free(dump);
     if (json_array_size(children) > 0) {
         g_string_truncate(all, all->len - 1); /* the closing brace */

@@ -99,7 +99,8 @@ bool database_open(Database *database, const char *folder, const char *name, boo
            run_script(database,
                       full_sync ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
                       error) &&
-           run_script(database, "PRAGMA cache_size = -512", error) && /* KiB */
+           /* KiB: rows are small, or long and written anew; the system has the pages anyway. */
+           run_script(database, "PRAGMA cache_size = -64", error) &&
            migrate(database, steps, n_steps, error);
 }
 

@@ -169,9 +169,15 @@ static GBytes *select_logs(ApiCall *call, GPtrArray *ids, json_t *pattern, gint6
         if (text)
             g_ptr_array_add(found, text);
     }
-    GString *all = g_string_new("[");
-    for (unsigned i = found->len; i-- > 0;)
-        g_string_append_printf(all, "%s%s", (char *) found->pdata[i], i ? "," : "");
+    gsize n_bytes = 2;
+    for (unsigned i = 0; i < found->len; i++)
+        n_bytes += strlen(found->pdata[i]) + 1;
+    GString *all = g_string_append_c(g_string_sized_new(n_bytes), '[');
+    for (unsigned i = found->len; i-- > 0;) {
+        g_string_append(all, found->pdata[i]);
+        if (i > 0)
+            g_string_append_c(all, ',');
+    }
     return g_string_free_to_bytes(g_string_append_c(all, ']'));
 }
 
