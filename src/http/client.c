@@ -303,7 +303,7 @@ static ErrCode code_of(const Transfer *t, CURLcode code)
 static void tell(Transfer *t, CURL *easy, CURLcode code, GError **error)
 {
     const HttpCall *call = t->call;
-    long errnum = 0; /* stays from earlier calls: only asked where it is set */
+    long errnum = 0; /* only asked where it says more */
     if (code == CURLE_COULDNT_CONNECT)
         curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &errnum);
     if (t->error)
@@ -356,7 +356,7 @@ static int perform(Transfer *t, GError **error)
     set_body(t, easy);
     set_callbacks(t, easy);
     t->progress_us = g_get_monotonic_time();
-    CURLcode code = curl_easy_perform(easy);
+    CURLcode code = easy_perform(easy);
     long status = 0;
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
     if (code == CURLE_PARTIAL_FILE && MUTANT(http_truncated_ok)) /* mutant: http_client */

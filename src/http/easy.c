@@ -1,5 +1,9 @@
 /* One share object for DNS and TLS sessions; never the connection cache, which libcurl cannot share
- * between threads safely. */
+ * between threads safely.
+ *
+ * Connections are kept by multi handles, and every call gets an easy handle of its own: in one that
+ * was used before, libcurl 7.88 keeps a pointer to a freed header of the last answer, and takes an
+ * answer whose first header line begins with a blank for that header's continuation. */
 #include "http/easy.h"
 
 #include "base/sigpipe.h"
@@ -12,14 +16,17 @@ enum {
     MAX_HANDLES = 4, /* of a thread */
     MAX_IDLE_CONNECTIONS = 4,
     MAX_IDLE_S = 30, /* an older connection is not used again */
+    POLL_MS = 1000,  /* at most: libcurl knows when it has to look again */
 };
 
 typedef struct {
-    struct {
-        CURL *easy;
-        char *trust;
-        bool busy;
-    } slots[MAX_HANDLES];
+    CURLM *kept; /* with the connections */
+    char *trust;
+    CURL *easy; /* in use; NULL: free */
+} Slot;
+
+typedef struct {
+    Slot slots[MAX_HANDLES];
     unsigned next;
 } ThreadHandles;
 
@@ -42,7 +49,7 @@ static void thread_ends(void *user)
 {
     ThreadHandles *handles = user;
     for (unsigned i = 0; i < MAX_HANDLES; i++) {
-        curl_easy_cleanup(handles->slots[i].easy);
+        curl_multi_cleanup(handles->slots[i].kept);
         g_free(handles->slots[i].trust);
     }
     g_free(handles);
@@ -62,9 +69,9 @@ static void init(void)
     pthread_key_create(&key, thread_ends);
 }
 
-static CURL *prepare(CURL *easy)
+static CURL *make(void)
 {
-    curl_easy_reset(easy);
+    CURL *easy = curl_easy_init();
     curl_easy_setopt(easy, CURLOPT_SHARE, share);
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_MAXCONNECTS, (long) MAX_IDLE_CONNECTIONS);
@@ -83,39 +90,85 @@ static ThreadHandles *of_thread(void)
     return handles;
 }
 
-CURL *easy_take(const char *trust)
+/* A free one that trusts like this, else any free one, else NULL: calls within calls within calls.
+ */
+static Slot *choose(ThreadHandles *handles, const char *trust)
+{
+    for (unsigned i = 0; i < MAX_HANDLES; i++)
+        if (!handles->slots[i].easy && g_strcmp0(handles->slots[i].trust, trust) == 0)
+            return &handles->slots[i];
+    for (unsigned i = 0; i < MAX_HANDLES; i++) {
+        unsigned at = (handles->next + i) % MAX_HANDLES;
+        if (handles->slots[at].easy)
+            continue;
+        handles->next = (at + 1) % MAX_HANDLES;
+        return &handles->slots[at];
+    }
+    return NULL;
+}
+
+/* Its connections were made under another trust. */
+static void renew(Slot *slot, const char *trust)
+{
+    curl_multi_cleanup(slot->kept);
+    g_free(slot->trust);
+    slot->kept = curl_multi_init();
+    slot->trust = g_strdup(trust);
+    curl_multi_setopt(slot->kept, CURLMOPT_MAXCONNECTS, (long) MAX_IDLE_CONNECTIONS);
+}
+
+static Slot *slot_of(CURL *easy)
 {
     ThreadHandles *handles = of_thread();
-    int chosen = -1;
-    for (unsigned i = 0; i < MAX_HANDLES && chosen < 0; i++)
-        if (!handles->slots[i].busy && g_strcmp0(handles->slots[i].trust, trust) == 0)
-            chosen = (int) i;
-    for (unsigned i = 0; i < MAX_HANDLES && chosen < 0; i++) {
-        unsigned at = (handles->next + i) % MAX_HANDLES;
-        if (!handles->slots[at].busy)
-            chosen = (int) at;
+    for (unsigned i = 0; i < MAX_HANDLES; i++)
+        if (handles->slots[i].easy == easy)
+            return &handles->slots[i];
+    return NULL;
+}
+
+CURL *easy_take(const char *trust)
+{
+    Slot *slot = choose(of_thread(), trust);
+    CURL *easy = make();
+    if (!slot)
+        return easy;
+    if (g_strcmp0(slot->trust, trust) != 0)
+        renew(slot, trust);
+    slot->easy = easy;
+    return easy;
+}
+
+/* As curl_easy_perform, which would take its connections with it. */
+static CURLcode drive(CURLM *kept, CURL *easy)
+{
+    int n_running = 1, n_left;
+    while (n_running) {
+        CURLMcode code = curl_multi_perform(kept, &n_running);
+        if (code == CURLM_OK && n_running)
+            code = curl_multi_poll(kept, NULL, 0, POLL_MS, NULL);
+        if (code != CURLM_OK)
+            return code == CURLM_OUT_OF_MEMORY ? CURLE_OUT_OF_MEMORY : CURLE_FAILED_INIT;
     }
-    if (chosen < 0) /* calls within calls within calls */
-        return prepare(curl_easy_init());
-    if (g_strcmp0(handles->slots[chosen].trust, trust) != 0) {
-        curl_easy_cleanup(handles->slots[chosen].easy);
-        g_free(handles->slots[chosen].trust);
-        handles->slots[chosen].easy = curl_easy_init();
-        handles->slots[chosen].trust = g_strdup(trust);
-        handles->next = (unsigned) (chosen + 1) % MAX_HANDLES;
-    }
-    handles->slots[chosen].busy = true;
-    return prepare(handles->slots[chosen].easy);
+    const CURLMsg *message = curl_multi_info_read(kept, &n_left);
+    return message && message->easy_handle == easy ? message->data.result : CURLE_FAILED_INIT;
+}
+
+CURLcode easy_perform(CURL *easy)
+{
+    const Slot *slot = slot_of(easy);
+    if (!slot)
+        return curl_easy_perform(easy);
+    if (curl_multi_add_handle(slot->kept, easy) != CURLM_OK)
+        return CURLE_FAILED_INIT;
+    CURLcode code = drive(slot->kept, easy);
+    curl_multi_remove_handle(slot->kept, easy);
+    return code;
 }
 
 void easy_give(CURL *easy)
 {
-    ThreadHandles *handles = of_thread();
-    for (unsigned i = 0; i < MAX_HANDLES; i++)
-        if (handles->slots[i].easy == easy) {
-            handles->slots[i].busy = false;
-            curl_easy_reset(easy); /* drops pointers to the caller's memory */
-            return;
-        }
+    Slot *slot = slot_of(easy);
+    if (slot)
+        slot->easy = NULL;
     curl_easy_cleanup(easy);
 }

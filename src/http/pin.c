@@ -79,7 +79,7 @@ char *http_fingerprint(const char *host_port, GError **error)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, cause);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long) PROBE_TIMEOUT_MS);
     pin_set(easy, &pin);
-    CURLcode code = curl_easy_perform(easy);
+    CURLcode code = easy_perform(easy);
     easy_give(easy);
     if (*pin.seen) /* whatever came after */
         return g_strdup(pin.seen);

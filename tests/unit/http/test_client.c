@@ -462,6 +462,52 @@ static void test_callbacks_fail(void **state)
     assert_true(err_is(error, ERR_LIMIT));
 }
 
+static const char honest[] = "HTTP/1.1 200 OK\r\nX-Long: value\r\nContent-Length: 2\r\n\r\nok";
+static const char folded[] =
+    "HTTP/1.1 200 OK\r\n continued: by this\r\nContent-Length: 2\r\n\r\nok";
+
+/* A peer that answers every request of one connection, each second time with a fold first. */
+static void *answer_folded(void *user)
+{
+    const Peer *peer = user;
+    int fd = accept(peer->listener, NULL, NULL);
+    char buffer[1000];
+    for (unsigned i = 0; recv(fd, buffer, sizeof buffer, 0) > 0; i++)
+        wire_send(fd, i % 2 ? folded : honest, -1);
+    close(fd);
+    return NULL;
+}
+
+static void *call_folded(void *user)
+{
+    int status;
+    for (unsigned i = 0; i < 8; i++) {
+        g_autoptr(GError) error = NULL;
+        g_autofree char *text = fetch((HttpCall){ 0 }, user, "/", &status, &error);
+        if (i % 2)
+            assert_true(status == 200 || error); /* refused or taken, but not out of freed memory */
+        else
+            assert_int_equal(status, 200);
+        if (error)
+            break;
+    }
+    return NULL;
+}
+
+/* libcurl 7.88 would append the fold to the last header of the answer before, which is freed. */
+static void test_folded(void **state)
+{
+    Peer peer = { 0 };
+    g_autofree char *base = g_strdup_printf("http://127.0.0.1:%u", closed_port(&peer.listener));
+    listen(peer.listener, 5);
+    pthread_t server, client;
+    pthread_create(&server, NULL, answer_folded, &peer);
+    pthread_create(&client, NULL, call_folded, base); /* its connections end with it */
+    pthread_join(client, NULL);
+    pthread_join(server, NULL);
+    close(peer.listener);
+}
+
 /* A call from within the callback of another, as a redirect or a retry in a sink would. */
 static bool call_again(const void *data, size_t n, void *user, GError **error)
 {
@@ -515,7 +561,7 @@ int main(void)
         T(test_methods),   T(test_uploads),     T(test_cut),       T(test_no_redirect),
         T(test_trust),     T(test_certificate), T(test_truncated), T(test_unreachable),
         T(test_bad_peers), T(test_deadlines),   T(test_cancel),    T(test_callbacks_fail),
-        T(test_nested),    T(test_threads),
+        T(test_nested),    T(test_threads),     T(test_folded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
