@@ -53,7 +53,7 @@ json_t *catalog_point_disks(Catalog *catalog, json_t *point, GError **error);
 bool catalog_point_check(json_t *point, GError **error);
 /* As catalog_disk_open_checked, for who must not be given wrong bytes: the point, too, must be what
  * its name says, and the disk what the point describes; all of an archive is
- * checked first. CORRUPT. */
+ * checked first. `path` as of catalog_point_disks, or as stored in "vhds". CORRUPT. */
 Disk *catalog_point_disk_open(Catalog *catalog, json_t *point, const char *path, GError **error);
 
 /* Reads a disk of a point to its end and compares every block with the manifests: CORRUPT names the

@@ -84,6 +84,15 @@ bool catalog_point_check(json_t *point, GError **error)
     return check_name(point, &vm, error);
 }
 
+/* As catalog_point_disks gives it, where it is as stored. */
+static char *plain_path(const char *path)
+{
+    json_t *stored = json_string(path);
+    char *plain = metadata_path(stored);
+    json_decref(stored);
+    return plain ? plain : g_strdup(path);
+}
+
 Disk *catalog_point_disk_open(Catalog *catalog, json_t *point, const char *path, GError **error)
 {
     g_autofree char *vm = NULL;
@@ -91,6 +100,7 @@ Disk *catalog_point_disk_open(Catalog *catalog, json_t *point, const char *path,
         return NULL;
     if (metadata_is_full(point))
         return archive_disk_open(catalog, point, path, error);
-    g_autoptr(Disk) disk = catalog_disk_open_checked(catalog, vm, path, error);
-    return disk && check_uid(point, path, disk, error) ? g_steal_pointer(&disk) : NULL;
+    g_autofree char *plain = plain_path(path);
+    g_autoptr(Disk) disk = catalog_disk_open_checked(catalog, vm, plain, error);
+    return disk && check_uid(point, plain, disk, error) ? g_steal_pointer(&disk) : NULL;
 }

@@ -40,7 +40,16 @@ static bool load_point(Restore *restore, const char *path, GError **error)
     restore->vm_uuid = g_strdup(parts[1]);
     restore->point = catalog_point(restore->source->catalog, path, error);
     restore->full = strcmp(json_text(restore->point, "mode"), "full") == 0;
-    return restore->point;
+    return restore->point && catalog_point_check(restore->point, error);
+}
+
+/* What is not as it was backed up must not become a machine. */
+static Disk *open_checked(const Restore *restore, const char *path, GError **error)
+{
+    Catalog *catalog = restore->source->catalog;
+    if (MUTANT(restore_believes)) /* mutant: system:test_damage.Files.test_wrong_bytes */
+        return catalog_disk_open(catalog, restore->vm_uuid, path, error);
+    return catalog_point_disk_open(catalog, restore->point, path, error);
 }
 
 /* Where a disk goes: its own SR of mapVdisSrs, the chosen one, or nowhere (null). */
@@ -64,7 +73,7 @@ static bool open_disk(Restore *restore, const char *key, json_t *record, GError 
     g_ptr_array_add(restore->disks, disk);
     disk->key = g_strdup(key);
     disk->record = json_incref(record);
-    disk->disk = catalog_disk_open(restore->source->catalog, restore->vm_uuid, path, error);
+    disk->disk = open_checked(restore, path, error);
     if (!disk->disk)
         return false;
     restore->total_bytes += disk_n_present(disk->disk) * (guint64) DISK_BLOCK_BYTES;

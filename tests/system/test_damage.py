@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -174,6 +175,59 @@ class Files(Box):
         with self.assertRaises(Refused) as refused:
             self.restore(points[2])
         self.assertIn(self.disk_of(points[0]).name, str(refused.exception))
+
+    @staticmethod
+    def swap(a, b):
+        aside = a.with_name("aside")
+        a.rename(aside)
+        b.rename(a)
+        aside.rename(b)
+
+    @staticmethod
+    def flip(path):
+        """One bit of a block's content, without a trace in the times: the first block by the table of a flat VHD."""
+        stat = path.stat()
+        with open(path, "r+b") as file:
+            file.seek(1536)
+            table = struct.unpack(">8I", file.read(32))
+            at = min(sector for sector in table if sector != 0xffffffff) * 512 + 512 + 12345
+            file.seek(at)
+            byte = file.read(1)[0]
+            file.seek(at)
+            file.write(bytes([byte ^ 8]))
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    def refused(self, point):
+        """What a restore says; nothing of it may be left in the pool."""
+        before = self.pool_uuids("VM"), self.pool_uuids("VDI")
+        with self.assertRaises(Refused) as refused:
+            self.restore(point)
+        self.assertEqual((self.pool_uuids("VM"), self.pool_uuids("VDI")), before)
+        return str(refused.exception)
+
+    def test_wrong_bytes(self):
+        """Sound files with something else in them: no machine is made of it, and what was harmed is named."""
+        points = self.points()
+        disks, files = [self.disk_of(point) for point in points], [self.file_of(point) for point in points]
+        self.swap(disks[1], disks[2])
+        for n in (1, 2):
+            self.assertIn(disks[n].name, self.refused(points[n]))
+        self.swap(disks[1], disks[2])
+        self.swap(files[1], files[2])
+        for n in (1, 2):
+            self.assertIn(files[n].name, self.refused(points[n]))
+        self.swap(files[1], files[2])
+        self.flip(disks[0])
+        said = self.refused(points[0])
+        self.assertIn(disks[0].name, said)
+        self.assertRegex(said, "block \\d+")
+        self.flip(disks[0])
+        manifest = self.repository / ".cadenza/manifests" / self.vm["id"] / files[1].name
+        text = manifest.read_text()
+        manifest.write_text(text.replace("blocks", "locks", 1))
+        self.assertIn(manifest.name, self.refused(points[1]))
+        manifest.write_text(text)
+        self.assert_restorable(points)
 
 
 class Space(Box):
