@@ -123,6 +123,17 @@ static Disk *open_served(Walk *walk, const char *name, const char **opened)
     return NULL;
 }
 
+static char *words_of(const Walk *walk, const char *name)
+{
+    g_autofree char *path = g_strjoin("/", walk->folder, name, NULL);
+    return member_words(walk->catalog, path);
+}
+
+static char *newest_words(const Walk *walk)
+{
+    return words_of(walk, walk->names->pdata[walk->names->len - 1]);
+}
+
 static bool check_uid(const Walk *walk, const char *name, const Disk *disk, GError **error)
 {
     if (walk->disks->len == 0)
@@ -132,8 +143,9 @@ static bool check_uid(const Walk *walk, const char *name, const Disk *disk, GErr
         return true;
     g_autofree char *want = disk_uid_format(&child->info.parent_uid);
     g_autofree char *have = disk_uid_format(&disk->info.uid);
-    err_set(error, ERR_CORRUPT, "%s/%s continues %s, but its parent %s is %s", walk->folder,
-            (char *) walk->names->pdata[walk->names->len - 1], want, name, have);
+    g_autofree char *words = newest_words(walk), *parent = words_of(walk, name);
+    err_set(error, ERR_CORRUPT, "%s continues %s, but its parent %s is %s", words, want, parent,
+            have);
     return false;
 }
 
@@ -171,9 +183,9 @@ static bool step(Walk *walk, const char *name, GError **error)
     if (!disk)
         disk = open_named(walk, name, error);
     if (!disk) {
-        if (walk->names->len)
-            g_prefix_error(error, "the parent of %s/%s: ", walk->folder,
-                           (char *) walk->names->pdata[walk->names->len - 1]);
+        g_autofree char *words = walk->names->len ? newest_words(walk) : NULL;
+        if (words)
+            g_prefix_error(error, "the parent of %s: ", words);
         return false;
     }
     if (!check_uid(walk, name, disk, error)) {

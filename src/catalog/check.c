@@ -27,6 +27,7 @@ static const char *const fixes[] = {
     [FIX_MERGE] = "end the merge",
     [FIX_QUARANTINE] = "move to the quarantine",
     [FIX_DROP] = "delete",
+    [FIX_FORK] = "put the newer disk on the older",
     [FIX_SIZES] = "write size and kind as the disks are",
     [FIX_CACHE] = "write the cache anew",
 };

@@ -22,6 +22,7 @@ typedef enum {
     FIX_MERGE,      /* end the merges of the folder */
     FIX_QUARANTINE, /* move it out of the way, with a note */
     FIX_DROP,       /* delete it */
+    FIX_FORK,       /* put the newer of two disks on the older */
     FIX_SIZES,      /* write size and kind as the files are */
     FIX_CACHE,      /* write XO's cache anew */
 } FindingFix;

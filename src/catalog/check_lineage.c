@@ -207,6 +207,23 @@ static void check_links(Look *look, const Member *member)
     }
 }
 
+/* XO's next merge of such a disk loses one of the two. */
+static void check_children(Look *look, const Member *member)
+{
+    const Member *last = NULL;
+    unsigned n = 0;
+    for (guint i = 0; member->n_children > 1 && i < look->lineage->members->len; i++) {
+        const Member *child = look->lineage->members->pdata[i];
+        bool stands = child->parent == member && child->codec;
+        last = stands ? child : last;
+        n += stands;
+    }
+    g_autofree char *path = path_of(look, member);
+    if (n > 1 && !look->checking->in_use)
+        checking_found(look->checking, FINDING_CHAIN_FORKS, FIX_FORK, path, -1, NULL,
+                       "%u disks stand on it, %s is the newest", n, last->name);
+}
+
 /* --- merges --- */
 
 static void check_states(Look *look)
@@ -242,6 +259,7 @@ void check_lineage(Checking *checking, Lineage *lineage)
         else if (check_identity(&look, member))
             check_links(&look, member);
         check_claim(&look, member);
+        check_children(&look, member);
     }
     g_clear_pointer(&look.data, g_ptr_array_unref);
     g_hash_table_unref(look.claimed);

@@ -153,20 +153,6 @@ static bool drop_unneeded(Cleaning *cleaning, Lineage *lineage, GError **error)
 
 /* --- merging --- */
 
-static Member *needed_child(Lineage *lineage, const Member *parent, unsigned *n_children)
-{
-    Member *child = NULL;
-    *n_children = 0;
-    for (guint i = 0; i < lineage->members->len; i++) {
-        Member *member = lineage->members->pdata[i];
-        if (member->parent != parent || !member->needed)
-            continue;
-        child = child ? child : member;
-        ++*n_children;
-    }
-    return child;
-}
-
 /* Why these two cannot be merged; NULL: they can. */
 static const char *merge_fault(const Member *older, const Member *newer)
 {
@@ -184,7 +170,7 @@ static GPtrArray *merge_list(Cleaning *cleaning, Lineage *lineage, Member *first
     g_ptr_array_add(names, g_strdup(first->name));
     for (Member *at = first; !at->in_use;) {
         unsigned n_children;
-        Member *child = needed_child(lineage, at, &n_children);
+        Member *child = lineage_needed_child(lineage, at, &n_children);
         const char *fault = n_children != 1 ? "two disks stand on it" : merge_fault(at, child);
         if (fault || names->len > lineage->members->len) {
             cleaning_warn(cleaning, at->name, "cannot be merged: %s",
@@ -250,6 +236,24 @@ static Lineage *read_marked(Cleaning *cleaning, const char *relative, bool *froz
     return lineage;
 }
 
+/* Each time anew: what was moved has another parent. */
+static bool straighten_all(Cleaning *cleaning, const char *relative, Lineage **lineage,
+                           bool *frozen, GError **error)
+{
+    bool moved = cleaning->merge;
+    for (guint n = 0; moved && !*frozen && n < (*lineage)->members->len; n++) {
+        if (!forks_straighten(cleaning, *lineage, &moved, error))
+            return false;
+        Lineage *after = moved ? read_marked(cleaning, relative, frozen, error) : NULL;
+        if (moved && !after)
+            return false;
+        if (after)
+            lineage_free(g_steal_pointer(lineage));
+        *lineage = after ? after : *lineage;
+    }
+    return true;
+}
+
 static bool clean_lineage(Cleaning *cleaning, const char *relative, GHashTable *dates,
                           GError **error)
 {
@@ -260,6 +264,8 @@ static bool clean_lineage(Cleaning *cleaning, const char *relative, GHashTable *
     if (!lineage)
         return false;
     if (!frozen && cleaning->merge && !lineage_make_room(cleaning, lineage, error))
+        return false;
+    if (!straighten_all(cleaning, relative, &lineage, &frozen, error))
         return false;
     if (!frozen && cleaning->remove && !drop_unneeded(cleaning, lineage, error))
         return false;
@@ -388,13 +394,14 @@ bool catalog_clean(Catalog *catalog, const char *vm, bool merge, bool remove,
 
 static bool mend_lineage(Cleaning *cleaning, const char *relative, GError **error)
 {
-    bool frozen;
+    bool frozen = false;
     if (cleaning->merge && !merges_resume(cleaning, relative, &frozen, error))
         return false;
-    g_autoptr(Lineage) lineage = lineage_read(cleaning->catalog, cleaning->vm, relative, error);
-    if (lineage)
-        note_heads(cleaning, lineage);
-    return lineage != NULL;
+    g_autoptr(Lineage) lineage = read_marked(cleaning, relative, &frozen, error);
+    if (!lineage || !straighten_all(cleaning, relative, &lineage, &frozen, error))
+        return false;
+    note_heads(cleaning, lineage);
+    return true;
 }
 
 static bool mend(Cleaning *cleaning, GError **error)

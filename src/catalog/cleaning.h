@@ -56,6 +56,12 @@ bool ancestors_mend(Cleaning *cleaning, Lineage *lineage, bool *mended, GError *
 /* Metadata that cannot be read, from XO's cache. */
 bool metadata_revive(Cleaning *cleaning, bool *revived, GError **error);
 
+/* --- fork.c --- */
+
+/* The first fork of the lineage that can be: the newer of two disks on one is put on the older's
+ * branch. What cannot be is warned about. After *moved the lineage must be read again. */
+bool forks_straighten(Cleaning *cleaning, Lineage *lineage, bool *moved, GError **error);
+
 /* --- growth.c --- */
 
 /* Every block directory of the lineage gets room for the largest disk that stands on it. */

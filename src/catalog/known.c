@@ -18,8 +18,11 @@ static BlockMap *map_of(Catalog *catalog, const char *vm, const char *path, cons
     g_autofree char *date = layout_date_of(name);
     g_autoptr(GError) failure = NULL;
     g_autoptr(Manifest) manifest = date ? manifest_read(catalog, vm, date, &failure) : NULL;
-    if (manifest && uid && !manifest_is(manifest, path + strlen(folder) + 1, uid, error))
+    if (manifest && uid && !manifest_is(manifest, path + strlen(folder) + 1, uid, error)) {
+        g_autofree char *words = member_words(catalog, path);
+        g_prefix_error(error, "%s: ", words);
         return NULL;
+    }
     if (manifest)
         return manifest_get(manifest, path + strlen(folder) + 1, error);
     if (failure && !err_is(failure, ERR_NOT_FOUND))

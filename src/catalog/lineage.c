@@ -36,6 +36,20 @@ Member *lineage_find(Lineage *lineage, const char *name)
     return NULL;
 }
 
+Member *lineage_needed_child(Lineage *lineage, const Member *parent, unsigned *n_children)
+{
+    Member *child = NULL;
+    *n_children = 0;
+    for (guint i = 0; i < lineage->members->len; i++) {
+        Member *member = lineage->members->pdata[i];
+        if (member->parent != parent || !member->needed)
+            continue;
+        child = child ? child : member;
+        ++*n_children;
+    }
+    return child;
+}
+
 MergeState *lineage_state(Lineage *lineage, const char *ancestor)
 {
     for (guint i = 0; i < lineage->states->len; i++) {

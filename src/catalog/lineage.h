@@ -34,6 +34,8 @@ Lineage *lineage_read(Catalog *catalog, const char *vm, const char *relative, GE
 void lineage_free(Lineage *lineage);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Lineage, lineage_free)
 Member *lineage_find(Lineage *lineage, const char *name);
+/* The first by name of those that stand on it and are needed, and how many they are. */
+Member *lineage_needed_child(Lineage *lineage, const Member *parent, unsigned *n_children);
 MergeState *lineage_state(Lineage *lineage, const char *ancestor);
 /* The same for the chain under `tip`, a name in `folder`, before a disk of n_blocks stands on it.
  */

@@ -50,6 +50,14 @@ bool member_locate(Catalog *catalog, const char *path, MemberPlace *place, GErro
     return true;
 }
 
+char *member_words(Catalog *catalog, const char *path)
+{
+    g_auto(MemberPlace) place = { 0 };
+    if (!layout_is_alias(path) || !member_locate(catalog, path, &place, NULL))
+        return g_strdup(path);
+    return g_strdup_printf("%s (%s)", path, place.data);
+}
+
 Disk *member_open(Catalog *catalog, const MemberPlace *place, bool merging, GError **error)
 {
     Disk *disk = NULL;

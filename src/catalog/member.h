@@ -14,6 +14,8 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(MemberPlace, member_place_clear)
 /* Follows an alias. NOT_FOUND when the file or the alias's target is missing, CORRUPT, UNSUPPORTED.
  */
 bool member_locate(Catalog *catalog, const char *path, MemberPlace *place, GError **error);
+/* For messages: the path, and behind an alias where the content is. */
+char *member_words(Catalog *catalog, const char *path);
 /* `merging`: others are being merged into it, its last footer is not looked at. */
 Disk *member_open(Catalog *catalog, const MemberPlace *place, bool merging, GError **error);
 /* The length XO counts for it: of a flat VHD with the same blocks. */

@@ -6,6 +6,7 @@
 #include "base/mutant.h"
 #include "catalog/archive_disk.h"
 #include "catalog/layout.h"
+#include "catalog/member.h"
 #include "catalog/metadata.h"
 
 #include <string.h>
@@ -59,7 +60,8 @@ json_t *catalog_point_disks(Catalog *catalog, json_t *point, GError **error)
 }
 
 /* The snapshot's uuid is in the disk itself, too. */
-static bool check_uid(json_t *point, const char *path, const Disk *disk, GError **error)
+static bool check_uid(Catalog *catalog, json_t *point, const char *path, const Disk *disk,
+                      GError **error)
 {
     json_t *rows = rows_of(point), *row;
     g_autofree char *found = disk_uid_format(&disk->info.uid), *wanted = NULL;
@@ -70,11 +72,15 @@ static bool check_uid(json_t *point, const char *path, const Disk *disk, GError 
     json_decref(rows);
     if (g_strcmp0(wanted, found) == 0 || MUTANT(point_disk_believed)) /* mutant: catalog_read */
         return true;
+    const char *filename = text_of(point, "_filename") + 1;
+    g_autofree char *folder = g_path_get_dirname(filename),
+                    *whole = g_strjoin("/", folder, path, NULL),
+                    *words = member_words(catalog, whole);
     if (wanted)
-        err_set(error, ERR_CORRUPT, "%s holds the disk %s, %s says %s", path, found,
-                text_of(point, "_filename") + 1, *wanted ? wanted : "nothing of it");
+        err_set(error, ERR_CORRUPT, "%s holds the disk %s, %s says %s", words, found, filename,
+                *wanted ? wanted : "nothing of it");
     else
-        err_set(error, ERR_NOT_FOUND, "%s has no disk %s", text_of(point, "_filename") + 1, path);
+        err_set(error, ERR_NOT_FOUND, "%s has no disk %s", filename, path);
     return false;
 }
 
@@ -102,5 +108,5 @@ Disk *catalog_point_disk_open(Catalog *catalog, json_t *point, const char *path,
         return archive_disk_open(catalog, point, path, error);
     g_autofree char *plain = plain_path(path);
     g_autoptr(Disk) disk = catalog_disk_open_checked(catalog, vm, plain, error);
-    return disk && check_uid(point, plain, disk, error) ? g_steal_pointer(&disk) : NULL;
+    return disk && check_uid(catalog, point, plain, disk, error) ? g_steal_pointer(&disk) : NULL;
 }

@@ -201,6 +201,20 @@ static bool fix_drop(Repair *repair, const CatalogFinding *finding, GError **err
            member_drop(repair->catalog, folder, name, &place, error);
 }
 
+static bool fix_fork(Repair *repair, const CatalogFinding *finding, GError **error)
+{
+    g_autofree char *folder = g_path_get_dirname(finding->path),
+                    *name = g_path_get_basename(finding->path), *vm = layout_vm(repair->vm, NULL);
+    if (!cleaning_mend(repair->catalog, repair->vm, true, error))
+        return false;
+    g_autoptr(Lineage)
+        lineage = lineage_read(repair->catalog, repair->vm, folder + strlen(vm) + 1, error);
+    const Member *base = lineage ? lineage_find(lineage, name) : NULL;
+    if (lineage && base && base->n_children > 1)
+        err_set(error, ERR_STATE, "two disks still stand on it: the log says why");
+    return lineage && (!base || base->n_children < 2);
+}
+
 static bool fix_sizes(Repair *repair, const CatalogFinding *finding, GError **error)
 {
     bool again = repair->sizes_refreshed;
@@ -216,7 +230,7 @@ static bool fix_cache(Repair *repair, const CatalogFinding *finding, GError **er
 static bool (*const steps[])(Repair *repair, const CatalogFinding *finding, GError **error) = {
     [FIX_METADATA] = fix_metadata, [FIX_FOOTER] = fix_footer,         [FIX_ALIAS] = fix_alias,
     [FIX_MERGE] = fix_merge,       [FIX_QUARANTINE] = quarantine_one, [FIX_DROP] = fix_drop,
-    [FIX_SIZES] = fix_sizes,       [FIX_CACHE] = fix_cache,
+    [FIX_FORK] = fix_fork,         [FIX_SIZES] = fix_sizes,           [FIX_CACHE] = fix_cache,
 };
 
 /* --- the walk --- */

@@ -47,7 +47,10 @@ static char *holder_of(const CheckedDisk *disk, guint32 block)
 static void blame(const CheckedDisk *disk, guint32 block, GError **error)
 {
     g_autofree char *holder = holder_of(disk, block);
-    g_prefix_error(error, "%s: block %u, in %s: ", disk->path, block, holder);
+    if (err_is(*error, ERR_NOT_FOUND)) /* the file, or the table that names it, is damaged */
+        g_prefix_error(error, "%s: block %u, which %s/bat names: ", disk->path, block, holder);
+    else
+        g_prefix_error(error, "%s: block %u, in %s: ", disk->path, block, holder);
 }
 
 static bool checked_read_block(Disk *base, guint32 block, void *buffer, GError **error)

@@ -13,6 +13,7 @@ const OUR_POINTS = [
   'catalog_disk_written', 'catalog_disk_named', 'catalog_commit_manifest', 'catalog_commit_point', 'catalog_delete_point',
   'merge_noted', 'merge_flat_mark', 'merge_flat_footer', 'merge_directory_mark', 'merge_directory_footer', 'merge_marked',
   'merge_blocks_done', 'merge_manifest', 'merge_renamed', 'member_drop_named', 'merge_children_dropped', 'merge_note_dropped',
+  'fork_written', 'fork_manifest', 'fork_aliased', 'fork_moved',
   'refresh_written', 'clean_dropped', 'clean_settled', 'remote_put_written', 'remote_put_named', 'remote_chunk_written',
 ]
 
@@ -28,13 +29,16 @@ async function runOurs(world, request, random, crash) {
   const point = crash && `${random.pick(OUR_POINTS)}:${1 + random.below(4)}`
   const ended = await engine(request, point)
   if (ended.exported) world.exported()
+  if (!ended.died) world.forked = false
   return { ...ended, what: crash ? `we, to die at ${point}` : 'we' }
 }
 
 // When a run dies between its point and the mark on its snapshot, the base has a child already. We then begin a new chain; XO
-// hangs a second child on it, which its own next merge loses, with no help of ours. So the pool has lost the base for XO.
+// hangs a second child on it. The next clean-up of ours puts it on the first; where ours is killed before that we come once more,
+// for XO's next merge would lose one of the two, with no help of ours.
 async function runXo(world, request, random, crash) {
-  if (world.continued) for (const disk of request.disks) disk.base = null
+  if (world.forked) await world.cleanByUs()
+  world.forked = world.continued
   const dieAt = crash ? 1 + random.below(world.xoChanges ?? 60) : undefined, torn = random.chance(0.5)
   const ended = await xo({ ...request, dieAt, torn })
   if (!ended.died) {
@@ -70,7 +74,7 @@ async function oneRun(world, random, i) {
     error.message = `${title}: ${error.message}`
     throw error
   }
-  return { ours, died, full, crash }
+  return { ours, died, full, crash, forked: !ours && world.forked }
 }
 
 // The other side cleans a copy of what is left; who crashed goes on with the original.
@@ -98,7 +102,8 @@ for (const [layout, options] of Object.entries(LAYOUTS))
         throw error
       }))
       const deltas = ours => runs.filter((_, i) => i > 0 && _.ours === ours && _.full === false).length
-      t.diagnostic(`${runs.filter(_ => _.died).length} killed; deltas: ${deltas(true)} ours, ${deltas(false)} XO's`)
+      const forks = runs.filter(_ => _.forked).length
+      t.diagnostic(`${runs.filter(_ => _.died).length} killed; deltas: ${deltas(true)} ours, ${deltas(false)} XO's; ${forks} forks`)
       assert.ok(deltas(true) > 0 && deltas(false) > 0, 'each continued what the other began')
       failed = false
     } finally {
