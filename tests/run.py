@@ -2,7 +2,8 @@
 """Runs the suites, prints the seconds of each, ends with one line of totals.
 
 A suite is one row of SUITES: a function that yields (case, outcome, detail), outcome one of passed,
-failed, skipped. `./run test NAME` runs one, `--full` lets it take its time, `--list` names them."""
+failed, skipped, or note (text that is printed when the suite runs alone).
+`./run test NAME` runs one, `--full` lets it take its time, `--list` names them."""
 import argparse
 import concurrent.futures
 import json
@@ -96,6 +97,8 @@ def tap_cases(path, run):
         outcome = "skipped" if match.group(4) else "passed" if match.group(2) == "ok" else "failed"
         yield f"{path.stem}: {match.group(3).strip()}", outcome, (match.group(4) or "")[2:]
         n_seen += 1
+    for said in re.findall(r"^ *# (?!Subtest: |(?:tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$)(.*)$", run.stdout, flags=re.M):
+        yield path.stem, "note", said
     if run.returncode or not n_seen:
         yield path.stem, "failed", tail(run.stdout + run.stderr, 80)
 
@@ -177,10 +180,14 @@ SUITES = {
 }
 
 
-def run_suite(name, full, totals):
+def run_suite(name, full, totals, notes):
     started, counts = time.monotonic(), {"passed": 0, "failed": 0, "skipped": 0}
     try:
         for case, outcome, detail in SUITES[name](full):
+            if outcome == "note":
+                if notes:
+                    print(f"  {case}: {detail}", flush=True)
+                continue
             counts[outcome] += 1
             if outcome != "passed":
                 print(f"  {outcome}: {name}/{case}" + (f": {detail}" if detail else ""), flush=True)
@@ -206,7 +213,7 @@ def main():
         parser.error(f"no such suite: {options.suite}; there are {', '.join(SUITES)}")
     totals = {"passed": 0, "failed": 0, "skipped": 0}
     for name in [options.suite] if options.suite else SUITES:
-        run_suite(name, options.full, totals)
+        run_suite(name, options.full, totals, bool(options.suite))
     print(f"{totals['passed']} passed, {totals['failed']} failed, {totals['skipped']} skipped")
     return 1 if totals["failed"] else 0
 
