@@ -74,7 +74,7 @@ static bool is_damage(const GError *error)
 static const char *known_codec(Disk *disk)
 {
     const char *codec = vhd_directory_codec(disk);
-    return codec ? g_intern_string(codec) : "flat";
+    return codec ? codec : "flat";
 }
 
 static bool member_load(Catalog *catalog, Lineage *lineage, Member *member, GError **error)

@@ -9,7 +9,7 @@ typedef struct Codec Codec;
 
 /* NULL when there is no such codec. */
 const Codec *codec_find(const char *name);
-const char *codec_name(const Codec *codec);
+const char *codec_name(const Codec *codec); /* static */
 
 /* The room that codec_compress needs for n bytes. */
 gsize codec_bound(const Codec *codec, gsize n);
