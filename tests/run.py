@@ -32,6 +32,14 @@ def tail(text, n=30):
     return "\n".join(text.strip().splitlines()[-n:])
 
 
+def told(text, n=40):
+    """What a C test said of its failure: from its first complaint on, as leaks that follow from it are listed last."""
+    lines = text.strip().splitlines()
+    first = next((i for i, line in enumerate(lines) if "[  ERROR   ]" in line or "ERROR: AddressSanitizer" in line
+                  or "runtime error:" in line), len(lines))
+    return "\n".join(lines[max(0, min(first, len(lines) - n)):][:n])
+
+
 def run_check(full):
     run = subprocess.run([sys.executable, ROOT / "tools/check"], capture_output=True, text=True)
     yield "tree", "failed" if run.returncode else "passed", run.stdout + run.stderr
@@ -41,7 +49,8 @@ def meson_tests(suite):
     """The C tests, each an executable; meson's log is JSON lines."""
     log = ASAN / "meson-logs/testlog.json"
     log.unlink(missing_ok=True)
-    subprocess.run(["meson", "test", "-C", ASAN, "--suite", suite, "--no-rebuild"], capture_output=True,
+    subprocess.run(["meson", "test", "-C", ASAN, "--suite", suite, "--no-rebuild",
+                    "--num-processes", "4"], capture_output=True,
                    text=True, env=environment(ASAN))
     if not log.exists():
         yield suite, "failed", "meson wrote no log"
@@ -49,7 +58,7 @@ def meson_tests(suite):
     for line in log.read_text().splitlines():
         case = json.loads(line)
         outcome = {"OK": "passed", "SKIP": "skipped"}.get(case["result"], "failed")
-        yield case["name"].split(" / ")[-1], outcome, tail(case.get("stdout", "") + case.get("stderr", ""))
+        yield case["name"].split(" / ")[-1], outcome, told(case.get("stdout", "") + case.get("stderr", ""))
 
 
 def side_by_side(function, items, n_lanes=2):
@@ -58,15 +67,17 @@ def side_by_side(function, items, n_lanes=2):
         yield from pool.map(function, items)
 
 
-def python_tests(folder, build, full, **env):
-    """unittest files; each test method is a case. Skips carry their reason."""
+def python_tests(folder, build, full, n_lanes=2, **env):
+    """unittest files; each test method is a case. Skips carry their reason. Large files begin first: one
+    that began last would run alone."""
     def run(path):
         with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as report:
             done = subprocess.run(["/usr/bin/python3", ROOT / "tests/cases.py", path.stem, report.name], cwd=path.parent,
                                   text=True, capture_output=True, timeout=1500,
                                   env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent), **env))
             return path.stem, done, [json.loads(line) for line in report]
-    for stem, done, cases in side_by_side(run, sorted((ROOT / "tests" / folder).glob("test_*.py"))):
+    paths = sorted((ROOT / "tests" / folder).glob("test_*.py"), key=lambda path: -path.stat().st_size)
+    for stem, done, cases in side_by_side(run, paths, n_lanes):
         for case in cases:
             yield f"{stem}.{case['name']}", case["outcome"], case["detail"]
         if not cases or (done.returncode and all(case["outcome"] != "failed" for case in cases)):
@@ -170,7 +181,7 @@ SUITES = {
     "check": run_check,
     "unit": lambda full: meson_tests("unit"),
     "fuzz": lambda full: meson_tests("fuzz"),
-    "system": lambda full: python_tests("system", ASAN, full),
+    "system": lambda full: python_tests("system", ASAN, full, 3),  # they wait more than they work
     "crash": lambda full: python_tests("crash", ASAN, full),
     "tsan": lambda full: python_tests("tsan", RELEASE, full, CADENZA_PROGRAM_CADENZAD=str(TSAN / "src/cmd/cadenzad")),
     "memory": lambda full: python_tests("memory", RELEASE, full),
