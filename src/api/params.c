@@ -148,7 +148,8 @@ static void check_choice(const Param *row, json_t *value, const char *instance, 
                          json_t *list)
 {
     g_auto(GStrv) names = g_strsplit(row->choices, "|", -1);
-    if (g_strv_contains((const char *const *) names, json_string_value(value)))
+    const char *text = json_string_value(value);
+    if (text && g_strv_contains((const char *const *) names, text))
         return;
     g_autofree char *path = g_strdup_printf("%s/enum", schema);
     violate(list, instance, path, "enum",
@@ -193,7 +194,7 @@ static void check_value(const Param *row, json_t *value, json_t *list)
     }
     if (json_is_string(value))
         check_string(row->may_be_empty || !row->types, value, instance, schema, list);
-    if (json_is_string(value) && row->choices)
+    if (row->choices)
         check_choice(row, value, instance, schema, list);
     if (json_is_string(value) && row->pattern)
         check_pattern(row, value, instance, schema, list);

@@ -1,11 +1,10 @@
 /* tag.*: the tags of objects, which the pools keep, and their colours, which are kept here. */
 #include "api/method.h"
+#include "api/objects.h"
 
 #include <string.h>
 
 #define COLLECTION "tags"
-
-enum { BARRIER_MS = 30000 };
 
 /* XO's types whose objects have tags, and their class in XAPI. */
 static const struct {
@@ -42,8 +41,8 @@ static json_t *change(ApiCall *call, const char *verb, GError **error)
     }
     g_autofree char *method = g_strdup_printf("%s.%s", cls, verb);
     json_t *params = json_pack("[s, O]", object->ref, call_get(call, "tag"));
-    if (xapi_do(pool_xapi(link_pool(object->link)), method, params, error))
-        pool_barrier(link_pool(object->link), BARRIER_MS, NULL);
+    if (xapi_do(api_object_xapi(object), method, params, error))
+        api_object_barrier(object);
     return NULL;
 }
 

@@ -1,34 +1,18 @@
 /* vm.*: power and snapshots. Each call returns once the inventory has seen what it did. */
 #include "api/method.h"
+#include "api/objects.h"
 #include "base/date.h"
-#include "base/mutant.h"
 
 #include <string.h>
 #include <unistd.h>
 
-enum { BARRIER_MS = 30000, MAX_FORCE_DELAY_MS = 3600000, STATE_POLL_MS = 500 };
-
-static Xapi *xapi_of(const ApiObject *object)
-{
-    return pool_xapi(link_pool(object->link));
-}
-
-static void barrier(const ApiObject *object)
-{
-    if (!MUTANT(vm_no_barrier)) /* mutant: system:test_api.Power.test_power */
-        pool_barrier(link_pool(object->link), BARRIER_MS, NULL);
-}
-
-static const char *text_of(const ApiObject *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object->view, key));
-    return text ? text : "";
-}
+enum { MAX_FORCE_DELAY_MS = 3600000, STATE_POLL_MS = 500 };
 
 /* Runs Async.<verb>; its parameters' reference is taken. */
 static bool run(const ApiObject *vm, const char *verb, json_t *params, GError **error)
 {
-    g_autofree char *result = xapi_call_task(xapi_of(vm), verb, params, NULL, NULL, NULL, error);
+    g_autofree char *result =
+        xapi_call_task(api_object_xapi(vm), verb, params, NULL, NULL, NULL, error);
     return result != NULL;
 }
 
@@ -41,7 +25,7 @@ static json_t *act(ApiCall *call, const char *verb, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
     if (run_simple(vm, verb, error))
-        barrier(vm);
+        api_object_barrier(vm);
     return NULL;
 }
 
@@ -59,7 +43,7 @@ static json_t *lift_blocks(const ApiObject *vm, const char *const *operations)
     json_t *lifted = json_object();
     for (unsigned i = 0; operations[i]; i++) {
         const char *reason = block_reason(vm, operations[i]);
-        if (reason && xapi_do(xapi_of(vm), "VM.remove_from_blocked_operations",
+        if (reason && xapi_do(api_object_xapi(vm), "VM.remove_from_blocked_operations",
                               json_pack("[s, s]", vm->ref, operations[i]), NULL))
             json_object_set_new(lifted, operations[i], json_string(reason));
     }
@@ -72,7 +56,7 @@ static void put_back(const ApiObject *vm, json_t *lifted)
     const char *operation;
     json_t *reason;
     json_object_foreach (lifted, operation, reason)
-        xapi_do(xapi_of(vm), "VM.add_to_blocked_operations",
+        xapi_do(api_object_xapi(vm), "VM.add_to_blocked_operations",
                 json_pack("[s, s, O]", vm->ref, operation, reason), NULL);
     json_decref(lifted);
 }
@@ -93,7 +77,7 @@ static bool start_halted(ApiCall *call, const ApiObject *vm, bool force, GError 
 
 static bool start_vm(ApiCall *call, const ApiObject *vm, GError **error)
 {
-    const char *state = text_of(vm, "power_state");
+    const char *state = api_object_text(vm, "power_state");
     if (g_str_equal(state, "Paused"))
         return run_simple(vm, "VM.unpause", error);
     if (g_str_equal(state, "Suspended"))
@@ -106,7 +90,7 @@ static json_t *start(ApiCall *call, GError **error)
     const ApiObject *vm = call_object(call, "id");
     g_autoptr(GError) failure = NULL;
     if (start_vm(call, vm, &failure))
-        barrier(vm);
+        api_object_barrier(vm);
     else if (g_str_equal(err_xapi_code(failure), "OPERATION_BLOCKED"))
         api_error_set(
             error, API_FORBIDDEN_OPERATION,
@@ -160,8 +144,8 @@ static void *enforce(void *user)
 
 static bool is_halted(const ApiObject *vm)
 {
-    g_autofree char *state =
-        xapi_call_string(xapi_of(vm), "VM.get_power_state", json_pack("[s]", vm->ref), NULL);
+    g_autofree char *state = xapi_call_string(api_object_xapi(vm), "VM.get_power_state",
+                                              json_pack("[s]", vm->ref), NULL);
     return g_strcmp0(state, "Halted") == 0;
 }
 
@@ -197,7 +181,7 @@ static json_t *stop(ApiCall *call, GError **error)
                                        : shut_down_cleanly(vm, "VM.clean_shutdown", error);
     put_back(vm, lifted);
     if (ok)
-        barrier(vm);
+        api_object_barrier(vm);
     return NULL;
 }
 
@@ -210,7 +194,7 @@ static json_t *restart(ApiCall *call, GError **error)
                                        : shut_down_cleanly(vm, "VM.clean_reboot", error);
     put_back(vm, lifted);
     if (ok)
-        barrier(vm);
+        api_object_barrier(vm);
     return NULL;
 }
 
@@ -227,10 +211,10 @@ static json_t *pause_vm(ApiCall *call, GError **error)
 static json_t *resume(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
-    if (g_str_equal(text_of(vm, "power_state"), "Paused"))
+    if (g_str_equal(api_object_text(vm, "power_state"), "Paused"))
         return act(call, "VM.unpause", error);
     if (run(vm, "VM.resume", json_pack("[s, b, b]", vm->ref, 0, 0), error))
-        barrier(vm);
+        api_object_barrier(vm);
     return NULL;
 }
 
@@ -240,7 +224,8 @@ static char *snapshot_name(ApiCall *call, const ApiObject *vm)
 {
     const char *given = call_string(call, "name");
     g_autofree char *now = date_format_iso(g_get_real_time() / 1000);
-    return given ? g_strdup(given) : g_strdup_printf("%s_%s", text_of(vm, "name_label"), now);
+    return given ? g_strdup(given)
+                 : g_strdup_printf("%s_%s", api_object_text(vm, "name_label"), now);
 }
 
 static json_t *snapshot(ApiCall *call, GError **error)
@@ -248,30 +233,30 @@ static json_t *snapshot(ApiCall *call, GError **error)
     const ApiObject *vm = call_object(call, "id");
     const char *verb = call_bool(call, "saveMemory") ? "VM.checkpoint" : "VM.snapshot";
     g_autofree char *name = snapshot_name(call, vm);
-    g_autofree char *ref = xapi_call_task(xapi_of(vm), verb, json_pack("[s, s]", vm->ref, name),
-                                          NULL, NULL, NULL, error);
+    g_autofree char *ref = xapi_call_task(
+        api_object_xapi(vm), verb, json_pack("[s, s]", vm->ref, name), NULL, NULL, NULL, error);
     const char *description = call_string(call, "description");
-    if (!ref || (description && !xapi_do(xapi_of(vm), "VM.set_name_description",
+    if (!ref || (description && !xapi_do(api_object_xapi(vm), "VM.set_name_description",
                                          json_pack("[s, s]", ref, description), error)))
         return NULL;
     g_autofree char *uuid =
-        xapi_call_string(xapi_of(vm), "VM.get_uuid", json_pack("[s]", ref), error);
+        xapi_call_string(api_object_xapi(vm), "VM.get_uuid", json_pack("[s]", ref), error);
     if (!uuid)
         return NULL;
-    barrier(vm);
+    api_object_barrier(vm);
     return json_string(uuid);
 }
 
 static json_t *revert(ApiCall *call, GError **error)
 {
     const ApiObject *snapshot_object = call_object(call, "snapshot");
-    const char *vm_id = text_of(snapshot_object, "$snapshot_of");
+    const char *vm_id = api_object_text(snapshot_object, "$snapshot_of");
     const ApiObject *vm = *vm_id ? call_find(call, vm_id, "VM", "operate", error) : NULL;
     if (!*vm_id)
         api_error_invalid(error, "the VM of snapshot %s is gone", snapshot_object->id);
     if (!vm || !run_simple(snapshot_object, "VM.revert", error))
         return NULL;
-    barrier(vm);
+    api_object_barrier(vm);
     return NULL;
 }
 

@@ -1,14 +1,8 @@
 /* vm.delete: a VM, its snapshots, and the disks that belong to them alone. */
 #include "api/method.h"
+#include "api/methods/vm_parts.h"
 #include "base/log.h"
 #include "base/mutant.h"
-
-enum { BARRIER_MS = 30000 };
-
-static Xapi *xapi_of(const ApiObject *object)
-{
-    return pool_xapi(link_pool(object->link));
-}
 
 static const char *text_of(json_t *record, const char *key)
 {
@@ -62,8 +56,7 @@ static bool stop_it(Xapi *xapi, json_t *record, const char *ref, GError **error)
            xapi_do(xapi, "VM.hard_shutdown", json_pack("[s]", ref), error);
 }
 
-/* Destroys one VM or snapshot, then its own disks. A disk that stays is logged: the VM is gone. */
-static bool destroy(Xapi *xapi, const char *ref, bool with_disks, GError **error)
+bool vm_erase(Xapi *xapi, const char *ref, bool with_disks, GError **error)
 {
     json_t *record = xapi_call(xapi, "VM.get_record", json_pack("[s]", ref), error);
     if (!record)
@@ -107,7 +100,7 @@ static bool may_be_deleted(ApiCall *call, const ApiObject *vm, GError **error)
 /* Snapshots first, so that what remains after a failure is still a whole VM. */
 static bool delete_all(ApiCall *call, const ApiObject *vm, GError **error)
 {
-    Xapi *xapi = xapi_of(vm);
+    Xapi *xapi = api_object_xapi(vm);
     json_t *delete_disks = call_get(call, "deleteDisks");
     json_t *old_name = call_get(call, "delete_disks");
     bool with_disks = !json_is_false(delete_disks ? delete_disks : old_name);
@@ -116,19 +109,19 @@ static bool delete_all(ApiCall *call, const ApiObject *vm, GError **error)
     size_t i;
     json_t *snapshot;
     json_array_foreach (snapshots, i, snapshot)
-        ok = ok && destroy(xapi, json_string_value(snapshot), true, error);
+        ok = ok && vm_erase(xapi, json_string_value(snapshot), true, error);
     json_decref(snapshots);
     if (ok && json_object_get(json_object_get(vm->view, "blockedOperations"), "destroy"))
         xapi_do(xapi, "VM.remove_from_blocked_operations", json_pack("[s, s]", vm->ref, "destroy"),
                 NULL);
-    return ok && destroy(xapi, vm->ref, with_disks, error);
+    return ok && vm_erase(xapi, vm->ref, with_disks, error);
 }
 
 static json_t *delete_vm(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
     if (may_be_deleted(call, vm, error) && delete_all(call, vm, error))
-        pool_barrier(link_pool(vm->link), BARRIER_MS, NULL);
+        api_object_barrier(vm);
     return NULL;
 }
 

@@ -1,0 +1,14 @@
+/* What methods that make, copy and delete VMs share. */
+#pragma once
+
+#include "api/objects.h"
+
+/* Destroys one VM or snapshot and, with_disks, the disks that nothing but it uses. A disk that
+ * stays is logged: the VM is gone. */
+bool vm_erase(Xapi *xapi, const char *ref, bool with_disks, GError **error);
+/* What was half made goes; a failure is logged. */
+void vm_unmake(Xapi *xapi, const char *ref);
+/* The caller may use the storage of every disk of the VM. */
+bool vm_may_use_storage(ApiCall *call, const ApiObject *vm, GError **error);
+/* The caller, when no administrator, gets all rights on the new VM. */
+bool vm_is_given_to_caller(ApiCall *call, const char *vm_id, GError **error);

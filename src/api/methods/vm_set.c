@@ -1,0 +1,80 @@
+/* vm.set and vm.clone: a VM changed, a VM copied. */
+#include "api/methods/vm_parts.h"
+#include "api/methods/vm_settings.h"
+
+static json_t *set(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    json_t *params = call_params(call);
+    g_auto(VmChange) change = { NULL };
+    if (!vm_change_begin(&change, call, vm, vm->ref, error))
+        return NULL;
+    if (vm_resources_apply(&change, params, error))
+        vm_settings_apply(&change, params, error);
+    api_object_barrier(vm); /* also after a failure: what was done is there to be seen */
+    return NULL;
+}
+
+/* --- vm.clone --- */
+
+/* The new VM's reference; a fast clone shares blocks, a full copy does not. */
+static char *copy(ApiCall *call, const ApiObject *vm, GError **error)
+{
+    bool full = call_bool(call, "full_copy");
+    json_t *params =
+        full ? json_pack("[s, s, s]", vm->ref, call_string(call, "name"), "OpaqueRef:NULL")
+             : json_pack("[s, s]", vm->ref, call_string(call, "name"));
+    return xapi_call_task(api_object_xapi(vm), full ? "VM.copy" : "VM.clone", params, NULL, NULL,
+                          NULL, error);
+}
+
+static json_t *clone_vm(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    g_autofree char *ref = vm_may_use_storage(call, vm, error) ? copy(call, vm, error) : NULL;
+    Xapi *xapi = api_object_xapi(vm);
+    if (!ref)
+        return NULL;
+    g_autoptr(GError) failure = NULL;
+    json_t *id = NULL;
+    if (xapi_do(xapi, "VM.set_is_a_template", json_pack("[s, b]", ref, 0), &failure))
+        id = api_object_made(vm, "VM", ref, &failure);
+    if (id && vm_is_given_to_caller(call, json_string_value(id), &failure))
+        return id;
+    json_decref(id);
+    vm_unmake(xapi, ref);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return NULL;
+}
+
+const Method methods_vm_set[] = {
+    { "vm.set", set,
+      PARAMS(
+          REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), OPT(BOOL("auto_poweron")),
+          OPT(STR("name_label")), OPT(STR0("name_description")),
+          OPT(TYPED("notes", P_STRING | P_NULL)),
+          OPT(ANY("high_availability"), .choices = "best-effort|restart|"), OPT(INT("CPUs")),
+          OPT(TYPED("cpusMax", P_INTEGER | P_STRING)), OPT(TYPED("memory", P_INTEGER | P_STRING)),
+          OPT(TYPED("memoryMin", P_INTEGER | P_STRING)),
+          OPT(TYPED("memoryMax", P_INTEGER | P_STRING)),
+          OPT(TYPED("memoryStaticMax", P_INTEGER | P_STRING)), OPT(STR("PV_args")),
+          OPT(ARR("cpuMask", P_INTEGER)), OPT(TYPED("cpuWeight", P_INTEGER | P_NULL)),
+          OPT(TYPED("cpuCap", P_INTEGER | P_NULL)), OPT(TYPED("affinityHost", P_STRING | P_NULL)),
+          OPT(STR("vga")), OPT(NUM("videoram")),
+          OPT(TYPED("coresPerSocket", P_STRING | P_NUMBER | P_NULL)), OPT(BOOL("hasVendorDevice")),
+          OPT(BOOL("expNestedHvm")), OPT(BOOL("nestedVirt")),
+          OPT(TYPED("resourceSet", P_STRING | P_NULL)), OPT(BOOL("share")), OPT(INT("startDelay")),
+          OPT(BOOL("secureBoot")), OPT(TYPED("nicType", P_STRING | P_NULL)),
+          OPT(TYPED("hvmBootFirmware", P_STRING | P_NULL)), OPT(STR("virtualizationMode")),
+          OPT(BOOL("viridian")), OPT(OBJ("blockedOperations")), OPT(OBJ("creation")),
+          OPT(TYPED("suspendSr", P_STRING | P_NULL)), OPT(ANY("uefiMode"), .choices = "setup|user"),
+          OPT(OBJ("xenStoreData"), .nullable = true)),
+      .access = ACCESS_USER, .long_running = true, .rest = "PATCH /vms/{id}",
+      .summary = "Change the settings of a virtual machine." },
+    { "vm.clone", clone_vm,
+      PARAMS(REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), REQ(STR("name")),
+             REQ(BOOL("full_copy"), .words = "true: its disks share nothing with the original's")),
+      .access = ACCESS_USER, .long_running = true, .rest = "POST /vms/{id}/actions/clone",
+      .summary = "Copy a virtual machine." },
+    { NULL },
+};

@@ -1,0 +1,213 @@
+"""Machines made, changed and unmade through the API: settings, disks, networks, copies; each seen in the objects before the call
+answers, and in the pool's own records."""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from box import Refused  # noqa: E402
+from test_api import Box  # noqa: E402
+from websocket import WebSocket  # noqa: E402
+
+MIB, GIB = 1 << 20, 1 << 30
+
+
+class Machines(Box):
+    """One pool; calls go over one connection, which is quicker than the command line."""
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.sockets = {}
+
+    @classmethod
+    def socket(cls, **login):
+        key = login.get("email")
+        if key not in cls.sockets:
+            socket = cls.sockets[key] = WebSocket(cls.server.url)
+            cls.addClassCleanup(socket.close)
+            socket.call("session.signIn", login or {"email": cls.server.user, "password": cls.server.password})
+        return cls.sockets[key]
+
+    def call(self, method, login=None, **params):
+        answer = self.socket(**(login or {})).call(method, params)
+        if "error" in answer:
+            raise Refused(answer["error"])
+        return answer["result"]
+
+    def refused(self, code, method, login=None, **params):
+        with self.assertRaises(Refused) as caught:
+            self.call(method, login, **params)
+        self.assertEqual(caught.exception.code, code, f"{method}: {caught.exception.message}")
+        return caught.exception
+
+    def objects(self, **filter_):
+        return list(self.call("xo.getAllObjects", filter=filter_).values())
+
+    def only(self, **filter_):
+        """The one object of this kind."""
+        found = self.objects(**filter_)
+        self.assertEqual(len(found), 1, filter_)
+        return found[0]
+
+    def vm(self, state="Halted"):
+        return next(vm for vm in self.objects(type="VM", power_state=state))
+
+    def view(self, id_):
+        return self.only(id=id_)
+
+    def record(self, cls, uuid):
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        return session.call(f"{cls}.get_record", session.call(f"{cls}.get_by_uuid", uuid))
+
+    def sr(self):
+        return next(sr for sr in self.objects(type="SR") if sr["content_type"] == "user" and sr["shared"])
+
+    def set(self, vm, **params):
+        self.call("vm.set", id=vm, **params)
+        return self.view(vm)
+
+    # --- Settings ---
+
+    def test_fields(self):
+        vm = self.vm()["id"]
+        view = self.set(vm, name_label="new name", name_description="", notes="written down", startDelay=7, high_availability="restart",
+                        hasVendorDevice=True)
+        self.assertEqual((view["name_label"], view["name_description"], view["notes"]), ("new name", "", "written down"))
+        self.assertEqual((view["startDelay"], view["high_availability"], view["hasVendorDevice"]), (7, "restart", True))
+        self.assertNotIn("notes", self.set(vm, notes=None, high_availability=""))
+        host = self.objects(type="host")[0]["id"]
+        self.assertEqual(self.set(vm, affinityHost=host)["affinityHost"], host)
+        self.assertNotIn("affinityHost", self.set(vm, affinityHost=None))
+        self.refused(10, "vm.set", id=vm, high_availability="always")
+        self.refused(10, "vm.set", id=vm, notes="n" * 2049)
+        self.refused(10, "vm.set", id=vm, colour="blue")
+        self.refused(1, "vm.set", id=vm, affinityHost=vm)
+
+    def test_maps(self):
+        vm = self.vm()["id"]
+        view = self.set(vm, cpuWeight=512, cpuCap=80, cpuMask=[0, 2], vga="std", videoram=8, coresPerSocket=1, secureBoot=True,
+                        expNestedHvm=True, nicType="e1000", auto_poweron=True, xenStoreData={"color": "red", "vm-data/x": "y"})
+        self.assertEqual((view["cpuWeight"], view["cpuCap"], view["cpuMask"]), (512, 80, [0, 2]))
+        self.assertEqual((view["vga"], view["videoram"], view["coresPerSocket"]), ("std", 8, 1))
+        self.assertTrue(view["secureBoot"] and view["expNestedHvm"] and view["auto_poweron"])
+        self.assertEqual(self.record("VM", vm)["xenstore_data"], dict(self.record("VM", vm)["xenstore_data"], **{
+            "vm-data/color": "red", "vm-data/x": "y"}))
+        self.assertTrue(self.only(type="pool")["auto_poweron"])
+        view = self.set(vm, cpuWeight=None, cpuMask=[], nicType=None, auto_poweron=False, xenStoreData={"color": None})
+        self.assertFalse({"cpuWeight", "cpuMask", "nicType"} & set(view))
+        self.assertNotIn("vm-data/color", view["xenStoreData"])
+        self.set(vm, xenStoreData=None) # as a Go client says "no change"
+        self.refused(10, "vm.set", id=vm, vga="voodoo")
+        self.refused(10, "vm.set", id=vm, videoram=3)
+
+    def test_firmware(self):
+        vm = self.vm()["id"]
+        view = self.set(vm, hvmBootFirmware="uefi", virtualizationMode="hvm")
+        self.assertEqual(view["boot"]["firmware"], "uefi")
+        self.assertEqual(self.record("VM", vm)["platform"]["device-model"], "qemu-upstream-uefi")
+        self.assertNotIn("firmware", self.set(vm, hvmBootFirmware=None)["boot"])
+        self.set(vm, hvmBootFirmware="bios")
+
+    def test_blocks(self):
+        vm = self.vm()["id"]
+        view = self.set(vm, blockedOperations={"start": "not today", "destroy": True})
+        self.assertEqual(view["blockedOperations"], {"start": "not today", "destroy": "true"})
+        self.refused(5, "vm.start", id=vm)
+        self.assertEqual(self.set(vm, blockedOperations={"start": None, "destroy": False})["blockedOperations"], {})
+
+    def test_processors(self):
+        vm = self.vm()["id"]
+        self.assertEqual(self.set(vm, CPUs=6)["CPUs"], {"max": max(6, self.view(vm)["CPUs"]["max"]), "number": 6})
+        self.assertEqual(self.set(vm, cpusMax=4)["CPUs"], {"max": 4, "number": 4})
+        self.assertEqual(self.set(vm, CPUs=2, cpusMax="8")["CPUs"], {"max": 8, "number": 2})
+        self.refused(10, "vm.set", id=vm, CPUs=0)
+
+    def test_memory(self):
+        vm = self.vm()["id"]
+        self.assertEqual(self.set(vm, memory="1 GiB")["memory"]["dynamic"], [GIB, GIB])
+        view = self.set(vm, memoryMax=2 * GIB)
+        self.assertEqual((view["memory"]["dynamic"], view["memory"]["static"][1]), ([GIB, 2 * GIB], 2 * GIB))
+        view = self.set(vm, memoryMin="512 MiB")
+        self.assertEqual(view["memory"]["dynamic"], [512 * MIB, 2 * GIB])
+        self.assertLessEqual(view["memory"]["static"][0], 512 * MIB)
+        view = self.set(vm, memoryStaticMax=GIB)
+        self.assertEqual((view["memory"]["dynamic"], view["memory"]["static"][1]), ([512 * MIB, GIB], GIB))
+        self.refused(10, "vm.set", id=vm, memory="much")
+        running = self.vm("Running")
+        with self.subTest("running"):
+            low = running["memory"]["dynamic"][1] // 2
+            self.assertEqual(self.set(running["id"], memoryMax=low + MIB, memoryMin=low)["memory"]["dynamic"], [low, low + MIB])
+            self.refused(10, "vm.set", id=running["id"], memoryStaticMax=64 * GIB)
+
+    def test_permissions(self):
+        vm = self.vm()["id"]
+        self.call("user.create", email="sue", password="secret")
+        user = next(each["id"] for each in self.call("user.getAll") if each["email"] == "sue")
+        sue = dict(email="sue", password="secret")
+        self.refused(2, "vm.set", sue, id=vm, name_label="mine")
+        self.call("acl.add", subject=user, object=vm, action="admin")
+        self.call("vm.set", sue, id=vm, name_label="mine")
+        self.assertEqual(self.view(vm)["name_label"], "mine")
+        self.refused(2, "vm.clone", sue, id=vm, name="copy", full_copy=False)
+        self.refused(2, "vdi.set", sue, id=self.disk(vm)["id"], size="1 TiB")
+
+    def disk(self, vm):
+        vbd = next(vbd for vbd in self.objects(type="VBD", VM=vm) if not vbd["is_cd_drive"])
+        return self.view(vbd["VDI"])
+
+    # --- Copies ---
+
+    def test_clones(self):
+        vm = self.vm()
+        for full in (False, True):
+            id_ = self.call("vm.clone", id=vm["id"], name="a copy", full_copy=full)
+            clone = self.view(id_)
+            self.assertEqual((clone["type"], clone["name_label"], len(clone["$VBDs"])), ("VM", "a copy", len(vm["$VBDs"])))
+            disk = self.view(next(self.view(vbd)["VDI"] for vbd in clone["$VBDs"] if not self.view(vbd)["is_cd_drive"]))
+            self.assertEqual("parent" in disk, not full, "a fast clone shares the blocks")
+            self.call("vm.delete", id=id_)
+            self.assertEqual(self.objects(id=disk["id"]), [])
+        template = next(each for each in self.objects(type="VM-template") if each["isDefaultTemplate"])
+        clone = self.view(self.call("vm.clone", id=template["id"], name="from a template", full_copy=False))
+        self.assertEqual(clone["type"], "VM")
+        self.call("vm.delete", id=clone["id"])
+
+    # --- Networks ---
+
+    def test_networks(self):
+        pool = self.only(type="pool")
+        for network in self.objects(type="network", insecureNbd=True): # the two purposes exclude each other
+            self.call("network.set", id=network["id"], nbd=False)
+        id_ = self.call("network.create", pool=pool["id"], name="quiet", mtu=9000, nbd=True)
+        network = self.view(id_)
+        self.assertEqual((network["name_label"], network["MTU"], network["nbd"], network["automatic"], network["PIFs"]),
+                         ("quiet", 9000, True, False, []))
+        self.assertEqual(network["name_description"], "Created with Xen Orchestra")
+        self.call("network.set", id=id_, name_label="loud", automatic=True, defaultIsLocked=True, nbd=False, mtu=1400)
+        network = self.view(id_)
+        self.assertEqual((network["name_label"], network["automatic"], network["defaultIsLocked"], network["nbd"], network["MTU"]),
+                         ("loud", True, True, False, 1400))
+        self.call("network.delete", id=id_)
+        self.assertEqual(self.objects(id=id_), [])
+
+    def test_vlans(self):
+        pool = self.only(type="pool")
+        pif = next(pif for pif in self.objects(type="PIF") if pif["physical"] and pif["$host"] == pool["master"])
+        before = len(self.objects(type="network"))
+        id_ = self.call("network.create", pool=pool["id"], name="v", pif=pif["id"], vlan=42, description="")
+        pifs = [self.view(each) for each in self.view(id_)["PIFs"]]
+        self.assertEqual([(each["vlan"], each["device"]) for each in pifs], [(42, pif["device"])] * len(self.objects(type="host")))
+        self.refused(16, "network.create", pool=pool["id"], name="again", pif=pif["id"], vlan=42)
+        self.assertEqual(len(self.objects(type="network")), before + 1, "a network that could not be made stays")
+        self.call("network.delete", id=id_)
+        self.assertEqual(self.objects(type="PIF", vlan=42), [])
+        self.refused(10, "network.create", pool=pool["id"], name="v", pif=pif["id"], vlan=5000)
+        self.refused(10, "network.create", pool=pool["id"], name="v", mtu=10)
+        with self.assertRaises(Exception):
+            self.call("network.delete", id=pif["$network"])
+        self.assertEqual(len(self.objects(type="network")), before)
+
+
+if __name__ == "__main__":
+    unittest.main()
