@@ -2,6 +2,7 @@
  * has and this server does not keep is named with the reason. */
 #include "api/config_private.h"
 #include "api/error.h"
+#include "api/resource_sets.h"
 #include "base/cron.h"
 #include "base/mutant.h"
 
@@ -393,6 +394,26 @@ static json_t *take_cloud_config(Import *import, json_t *sent, GError **error)
     return NEED("name", "template") ? COPY(NULL, "id", "name", "template", "type") : NULL;
 }
 
+/* --- resource sets --- */
+
+static json_t *take_resource_set(Import *import, json_t *sent, GError **error)
+{
+    g_autoptr(GError) refusal = NULL;
+    json_t *set = NEED("id") ? resource_set_settle(sent, &refusal) : NULL;
+    if (refusal)
+        import_skip(import, "%s", refusal->message);
+    return set;
+}
+
+/* XO's have what is used beside each limit. */
+static json_t *show_resource_set(const ApiParts *parts, json_t *record)
+{
+    json_t *sets = json_pack("[O]", record);
+    resource_sets_measure(parts, sets);
+    json_decref(sets);
+    return record;
+}
+
 /* --- The table --- */
 
 #define WITH(...)                                                                                  \
@@ -420,7 +441,8 @@ const ConfigEntry config_entries[] = {
     { "groupRole", .reason = NO_ROLES },
     { "plugins", .reason = "this server has no plug-ins yet" },
     { "proxies", .reason = "proxies of XO are not supported" },
-    { "resourceSets", .reason = "self service is not part of this server yet" },
+    { "resourceSets", RESOURCE_SETS, .take = take_resource_set, .show = show_resource_set,
+      .with = WITH("users", "groups") },
     { "ipPools", .reason = "self service is not part of this server yet" },
     { NULL },
 };

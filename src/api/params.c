@@ -81,7 +81,8 @@ static void violate(json_t *list, const char *instance, const char *schema, cons
 static void check_required(const Param *rows, json_t *params, json_t *list)
 {
     for (const Param *row = rows; row->name; row++) {
-        if (row->optional || row->fallback || json_object_get(params, row->name))
+        if (row->optional || row->fallback || g_str_equal(row->name, "*") ||
+            json_object_get(params, row->name))
             continue;
         g_autofree char *text = g_strdup_printf("must have required property '%s'", row->name);
         violate(list, "", "#/required", "required",

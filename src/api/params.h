@@ -51,7 +51,7 @@ typedef struct {
     }
 #define ANY_OTHER                                                                                  \
     {                                                                                              \
-        .name = "*", .optional = true                                                              \
+        .name = "*"                                                                                \
     }
 /* … and what it is. TYPED takes any P_… set, such as P_STRING | P_NULL. */
 #define TYPED(n, t)      .name = n, .types = (t)

@@ -3,6 +3,7 @@
 
 #include "account/account.h"
 #include "api/downloads.h"
+#include "api/errands.h"
 #include "api/hub.h"
 #include "api/remotes.h"
 #include "api/servers.h"
@@ -22,4 +23,5 @@ typedef struct {
     Runs *runs;
     Repositories *repositories;
     Downloads *downloads;
+    Errands *errands;
 } ApiParts;

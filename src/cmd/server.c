@@ -84,6 +84,7 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->jobs = jobs_new(parts->store, server->bus);
     parts->repositories = repositories_new(NULL);
     parts->downloads = downloads_new();
+    parts->errands = errands_new();
     RunsConfig config = { .store = parts->store,
                           .jobs = parts->jobs,
                           .bus = server->bus,
@@ -198,6 +199,7 @@ static void stop(Server *server)
     if (server->parts.runs)
         runs_stop(server->parts.runs);
     g_clear_pointer(&server->api, api_free);
+    g_clear_pointer(&server->parts.errands, errands_free);
     g_clear_pointer(&server->http, http_server_free);
     g_clear_pointer(&server->parts.runs, runs_free);
     g_clear_pointer(&server->parts.repositories, repositories_free);

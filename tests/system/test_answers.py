@@ -25,12 +25,12 @@ FLAT, UNMERGED, FULL, DIRECTORY = ("8c1a0043-2eb5-467e-9b50-915ba82a2650", "d31c
 RUNNING, HALTED = "1cc62ff4-f5c3-44d7-a0ce-513fda1d1168", "23a4aa40-a463-4c33-b2f5-a92887ca3168"
 SR, POOL = "0a292df0-7a41-4d63-a8a0-e87a96044c72", "0fabf395-99bd-492e-aadd-4e11e23df1a2"
 TEMPLATE = POOL + "-67d6c81e-4d2f-4a89-a33f-b72a40b8e866"
+NETWORK = "d39ea995-4595-4982-a247-c3a4996016ca"
 SERVER, SNAPSHOT = "001e2682-a5dd-4e04-90a2-cc0231388463", "8a4e37bf-1f4a-4560-a3f8-8c8864c0e421"
 
 # Methods that XO has and this server does not have yet: each recorded call of them must be refused as XO refuses unknown ones.
 MISSING = """
-disk.create job.create job.delete job.runSequence metadataBackup.list network.create network.delete plugin.get
-resourceSet.get resourceSet.getAll vdi.delete vdi.set vm.clone vm.create vm.set vm.stats
+job.create job.delete job.runSequence metadataBackup.list plugin.get vm.stats
 """.split()
 
 # What is not the same, and why. The value is checked too: see `different`.
@@ -143,7 +143,7 @@ class Replay(unittest.TestCase):
         for method in ("backupNg.getAllJobs", "metadataBackup.getAllJobs", "mirrorBackup.getAllJobs", "job.getAll"):
             jobs += [job for job in recorded(method)["result"] if job["id"] not in known and not known.add(job["id"])]
         return {"users": users, "groups": recorded("group.getAll")["result"], "acls": recorded("acl.get")["result"],
-                "remotes": remotes, "jobs": jobs, "schedules": recorded("schedule.getAll")["result"],
+                "remotes": remotes, "resourceSets": recorded("resourceSet.getAll")["result"], "jobs": jobs, "schedules": recorded("schedule.getAll")["result"],
                 "tags": recorded("tag.getAllConfigured")["result"],
                 "cloudConfigs": recorded("cloudConfig.getAll")["result"] + recorded("cloudConfig.getAllNetworkConfigs")["result"],
                 "xenServers": [dict(exported["xenServers"][0], host=cls.sim.url, password=cls.sim.password)]}
@@ -281,6 +281,8 @@ class Replay(unittest.TestCase):
                      "network.getBondModes", "error.ignorable-param", "error.param-without-schema", "error.unknown-method",
                      "log.get.unknown-namespace", "backupNg.getSuggestedExcludedTags"):
             self.same(name)
+        for name in ("resourceSet.getAll", "resourceSet.get", "resourceSet.get.unknown"):
+            self.same(name)
         for name in ("cloudConfig.getAll", "cloudConfig.getAllNetworkConfigs"):
             self.same(name)
         created = self.alike("cloudConfig.create")
@@ -358,6 +360,7 @@ class Replay(unittest.TestCase):
         pool = self.server.objects(type="pool")[0]["id"]
         template = next(each for each in self.server.objects(type="VM-template") if each["isDefaultTemplate"])
         self.ids.update({
+            NETWORK: self.server.objects(type="network")[0]["id"],
             TEMPLATE: template["id"], TEMPLATE[len(POOL) + 1:]: template["uuid"], POOL: pool,
             RUNNING: next(vm["id"] for vm in vms if vm["power_state"] == "Running"),
             HALTED: next(vm["id"] for vm in vms if vm["power_state"] == "Halted"),
@@ -417,23 +420,25 @@ class Replay(unittest.TestCase):
         """Calls about machines: what is refused, in XO's words, and what is done."""
         self.stand_ins()
         running, halted = self.ids[RUNNING], self.ids[HALTED]
-        for name in ("error.missing-param", "error.wrong-type", "error.unknown-id", "error.unknown-param", "error.id-of-another-type",
+        for name in ("error.missing-param", "error.wrong-type", "error.unknown-id", "error.unknown-param", "error.id-of-another-type", "error.empty-string",
                      "vm.start.already-running", "vm.start.alias-param", "vm.stop.already-halted", "vm.delete.default-template"):
             self.same(name)
         self.same("not-admin.vm.start", "carol")
         self.server.call("acl.add", subject=self.ids[recorded("user.create")["result"]], object=running, action="viewer")
-        self.xapi("VM.add_to_blocked_operations", halted, "start", "not today")
+        self.same("vm.set.blockedOperations")
         self.xapi("VM.add_to_blocked_operations", running, "destroy", "kept for the tests")
         self.wait(lambda: "start" in self.view(halted)["blockedOperations"] and "destroy" in self.view(running)["blockedOperations"],
                   "the blocks")
         self.same("vm.start.blocked")
         self.same("vm.delete.blocked")
-        self.xapi("VM.remove_from_blocked_operations", halted, "start")
+        self.same("vm.set.unblock")
         self.xapi("VM.remove_from_blocked_operations", running, "destroy")
         self.same("tag.add")
         self.assertIn("temporary", self.view(halted)["tags"])
         self.same("tag.remove")
         self.assertNotIn("temporary", self.view(halted)["tags"])
+        self.settings(halted)
+        self.makings()
         snapshot = self.alike("vm.snapshot")
         self.ids[SNAPSHOT] = snapshot
         self.assertEqual(self.view(snapshot)["name_label"], "snapshot by hand")
@@ -444,6 +449,26 @@ class Replay(unittest.TestCase):
         self.news(running)
         self.same("vm.delete")
         self.assertEqual(self.server.objects(id=halted), [])
+
+    def settings(self, halted):
+        self.same("vm.set")
+        self.assertEqual((self.view(halted)["name_description"], self.view(halted)["CPUs"]["number"]), ("changed", 1))
+        self.ids[recorded("vm.set.opaque-ref")["params"]["id"]] = self.view(halted)["_xapiRef"]
+        self.same("vm.set.opaque-ref")
+        self.assertEqual(self.view(halted)["name_description"], "changed again")
+
+    def makings(self):
+        """What was made on the recorded pool is made here: machines, disks, networks."""
+        self.same("vm.create.no-template")
+        for name in ("vm.create", "vm.clone", "disk.create", "network.create"):
+            made = self.alike(name)
+            self.ids[recorded(name)["result"]] = made
+            self.assertEqual(self.view(made)["name_label"], {"vm.create": "made by rpc", "vm.clone": "cloned", "disk.create": "extra",
+                                                             "network.create": "temporary"}[name])
+        for name in ("vdi.set", "vdi.set.shrink", "vdi.delete", "network.delete"):
+            self.same(name)
+        for name in ("vm.create", "vm.clone"):
+            self.server.call("vm.delete", id=self.ids[recorded(name)["result"]])
 
     def news(self, vm):
         """What another connection is told while a machine is stopped and started: the same kind of messages."""

@@ -6,13 +6,13 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import Refused  # noqa: E402
-from test_api import Box  # noqa: E402
+from test_api import Box, until  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 MIB, GIB = 1 << 20, 1 << 30
 
 
-class Machines(Box):
+class Pool(Box):
     """One pool; calls go over one connection, which is quicker than the command line."""
     @classmethod
     def setUpClass(cls):
@@ -67,6 +67,8 @@ class Machines(Box):
         self.call("vm.set", id=vm, **params)
         return self.view(vm)
 
+
+class Machines(Pool):
     # --- Settings ---
 
     def test_fields(self):
@@ -172,6 +174,121 @@ class Machines(Box):
         clone = self.view(self.call("vm.clone", id=template["id"], name="from a template", full_copy=False))
         self.assertEqual(clone["type"], "VM")
         self.call("vm.delete", id=clone["id"])
+
+    # --- Creation ---
+
+    def template(self, disks=True):
+        """One of the pool's: made from a VM when it is to have disks."""
+        if not disks:
+            return next(each for each in self.objects(type="VM-template") if each["isDefaultTemplate"])
+        clone = self.call("vm.clone", id=self.vm()["id"], name="template", full_copy=False)
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        session.call("VM.set_is_a_template", session.call("VM.get_by_uuid", clone), True)
+        until(lambda: self.view(clone)["type"] == "VM-template", "the template")
+        return self.view(clone)
+
+    def disks(self, vm):
+        """Its disks by position."""
+        return {vbd["position"]: self.view(vbd["VDI"]) for vbd in self.objects(type="VBD", VM=vm) if not vbd["is_cd_drive"]}
+
+    def test_create(self):
+        template, sr = self.template(disks=False), self.sr()["id"]
+        networks = [each["id"] for each in self.objects(type="network")[:2]]
+        id_ = self.call("vm.create", template=template["id"], name_label="made", name_description="by a test", CPUs=3,
+                        memoryStaticMax="2 GiB", memoryMax=GIB, VDIs=[dict(SR=sr, size="1 GiB", type="user", name_label="root"),
+                                                                      dict(SR=sr, size=64 * MIB, type="user")],
+                        VIFs=[dict(network=networks[0], mac="00:16:3e:00:00:01"),
+                              dict(network=networks[1], allowedIpv4Addresses=["10.0.0.1"])],
+                        tags=["a", "b"], hvmBootFirmware="uefi", auto_poweron=True, cpu_weight=300, unheardOf=1, bootAfterCreate=False)
+        vm = self.view(id_)
+        self.assertEqual((vm["type"], vm["name_label"], vm["name_description"], vm["power_state"]), ("VM", "made", "by a test", "Halted"))
+        self.assertEqual((vm["CPUs"]["number"], vm["memory"]["dynamic"][1], vm["cpuWeight"]), (3, GIB, 300))
+        self.assertEqual((sorted(vm["tags"]), vm["boot"]["firmware"], vm["auto_poweron"]), (["a", "b"], "uefi", True))
+        self.assertEqual(vm["creation"]["template"], template["uuid"])
+        self.assertEqual(vm["creation"]["user"], self.call("session.getUser")["id"])
+        self.assertEqual([(disk["name_label"], disk["size"]) for _, disk in sorted(self.disks(id_).items())],
+                         [("root", GIB), ("made disk", 64 * MIB)])
+        vifs = sorted((self.view(vif) for vif in vm["VIFs"]), key=lambda vif: vif["device"])
+        self.assertEqual([vif["$network"] for vif in vifs], networks)
+        self.assertEqual((vifs[0]["MAC"], vifs[1]["allowedIpv4Addresses"]), ("00:16:3e:00:00:01", ["10.0.0.1"]))
+        self.call("vm.start", id=id_)
+        self.call("vm.delete", id=id_)
+
+    def test_create_with_disks_of_the_template(self):
+        template, other = self.template(), next(sr["id"] for sr in self.objects(type="SR") if sr["content_type"] == "user"
+                                                 and sr["id"] != self.sr()["id"])
+        before = self.disks(template["id"])
+        position, disk = next(iter(before.items()))
+        id_ = self.call("vm.create", template=template["id"], name_label="grown", clone=True,
+                        existingDisks={position: {"size": disk["size"] + 64 * MIB, "name_label": "bigger"}})
+        grown = self.disks(id_)[position]
+        self.assertEqual((grown["name_label"], grown["size"]), ("bigger", disk["size"] + 64 * MIB))
+        moved = self.call("vm.create", template=template["id"], name_label="moved", clone=False,
+                          VDIs=[dict(userdevice=position, SR=other, size=disk["size"], type="user"),
+                                dict(userdevice="7", SR=other, size="1 GiB", type="user")])
+        self.assertEqual({at: each["$SR"] for at, each in self.disks(moved).items()}, {position: other, "7": other})
+        bare = self.call("vm.create", template=template["id"], name_label="bare", VDIs=[dict(userdevice=position, destroy=True)])
+        self.assertEqual(self.disks(bare), {})
+        self.assertEqual(self.disks(template["id"]), before, "the template is as it was")
+        for vm in (id_, moved, bare, template["id"]):
+            self.call("vm.delete", id=vm)
+
+    def test_create_and_boot(self):
+        iso = next((vdi for vdi in self.objects(type="VDI") if self.view(vdi["$SR"])["content_type"] == "iso"), None)
+        template = self.template(disks=False)["id"]
+        network = self.call("vm.create", template=template, name_label="from the network", bootAfterCreate=True,
+                            installation={"method": "network", "repository": "pxe"})
+        self.assertEqual(self.view(network)["boot"]["order"][0], "n")
+        until(lambda: self.view(network)["power_state"] == "Running", "the VM that was to boot")
+        self.call("vm.delete", id=network)
+        if iso:
+            cd = self.call("vm.create", template=template, name_label="from a CD", installation={"method": "cdrom", "repository": iso["id"]})
+            self.assertEqual(self.view(cd)["boot"]["order"][0], "d")
+            self.assertEqual([vbd["VDI"] for vbd in self.objects(type="VBD", VM=cd) if vbd["is_cd_drive"]], [iso["id"]])
+            self.call("vm.delete", id=cd)
+
+    def test_half_made(self):
+        """What fails on the way leaves nothing behind."""
+        template, sr = self.template(), self.sr()["id"]
+        before = {each["id"] for each in self.objects()}
+        new_disk = dict(SR=sr, size="1 GiB", type="user")
+        for wrong in (dict(VDIs=[new_disk, dict(SR=sr, size="3 PiB", type="user")]), dict(VIFs=[dict(network=sr)]),
+                      dict(VDIs=[new_disk], VIFs=[dict(network=self.objects(type="network")[0]["id"], mac="nonsense")]),
+                      dict(CPUs=0), dict(VDIs=[dict(userdevice=next(iter(self.disks(template["id"]))), size=1, type="user")]),
+                      dict(VDIs=[new_disk], vga="voodoo"), dict(cloudConfig="#cloud-config")):
+            with self.assertRaises(Refused):
+                self.call("vm.create", template=template["id"], name_label="never", **wrong)
+            left = [each for each in self.objects() if each["id"] not in before and each["type"] not in ("message", "task")
+                    and not (each["type"] == "VDI-unmanaged")]
+            self.assertEqual(left, [], wrong)
+        self.refused(1, "vm.create", template=self.vm()["id"], name_label="x")
+        self.refused(0, "vm.create", template=template["id"], name_label="x", cloudConfig="#cloud-config")
+        self.call("vm.delete", id=template["id"])
+
+    # --- Disks ---
+
+    def test_disks(self):
+        sr, vm, running = self.sr()["id"], self.vm()["id"], self.vm("Running")["id"]
+        alone = self.call("disk.create", name="alone", size="10 MiB", sr=sr)
+        self.assertEqual((self.view(alone)["size"], self.view(alone)["$VBDs"]), (10 * MIB, []))
+        self.call("vdi.set", id=alone, name_label="renamed", name_description="d", size="20 MiB", cbt=True)
+        disk = self.view(alone)
+        self.assertEqual((disk["name_label"], disk["name_description"], disk["size"], disk["cbt_enabled"]), ("renamed", "d", 20 * MIB, True))
+        error = self.refused(10, "vdi.set", id=alone, size="1 MiB")
+        self.assertEqual(error.message, "cannot set new size (1048576) below the current size (20971520)")
+        self.refused(10, "vdi.set", id=alone, size="10 parsecs")
+        self.call("vdi.delete", id=alone)
+        self.assertEqual(self.objects(id=alone), [])
+        for owner, attached in ((vm, False), (running, True)):
+            id_ = self.call("disk.create", name="its", size=MIB * 4, sr=sr, vm=owner, position="9", mode="RW")
+            vbd = self.view(self.view(id_)["$VBDs"][0])
+            self.assertEqual((vbd["VM"], vbd["attached"], vbd["position"]), (owner, attached, "9"))
+        self.refused(17, "vdi.delete", id=id_)
+        before = len(self.objects(type="VDI"))
+        with self.assertRaises(Refused): # the place is taken
+            self.call("disk.create", name="other", size=MIB, sr=sr, vm=vm, position="9")
+        self.assertEqual(len(self.objects(type="VDI")), before, "a disk that could not be attached stays")
 
     # --- Networks ---
 

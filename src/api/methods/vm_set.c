@@ -1,6 +1,42 @@
 /* vm.set and vm.clone: a VM changed, a VM copied. */
+#include "api/methods/vm_disks.h"
 #include "api/methods/vm_parts.h"
 #include "api/methods/vm_settings.h"
+
+/* --- Its resource set --- */
+
+/* A VM of a set grows within its limits; only administrators move it to another. */
+static bool check_set(ApiCall *call, const ApiObject *vm, GError **error)
+{
+    const char *set = api_object_text(vm, "resourceSet");
+    const char *const none[] = { NULL };
+    if (call_get(call, "resourceSet") && !account_is_admin(call_user(call))) {
+        api_error_unauthorized(error, "admin", NULL);
+        return false;
+    }
+    json_t *nothing = json_object();
+    SetDemand now = { 0 }, then = { 0 };
+    bool ok = true;
+    if (*set && vm_resources_demand(vm, nothing, &now, error)) {
+        ok = vm_resources_demand(vm, call_params(call), &then, error);
+        SetDemand more = { .n_cpus = then.n_cpus - now.n_cpus,
+                           .memory_bytes = then.memory_bytes - now.memory_bytes };
+        ok = ok && ((more.n_cpus <= 0 && more.memory_bytes <= 0) ||
+                    resource_set_allows(call, set, none, &more, error));
+    }
+    json_decref(nothing);
+    return ok;
+}
+
+static bool enter_set(ApiCall *call, const ApiObject *vm, GError **error)
+{
+    json_t *set = call_get(call, "resourceSet");
+    if (set && !resource_set_move_vm(call, vm, json_string_value(set), error))
+        return false;
+    return set || !call_bool(call, "share") || resource_set_share_vm(call, vm, error);
+}
+
+/* --- vm.set --- */
 
 static json_t *set(ApiCall *call, GError **error)
 {
@@ -9,8 +45,9 @@ static json_t *set(ApiCall *call, GError **error)
     g_auto(VmChange) change = { NULL };
     if (!vm_change_begin(&change, call, vm, vm->ref, error))
         return NULL;
-    if (vm_resources_apply(&change, params, error))
-        vm_settings_apply(&change, params, error);
+    if (check_set(call, vm, error) && vm_resources_apply(&change, params, error) &&
+        vm_settings_apply(&change, params, error))
+        enter_set(call, vm, error);
     api_object_barrier(vm); /* also after a failure: what was done is there to be seen */
     return NULL;
 }

@@ -227,13 +227,9 @@ static bool set_xenstore(VmChange *change, const Setting *row, json_t *value, GE
     const char *key;
     json_t *wanted;
     json_object_foreach (value, key, wanted) {
-        bool whole = g_str_has_prefix(key, "vm-data/");
-        g_autofree char *path =
-            g_strconcat(whole || MUTANT(vm_bare_xenstore_key)
-                            ? ""
-                            : "vm-data/", /* mutant:
-                                             system:test_machines.Machines.test_maps */
-                        key, NULL);
+        bool whole = g_str_has_prefix(key, "vm-data/") ||
+                     MUTANT(vm_bare_key); /* mutant: system:test_machines.Machines.test_maps */
+        g_autofree char *path = g_strconcat(whole ? "" : "vm-data/", key, NULL);
         if (!json_is_string(wanted) && !json_is_null(wanted)) {
             api_error_invalid(error, "xenStoreData: %s: expected text or null", key);
             return false;

@@ -1,0 +1,41 @@
+/* Disks, drives and network interfaces of VMs, by reference: the steps of vm.create and
+ * disk.create. */
+#pragma once
+
+#include "api/objects.h"
+
+/* --- Disks --- */
+
+typedef struct {
+    const char *name_label, *name_description; /* the latter may be NULL */
+    const char *sr;                            /* reference */
+    gint64 size_bytes;
+} NewDisk;
+/* An empty disk: its reference, or NULL. */
+char *disk_create(Xapi *xapi, const NewDisk *disk, GError **error);
+
+typedef struct {
+    const char *vm, *vdi; /* references */
+    const char *position; /* NULL: the first that is free */
+    const char *mode;     /* NULL: "RW" */
+    const char *type;     /* NULL: "Disk" */
+    bool bootable, empty;
+    bool plug; /* the VM runs: attach at once */
+} NewVbd;
+bool vbd_create(Xapi *xapi, const NewVbd *vbd, GError **error);
+
+/* The records of the VM's block devices, each with its reference under "ref"; NULL with an error.
+ */
+json_t *vm_block_devices(Xapi *xapi, const char *vm, GError **error);
+/* The device of that position, borrowed, or NULL. */
+json_t *vbd_at(json_t *devices, const char *position);
+/* Puts an image into the VM's drive, which is made when it has none; boots from it when `bootable`.
+ */
+bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, bool bootable, GError **error);
+
+/* --- Network interfaces --- */
+
+/* {network, mac?, allowedIpv4Addresses?, allowedIpv6Addresses?} as clients send it, on that device
+ * of the VM; `network` has been found by the caller. */
+bool vif_create(Xapi *xapi, const char *vm, const ApiObject *network, const char *device,
+                json_t *wanted, GError **error);

@@ -1,0 +1,30 @@
+/* What a resource set lets its subjects do, measured on the VMs that are in it. */
+#pragma once
+
+#include "account/resource_set.h"
+#include "api/objects.h"
+
+/* What something takes of a set. */
+typedef struct {
+    gint64 n_vms, n_disks, n_cpus, memory_bytes, disk_bytes;
+} SetDemand;
+
+/* Adds to the limits of each record of the array what the VMs of its set use now. */
+void resource_sets_measure(const ApiParts *parts, json_t *sets);
+
+/* Whether the caller may use these objects (ids, NULL-terminated) and so much more of the set: it
+ * is a subject, the set lends the objects, the limits hold. Administrators need not be subjects and
+ * are not bound by the limits. UNAUTHORIZED, NO_SUCH_OBJECT, NOT_ENOUGH_RESOURCES. */
+bool resource_set_allows(ApiCall *call, const char *set_id, const char *const *objects,
+                         const SetDemand *demand, GError **error);
+/* The tags that VMs of the set get, an array; NULL when there is no such set. */
+json_t *resource_set_tags(ApiCall *call, const char *set_id);
+
+/* A new VM enters the set: it is marked, its maker (shared: all subjects) may administrate it. */
+bool resource_set_take_vm(ApiCall *call, const char *set_id, Xapi *xapi, const char *ref,
+                          const char *vm_id, bool share, GError **error);
+/* A VM leaves its set for another (NULL: none); whoever had a right on it through a rule of its own
+ * loses it, the subjects of the new set get all. */
+bool resource_set_move_vm(ApiCall *call, const ApiObject *vm, const char *set_id, GError **error);
+/* All subjects of the VM's set may administrate it. */
+bool resource_set_share_vm(ApiCall *call, const ApiObject *vm, GError **error);
