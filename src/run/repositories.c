@@ -253,6 +253,18 @@ json_t *repositories_list(Repositories *repositories, json_t *remote, json_t **p
     return points;
 }
 
+json_t *repositories_metadata(Repositories *repositories, json_t *remote, json_t **problems,
+                              GError **error)
+{
+    json_t *result = repositories_call(repositories, remote, "metadata", json_object(),
+                                       REPOSITORIES_LIST_MS, error);
+    json_t *backups = json_incref(json_object_get(result, "backups"));
+    if (problems)
+        *problems = json_incref(json_object_get(result, "problems"));
+    json_decref(result);
+    return backups;
+}
+
 json_t *repositories_test(Repositories *repositories, json_t *remote, GError **error)
 {
     return repositories_call(repositories, remote, "test", json_object(), REPOSITORIES_TEST_MS,

@@ -28,6 +28,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Repositories, repositories_free)
  * of strings; may be NULL). */
 json_t *repositories_list(Repositories *repositories, json_t *remote, json_t **problems,
                           GError **error);
+/* {xo, pool} as catalog/metadata_backups.h lists them; *problems as above. */
+json_t *repositories_metadata(Repositories *repositories, json_t *remote, json_t **problems,
+                              GError **error);
 /* remote.test: {success: true, readRate, writeRate} or {success: false, step, file?, error}. */
 json_t *repositories_test(Repositories *repositories, json_t *remote, GError **error);
 /* {size, used, available} in bytes. */

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "catalog/catalog.h"
+#include "catalog/metadata_backups.h"
 #include "remote/remote.h"
 #include "run/protocol.h"
 
@@ -63,6 +64,16 @@ static json_t *call_list(Call *call, GError **error)
     json_t *result = vms ? json_pack("{s:O, s:O}", "points", points, "problems", problems) : NULL;
     json_decref(points);
     json_decref(problems);
+    return result;
+}
+
+static json_t *call_metadata(Call *call, GError **error)
+{
+    json_t *problems = NULL;
+    json_t *found = metadata_backups_list(call->remote, call->remote_id, &problems, error);
+    json_t *result = found ? json_pack("{s:O, s:O}", "backups", found, "problems", problems) : NULL;
+    json_decref(problems);
+    json_decref(found);
     return result;
 }
 
@@ -140,6 +151,7 @@ static const struct {
 } calls[] = {
     { "list", true, call_list },
     { "delete", true, call_delete },
+    { "metadata", false, call_metadata },
     { "space", false, call_space },
 };
 

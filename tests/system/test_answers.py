@@ -30,7 +30,7 @@ SERVER, SNAPSHOT = "001e2682-a5dd-4e04-90a2-cc0231388463", "8a4e37bf-1f4a-4560-a
 
 # Methods that XO has and this server does not have yet: each recorded call of them must be refused as XO refuses unknown ones.
 MISSING = """
-job.create job.delete job.runSequence metadataBackup.list plugin.get vm.stats
+job.create job.delete job.runSequence vm.stats
 """.split()
 
 # What is not the same, and why. The value is checked too: see `different`.
@@ -57,6 +57,7 @@ DIFFERENT = {
     "xo.getAllObjects.string-filter": "XO answers the first of several objects; ours is another one of them",
     "server.getAll": "another address, and pool",
     "remote.test": "measured speeds",
+    "plugin.get": "there are no plug-ins here",
     "remote.getAllInfo": "sizes of another machine's disks",
 }
 # Fields of objects that only some have: what makes them come and go.
@@ -114,7 +115,7 @@ class Replay(unittest.TestCase):
             raise unittest.SkipTest(f"no recorded exchanges in {FIXTURES}")
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-answers-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
-        for name in ("flat", "flat-unmerged", "full", "directory"):
+        for name in ("flat", "flat-unmerged", "full", "directory", "metadata"):
             with tarfile.open(FIXTURES / f"repos/{name}.tar.gz") as tar:
                 tar.extractall(cls.folder)
         cls.sim = Sim("--hosts", 2, "--vms", 4, "--running", "0.5", "--boot-delay", "0.2", "--disk-size", "64MiB", "--seed", 5,
@@ -331,6 +332,7 @@ class Replay(unittest.TestCase):
             self.assertEqual(list(shape_differences(case["result"][id_], answer["result"][id_])), [], id_)
             self.assertEqual(answer["result"][id_]["encryption"], case["result"][id_]["encryption"])
         self.backups()
+        self.same("metadataBackup.list")
 
     def repositories(self):
         """Those of XO that have no key; their URLs are in another place here."""
@@ -500,6 +502,7 @@ class Replay(unittest.TestCase):
         answer = self.alike("server.getAll")
         self.assertEqual(answer[0]["id"], SERVER)
         self.same("user.delete")
+        self.assertEqual(self.ask("plugin.get")[1]["result"], [])
         self.methods()
         self.frames()
         self.logs()

@@ -1,5 +1,6 @@
 """Machines made, changed and unmade through the API: settings, disks, networks, copies; each seen in the objects before the call
 answers, and in the pool's own records."""
+import json
 import pathlib
 import sys
 import unittest
@@ -324,6 +325,36 @@ class Machines(Pool):
         with self.assertRaises(Exception):
             self.call("network.delete", id=pif["$network"])
         self.assertEqual(len(self.objects(type="network")), before)
+
+    # --- What is not a machine ---
+
+    def test_metadata(self):
+        """Backups of configurations and pools are listed by time, whatever schedule made them; a damaged one hides no other."""
+        repository = self.folder / "repository"
+
+        def put(path, **fields):
+            (repository / path).mkdir(parents=True)
+            (repository / path / "metadata.json").write_text(json.dumps(fields))
+        for schedule, date, time in (("a", "20260103T000000Z", 3), ("b", "20260102T000000Z", 2), ("a", "20260101T000000Z", 1)):
+            put(f"xo-config-backups/{schedule}/{date}", timestamp=time, jobName="j")
+            put(f"xo-pool-metadata-backups/{schedule}/pool-1/{date}", timestamp=time)
+        put("xo-pool-metadata-backups/b/pool-2/20260102T000000Z", timestamp=2)
+        put("xo-config-backups/a/not-a-date", timestamp=9)
+        (repository / "xo-config-backups/b/20260102T000000Z/metadata.json").write_text("{torn")
+        remote = self.call("remote.create", name="r", url=f"file://{repository}")["id"]
+        listed = self.call("metadataBackup.list", remotes=[remote, "no-such-remote"])
+        self.assertEqual(set(listed["xo"]), {remote})
+        self.assertEqual([each["timestamp"] for each in listed["xo"][remote]], [1, 3])
+        self.assertEqual(listed["xo"][remote][0], {"id": f"{remote}/xo-config-backups/a/20260101T000000Z", "timestamp": 1, "jobName": "j",
+                                                   "backupRepository": remote, "type": "xo-config-backup"})
+        pools = listed["pool"][remote]
+        self.assertEqual({pool: [each["timestamp"] for each in list_] for pool, list_ in pools.items()}, {"pool-1": [1, 2, 3], "pool-2": [2]})
+        self.assertEqual(pools["pool-2"][0]["type"], "xo-pool-metadata-backup")
+        self.refused(2, "metadataBackup.list", dict(email="nobody", password="x"), remotes=[remote])
+
+    def test_plugins(self):
+        self.assertEqual(self.call("plugin.get"), [])
+        self.refused(1, "plugin.load", id="audit")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,6 @@ static json_t *job_of(ApiCall *call, const char *type, GError **error)
         return job_of(call, type, error);                                                          \
     }
 KIND(call_job, "call")
-KIND(metadata_job, "metadataBackup")
 KIND(mirror_job, "mirrorBackup")
 #undef KIND
 
@@ -105,10 +104,6 @@ const Method methods_job[] = {
     { "schedule.delete", schedule_delete, PARAMS(REQ(STR("id"))), .summary = "Delete a schedule." },
     { "job.getAll", call_job_get_all, NULL, .summary = "All jobs that call methods." },
     { "job.get", call_job_get, PARAMS(REQ(STR("id"))), .summary = "One job that calls methods." },
-    { "metadataBackup.getAllJobs", metadata_job_get_all, NULL,
-      .summary = "All jobs that back up metadata." },
-    { "metadataBackup.getJob", metadata_job_get, PARAMS(REQ(STR("id"))),
-      .summary = "One job that backs up metadata." },
     { "mirrorBackup.getAllJobs", mirror_job_get_all, NULL,
       .summary = "All jobs that mirror backup repositories." },
     { "mirrorBackup.getJob", mirror_job_get, PARAMS(REQ(STR("id"))),
