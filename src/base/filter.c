@@ -325,6 +325,28 @@ Filter *filter_parse(const char *text, GError **error)
     return (Filter *) root;
 }
 
+static bool add_properties(const FilterNode *node, GPtrArray *names)
+{
+    bool parts = node->kind == FILTER_AND || node->kind == FILTER_OR || node->kind == FILTER_NOT;
+    if (node->kind == FILTER_PROPERTY || node->kind == FILTER_TRUTHY)
+        g_ptr_array_add(names, node->text);
+    else if (!parts)
+        return false;
+    for (guint i = 0; parts && i < node->children->len; i++)
+        if (!add_properties(node->children->pdata[i], names))
+            return false;
+    return true;
+}
+
+GPtrArray *filter_properties(const Filter *filter)
+{
+    GPtrArray *names = g_ptr_array_new();
+    if (add_properties((const FilterNode *) filter, names))
+        return names;
+    g_ptr_array_unref(names);
+    return NULL;
+}
+
 void filter_free(Filter *filter)
 {
     filter_node_free((FilterNode *) filter);

@@ -15,5 +15,8 @@ typedef struct Filter Filter;
 /* The empty text matches all. INVALID names the position. */
 Filter *filter_parse(const char *text, GError **error);
 bool filter_match(const Filter *filter, json_t *value);
+/* The names of the properties that the filter looks at, borrowed from it; NULL when it looks at the
+ * value as a whole. An object with these alone gives the same verdict. */
+GPtrArray *filter_properties(const Filter *filter);
 void filter_free(Filter *filter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Filter, filter_free)

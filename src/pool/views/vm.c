@@ -259,7 +259,10 @@ static void is_default_template(View *view, const ViewField *field)
                           value_bool(view_value(view, "other_config/default_template")));
 }
 
+/* What clients ask for most comes first: it is cut out of the text soonest. */
 const ViewField view_vm[] = {
+    { "name_label", view_copy, "name_label" },
+    { "power_state", view_copy, "power_state" },
     { "addresses", vm_addresses, NULL },
     { "affinityHost", view_weak_link, "affinity" },
     { "attachedPcis", attached_pcis, "other_config/pci" },
@@ -284,14 +287,12 @@ const ViewField view_vm[] = {
     { "memory", memory, NULL },
     { "installTime", metrics_date, "install_time" },
     { "name_description", view_copy, "name_description" },
-    { "name_label", view_copy, "name_label" },
     { "needsVtpm", view_bool, "platform/vtpm" },
     { "nicType", view_copy, "platform/nic_type" },
     { "notes", view_copy, "other_config/xo:notes" },
     { "other", view_copy, "other_config" },
     { "os_version", vm_os_version, NULL },
     { "parent", view_weak_link, "parent" },
-    { "power_state", view_copy, "power_state" },
     { "hasVendorDevice", view_bool, "has_vendor_device" },
     { "resourceSet", vm_resource_set, "other_config/xo:resource_set" },
     { "snapshots", view_links, "snapshots" },
