@@ -1,10 +1,12 @@
 /* Routes of the HTTP server, and the threads that calls run in. */
 #include "api/api.h"
 #include "api/connection.h"
+#include "api/rest.h"
 
 struct Api {
     ApiParts parts;
     Dispatch dispatch;
+    Rest *rest;
 };
 
 Api *api_new(const ApiParts *parts)
@@ -15,6 +17,7 @@ Api *api_new(const ApiParts *parts)
     api->dispatch.quick = g_thread_pool_new(connection_work, NULL, API_QUICK_THREADS, FALSE, NULL);
     api->dispatch.door = g_thread_pool_new(connection_work, NULL, API_DOOR_THREADS, FALSE, NULL);
     api->dispatch.slow = g_thread_pool_new(connection_work, NULL, API_LONG_THREADS, FALSE, NULL);
+    api->rest = rest_new(&api->parts);
     return api;
 }
 
@@ -23,6 +26,7 @@ void api_free(Api *api)
     g_thread_pool_free(api->dispatch.door, FALSE, TRUE);
     g_thread_pool_free(api->dispatch.quick, FALSE, TRUE);
     g_thread_pool_free(api->dispatch.slow, FALSE, TRUE);
+    rest_free(api->rest);
     g_free(api);
 }
 
@@ -58,6 +62,6 @@ void api_handle(HttpRequest *request, void *user)
             return;
         }
     }
-    if (!downloads_handle(api->parts.downloads, request))
+    if (!rest_handle(api->rest, request) && !downloads_handle(api->parts.downloads, request))
         http_reply_text(request, 404, "text/plain", "Not Found\n");
 }

@@ -1,5 +1,5 @@
-/* The API's door: one HTTP handler for the WebSocket at /api/, the one-time downloads below it, and
- * /healthz.
+/* The API's door: one HTTP handler for the WebSocket at /api/, the one-time downloads below it,
+ * REST below /rest, and /healthz.
  *
  * Calls of a socket run at the same time in bounded pools of threads and are answered as they end;
  * those that may take minutes have a pool of their own. */

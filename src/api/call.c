@@ -171,9 +171,14 @@ static bool resolve(ApiCall *call, GError **error)
 
 /* --- Running --- */
 
+static bool check(ApiCall *call, json_t *sent, GError **error)
+{
+    return check_access(call, error) && prepare(call, sent, error) && resolve(call, error);
+}
+
 static bool run(ApiCall *call, json_t *sent, ApiResult *result, GError **error)
 {
-    if (!check_access(call, error) || !prepare(call, sent, error) || !resolve(call, error))
+    if (!check(call, sent, error))
         return false;
     g_autoptr(GError) failure = NULL;
     result->value = call->method->run(call, &failure);
@@ -186,19 +191,34 @@ static bool run(ApiCall *call, json_t *sent, ApiResult *result, GError **error)
     return true;
 }
 
+static bool begin(ApiCall *call, const ApiParts *parts, Session *session, const char *name,
+                  GError **error)
+{
+    *call = (ApiCall){ .parts = parts, .session = session, .method = method_find(name) };
+    if (!call->method) {
+        api_error_set(error, API_METHOD_NOT_FOUND, json_string(name), "method not found: %s", name);
+        return false;
+    }
+    call->user = session_user(session);
+    call->named = g_hash_table_new(g_str_hash, g_str_equal);
+    call->objects = g_ptr_array_new_with_free_func(object_free);
+    return true;
+}
+
+bool call_check(const ApiParts *parts, Session *session, const char *name, json_t *params,
+                GError **error)
+{
+    g_auto(ApiCall) call = { NULL };
+    return begin(&call, parts, session, name, error) && check(&call, params, error);
+}
+
 bool call_run(const ApiParts *parts, Session *session, const char *name, json_t *params,
               ApiResult *result, GError **error)
 {
     *result = (ApiResult){ NULL, NULL };
-    const Method *method = method_find(name);
-    if (!method) {
-        api_error_set(error, API_METHOD_NOT_FOUND, json_string(name), "method not found: %s", name);
+    g_auto(ApiCall) call = { NULL };
+    if (!begin(&call, parts, session, name, error))
         return false;
-    }
-    g_auto(ApiCall) call = { .parts = parts, .session = session, .method = method };
-    call.user = session_user(session);
-    call.named = g_hash_table_new(g_str_hash, g_str_equal);
-    call.objects = g_ptr_array_new_with_free_func(object_free);
     gint64 start_us = g_get_monotonic_time();
     g_autoptr(GError) failure = NULL;
     bool ok = run(&call, params, result, &failure);

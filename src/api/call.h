@@ -32,6 +32,10 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiResult, api_result_clear)
 /* Runs a method in this thread; `params` is borrowed, may be NULL. */
 bool call_run(const ApiParts *parts, Session *session, const char *method, json_t *params,
               ApiResult *result, GError **error);
+/* Everything that call_run asks before it runs the method: whether the call would be allowed now.
+ */
+bool call_check(const ApiParts *parts, Session *session, const char *method, json_t *params,
+                GError **error);
 /* How this caller sees an error: {code, message[, data]}, a new reference. */
 json_t *call_error_json(const ApiParts *parts, Session *session, const GError *error);
 

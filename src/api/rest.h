@@ -1,0 +1,27 @@
+/* REST v0: XO's paths below /rest/v0. Collections of objects and records, actions, tasks, events.
+ *
+ * Whatever changes something goes through the method table (call_run), and so through the same
+ * checks as JSON-RPC; what is only read asks account_may for each object. Administrators see
+ * everything, others the objects that an access rule shows them and what their methods give them.
+ */
+#pragma once
+
+#include "api/parts.h"
+#include "http/server.h"
+
+typedef struct Rest Rest;
+
+enum {
+    REST_MAX_BODY_BYTES = 1024 * 1024, /* of JSON */
+    REST_MAX_FIELDS = 64,
+    REST_FLUSH_BYTES = 128 * 1024, /* a longer answer is streamed in pieces of about this */
+};
+
+/* The parts must outlive it. */
+Rest *rest_new(const ApiParts *parts);
+/* The HTTP server must have stopped. */
+void rest_free(Rest *rest);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rest, rest_free)
+
+/* Answers a request below /rest; false when it is not one. */
+bool rest_handle(Rest *rest, HttpRequest *request);

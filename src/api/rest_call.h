@@ -1,0 +1,32 @@
+/* Routes that are calls of methods in XO's REST words: one row each. The method checks who may and
+ * what is right, as for JSON-RPC; the row only translates names, and says how the result is told.
+ *
+ * A route with "/actions/" is an action: it is a task, answered with 202 and where to look, or with
+ * its result when the client says sync=true. */
+#pragma once
+
+#include "api/rest_request.h"
+
+enum { REST_ACTION_THREADS = 128, REST_MAX_WAITING_ACTIONS = 1000 };
+
+typedef struct {
+    const char *verb, *path;
+    const char *method; /* of the method table */
+    /* "hostId:host fast:!full_copy id:": REST's name, the method's; '!' turns a boolean round,
+     * nothing after the colon leaves it out. Other names are the same in both. */
+    const char *renames;
+    const char *fixed; /* a JSON object of parameters that the route implies */
+    const char *makes; /* the collection of what the result names: 201 with {id} and its address */
+    /* What no renaming can do; false with an error. May be NULL. */
+    bool (*prepare)(RestRequest *request, json_t *params, GError **error);
+    const char *summary; /* NULL: the method's */
+} RestCall;
+
+/* Adds the table, and the routes that methods name themselves where the table has none. */
+void rest_calls_add(RestRouter *router);
+
+/* Serves such a route; the route's `with` is its RestCall. */
+void rest_call_serve(RestRequest *request);
+
+/* The threads that actions run in. */
+GThreadPool *rest_actions_new(Rest *rest);

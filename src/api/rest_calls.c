@@ -1,0 +1,202 @@
+/* The table of REST routes that are calls of methods. A row whose method does not exist here is
+ * left out. */
+#include "api/error.h"
+#include "api/method.h"
+#include "api/rest_call.h"
+#include "api/rest_collection.h"
+
+#include <string.h>
+
+/* --- What no renaming can do --- */
+
+/* The snapshot must be one of the machine that the path names. */
+static bool check_snapshot(RestRequest *request, json_t *params, GError **error)
+{
+    const char *id = json_string_value(json_object_get(params, "snapshot"));
+    json_t *snapshot = id ? servers_object(request->parts->servers, id) : NULL;
+    const char *of = json_string_value(json_object_get(snapshot, "$snapshot_of"));
+    bool ok = !of || g_strcmp0(of, rest_arg(request, "id")) == 0;
+    if (!ok)
+        api_error_invalid(error, "%s is no snapshot of %s", id, rest_arg(request, "id"));
+    json_decref(snapshot);
+    return ok;
+}
+
+/* XO's clones are quick ones, and named after their origin, unless told otherwise. */
+static bool complete_clone(RestRequest *request, json_t *params, GError **error)
+{
+    json_t *vm = servers_object(request->parts->servers, rest_arg(request, "id"));
+    const char *name = json_string_value(json_object_get(vm, "name_label"));
+    if (!json_object_get(params, "full_copy"))
+        json_object_set_new(params, "full_copy", json_false());
+    if (!json_object_get(params, "name") && name)
+        json_object_set_new(params, "name", json_sprintf("%s_clone", name));
+    json_decref(vm);
+    return true;
+}
+
+/* A schedule knows its job. */
+static bool add_job(RestRequest *request, json_t *params, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    const char *id = rest_arg(request, "id");
+    json_t *schedule = request->is_admin ? jobs_get_schedule(request->parts->jobs, id, &failure)
+                                         : NULL;
+    json_object_set(params, "id", json_object_get(schedule, "jobId"));
+    if (!request->is_admin)
+        api_error_unauthorized(error, "admin", NULL);
+    else if (!schedule)
+        api_error_no_such(error, id, "schedule");
+    json_decref(schedule);
+    return schedule != NULL;
+}
+
+/* --- The table --- */
+
+#define VM_CHANGES                                                                                 \
+    "nameLabel:name_label nameDescription:name_description autoPoweron:auto_poweron cpus:CPUs "    \
+    "highAvailability:high_availability"
+#define TAGS(of)                                                                                   \
+    { "PUT", of "/{id}/tags/{tag*}", "tag.add" },                                                  \
+    {                                                                                              \
+        "DELETE", of "/{id}/tags/{tag*}", "tag.remove"                                             \
+    }
+#define ACTION(path, of) "POST", path "/{id}/actions/" of
+
+static const RestCall calls[] = {
+    { ACTION("vms", "start"), "vm.start", .renames = "hostId:host" },
+    { ACTION("vms", "clean_shutdown"), "vm.stop" },
+    { ACTION("vms", "hard_shutdown"), "vm.stop", .fixed = "{\"force\":true}",
+      .summary = "Switch a virtual machine off." },
+    { ACTION("vms", "clean_reboot"), "vm.restart" },
+    { ACTION("vms", "hard_reboot"), "vm.restart", .fixed = "{\"force\":true}",
+      .summary = "Reset a virtual machine." },
+    { ACTION("vms", "pause"), "vm.pause" },
+    { ACTION("vms", "suspend"), "vm.suspend" },
+    { ACTION("vms", "resume"), "vm.resume" },
+    { ACTION("vms", "unpause"), "vm.resume", .summary = "Let a paused virtual machine go on." },
+    { ACTION("vms", "snapshot"), "vm.snapshot", .renames = "name_label:name",
+      .makes = "vm-snapshots" },
+    { ACTION("vms", "revert_snapshot"), "vm.revert", .renames = "id: snapshotId:snapshot",
+      .prepare = check_snapshot },
+    { ACTION("vms", "clone"), "vm.clone", .renames = "name_label:name fast:!full_copy",
+      .makes = "vms", .prepare = complete_clone },
+    { ACTION("vms", "migrate"), "vm.migrate",
+      .renames = "id:vm hostId:targetHost srId:sr srIdByVdiId:mapVdisSrs "
+                 "networkIdByVifId:mapVifsNetworks migrationNetworkId:migrationNetwork" },
+    { "PATCH", "vms/{id}", "vm.set", .renames = VM_CHANGES },
+    { "DELETE", "vms/{id}", "vm.delete" },
+    { "DELETE", "vm-templates/{id}", "vm.delete", .summary = "Delete a template and its disks." },
+    { "DELETE", "vm-snapshots/{id}", "vm.delete", .summary = "Delete a snapshot and its disks." },
+    { ACTION("hosts", "start"), "host.start" },
+    { ACTION("hosts", "enable"), "host.enable" },
+    { ACTION("hosts", "disable"), "host.disable" },
+    { ACTION("hosts", "clean_shutdown"), "host.stop" },
+    { ACTION("hosts", "clean_reboot"), "host.restart" },
+    { ACTION("hosts", "smart_reboot"), "host.restart", .fixed = "{\"suspendResidentVms\":true}" },
+    { ACTION("hosts", "restart_toolstack"), "host.restartAgent" },
+    { ACTION("hosts", "emergency_shutdown"), "host.emergencyShutdownHost", .renames = "id:host" },
+    { ACTION("hosts", "detach"), "host.detach" },
+    { ACTION("hosts", "forget"), "host.forget" },
+    { ACTION("hosts", "scan_pifs"), "host.scanPifs" },
+    { ACTION("pools", "create_network"), "network.create", .renames = "id:pool",
+      .makes = "networks" },
+    { ACTION("pools", "create_internal_network"), "network.create", .renames = "id:pool",
+      .makes = "networks" },
+    { ACTION("pools", "create_bonded_network"), "network.createBonded",
+      .renames = "id:pool pifIds:pifs", .makes = "networks" },
+    { ACTION("pools", "rolling_reboot"), "pool.rollingReboot", .renames = "id:pool" },
+    { ACTION("pools", "rolling_update"), "pool.rollingUpdate", .renames = "id:pool" },
+    { ACTION("srs", "scan"), "sr.scan" },
+    { ACTION("srs", "reclaim_space"), "sr.reclaimSpace" },
+    { ACTION("srs", "forget"), "sr.forget" },
+    { "DELETE", "srs/{id}", "sr.destroy" },
+    { "POST", "vdis", "disk.create", .renames = "srId:sr virtual_size:size name_label:name",
+      .makes = "vdis" },
+    { "PATCH", "vdis/{id}", "vdi.set" },
+    { "DELETE", "vdis/{id}", "vdi.delete" },
+    { "DELETE", "vdi-snapshots/{id}", "vdi.delete" },
+    { ACTION("vdis", "migrate"), "vdi.migrate", .renames = "srId:sr_id", .makes = "vdis" },
+    { "DELETE", "vbds/{id}", "vbd.delete" },
+    { ACTION("vbds", "connect"), "vbd.connect" },
+    { ACTION("vbds", "disconnect"), "vbd.disconnect" },
+    { "POST", "vifs", "vm.createInterface", .renames = "vmId:vm networkId:network MAC:mac",
+      .makes = "vifs" },
+    { "PATCH", "vifs/{id}", "vif.set" },
+    { "DELETE", "vifs/{id}", "vif.delete" },
+    { ACTION("vifs", "connect"), "vif.connect" },
+    { ACTION("vifs", "disconnect"), "vif.disconnect" },
+    { "DELETE", "networks/{id}", "network.delete" },
+    { ACTION("pbds", "plug"), "pbd.connect" },
+    { ACTION("pbds", "unplug"), "pbd.disconnect" },
+    TAGS("vms"),
+    TAGS("vm-templates"),
+    TAGS("vm-snapshots"),
+    TAGS("vm-controllers"),
+    TAGS("hosts"),
+    TAGS("pools"),
+    TAGS("srs"),
+    TAGS("vdis"),
+    TAGS("vdi-snapshots"),
+    TAGS("networks"),
+    { "GET", "vms/{id}/stats", "vm.stats" },
+    { "GET", "hosts/{id}/stats", "host.stats", .renames = "id:host" },
+    { "POST", "servers", "server.add", .makes = "servers" },
+    { "DELETE", "servers/{id}", "server.remove" },
+    { ACTION("servers", "connect"), "server.enable" },
+    { ACTION("servers", "disconnect"), "server.disable" },
+    { "POST", "users", "user.create", .renames = "name:email", .makes = "users" },
+    { "PATCH", "users/{id}", "user.set", .renames = "name:email" },
+    { "DELETE", "users/{id}", "user.delete" },
+    { "POST", "groups", "group.create", .makes = "groups" },
+    { "PATCH", "groups/{id}", "group.set" },
+    { "DELETE", "groups/{id}", "group.delete" },
+    { "PUT", "groups/{id}/users/{userId}", "group.addUser" },
+    { "DELETE", "groups/{id}/users/{userId}", "group.removeUser" },
+    { ACTION("schedules", "run"), "backupNg.runJob", .renames = "id:schedule", .prepare = add_job,
+      .summary = "Run the job of a schedule now." },
+    { "POST", "backup-repositories", "remote.create", .makes = "backup-repositories" },
+    { "PATCH", "backup-repositories/{id}", "remote.set" },
+    { ACTION("backup-repositories", "forget"), "remote.delete" },
+    { ACTION("backup-repositories", "benchmark"), "remote.test" },
+    { "GET", "backup-repositories/{id}/health", "remote.test",
+      .summary = "Whether a backup repository can be written and read." },
+};
+
+/* --- Routes --- */
+
+static void add(RestRouter *router, const RestCall *call, const Method *method)
+{
+    RestRoute route = {
+        call->verb, NULL, rest_call_serve, call, call->summary ? call->summary : method->summary,
+        false
+    };
+    rest_router_add(router, &route, call->path);
+}
+
+/* "POST /vms/{id}/actions/start" of a method itself, when nobody has that route. */
+static void add_of_method(const Method *method, void *user)
+{
+    RestRouter *router = user;
+    g_auto(GStrv) words = method->rest ? g_strsplit(method->rest, " /", 2) : NULL;
+    if (!words || !words[1])
+        return;
+    for (unsigned i = 0; i < rest_router_n(router); i++) {
+        const RestRoute *route = rest_router_nth(router, i);
+        if (g_str_equal(route->verb, words[0]) && g_str_equal(route->path, words[1]))
+            return;
+    }
+    RestCall *call = rest_router_keep(router, g_new0(RestCall, 1));
+    call->verb = rest_router_keep(router, g_steal_pointer(&words[0]));
+    call->path = rest_router_keep(router, g_steal_pointer(&words[1]));
+    call->method = method->name;
+    add(router, call, method);
+}
+
+void rest_calls_add(RestRouter *router)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(calls); i++)
+        if (method_find(calls[i].method))
+            add(router, &calls[i], method_find(calls[i].method));
+    method_each(add_of_method, router);
+}

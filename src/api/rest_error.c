@@ -1,0 +1,67 @@
+/* How errors look over REST: the status of each of the API's numbers, and XO's words. What a pool
+ * refuses is told as the pool says it. */
+#include "api/call.h"
+#include "api/rest_request.h"
+
+static const struct {
+    ErrCode ours;
+    int status;
+} own_rows[] = {
+    { ERR_BUSY, 409 },    { ERR_STATE, 409 }, { ERR_RUNNING, 409 }, { ERR_EXISTS, 409 },
+    { ERR_TIMEOUT, 504 }, { ERR_LIMIT, 422 }, { ERR_NETWORK, 502 },
+};
+
+static const struct {
+    ApiErrorCode code;
+    int status;
+} api_rows[] = {
+    { API_NOT_IMPLEMENTED, 501 },       { API_NO_SUCH_OBJECT, 404 },
+    { API_UNAUTHORIZED, 403 },          { API_INVALID_CREDENTIALS, 401 },
+    { API_FORBIDDEN_OPERATION, 403 },   { API_INVALID_PARAMETERS, 422 },
+    { API_OBJECT_ALREADY_EXISTS, 409 }, { API_INCORRECT_STATE, 409 },
+    { API_FEATURE_UNAUTHORIZED, 403 },  { API_SERVICE_UNAVAILABLE, 503 },
+    { API_METHOD_NOT_FOUND, 501 },
+};
+
+static int status_of(const GError *error, json_t *json)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(own_rows); i++)
+        if (err_is(error, own_rows[i].ours))
+            return own_rows[i].status;
+    json_int_t code = json_integer_value(json_object_get(json, "code"));
+    for (unsigned i = 0; i < G_N_ELEMENTS(api_rows); i++)
+        if (code == api_rows[i].code)
+            return api_rows[i].status;
+    return 500;
+}
+
+/* "VM_BAD_POWER_STATE(OpaqueRef:…, halted, running)" */
+static void fail_of_pool(RestRequest *request, const GError *error)
+{
+    const char *const *detail = err_detail(error);
+    g_autofree char *params = g_strjoinv(", ", (char **) detail + 1);
+    g_autofree char *text = g_strdup_printf("%s(%s)", detail[0], params);
+    rest_reply(request, 500,
+               json_pack("{s:s, s:s}", "error", text, "info",
+                         "This is a XenServer/XCP-ng error, not an XO error"));
+}
+
+void rest_fail(RestRequest *request, const GError *error)
+{
+    if (err_is(error, ERR_XAPI) && err_detail(error) && *err_detail(error)) {
+        fail_of_pool(request, error);
+        return;
+    }
+    json_t *json = call_error_json(request->parts, request->session, error);
+    rest_refuse(request, status_of(error, json),
+                json_string_value(json_object_get(json, "message")),
+                json_incref(json_object_get(json, "data")));
+    json_decref(json);
+}
+
+void rest_refuse(RestRequest *request, int status, const char *text, json_t *data)
+{
+    if (status == 401)
+        http_reply_header(request->http, "WWW-Authenticate", "Basic realm=\"xo\"");
+    rest_reply(request, status, json_pack("{s:s, s:o*}", "error", text, "data", data));
+}

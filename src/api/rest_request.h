@@ -1,0 +1,57 @@
+/* One request of the REST API, for the files rest_*.c that answer it. */
+#pragma once
+
+#include "api/rest.h"
+#include "api/rest_router.h"
+#include "api/session.h"
+#include "api/tasks.h"
+
+#include <jansson.h>
+
+#define REST_BASE "/rest/v0"
+
+struct Rest {
+    const ApiParts *parts;
+    RestRouter *router;
+    Tasks *tasks;
+    GThreadPool *actions; /* of rest_action.c */
+    gint n_waiting;       /* of rest_tasks.c */
+};
+
+struct RestRequest {
+    Rest *rest;
+    const ApiParts *parts;
+    HttpRequest *http;
+    const RestRoute *route;
+    json_t *args;     /* what the route's {names} stand for */
+    Session *session; /* NULL on public routes, as is the user */
+    json_t *user;     /* public record */
+    bool is_admin;
+};
+
+/* What {name} of the route stands for. */
+const char *rest_arg(const RestRequest *request, const char *name);
+/* A query parameter that is there with another value than "false". */
+bool rest_flag(const RestRequest *request, const char *name);
+/* The JSON object of the body, {} when there is none; a new reference. */
+json_t *rest_body(RestRequest *request, GError **error);
+
+/* --- Answers; each request has one --- */
+
+/* The reference of `value` is taken. */
+void rest_reply(RestRequest *request, int status, json_t *value);
+void rest_reply_nothing(RestRequest *request);
+/* {"error": text}; `data`, whose reference is taken, may be NULL. */
+void rest_refuse(RestRequest *request, int status, const char *text, json_t *data);
+/* The status and words of an error, as this caller may see it. */
+void rest_fail(RestRequest *request, const GError *error);
+void rest_redirect(RestRequest *request, int status, const char *path);
+
+/* --- Checks and calls --- */
+
+/* Who asks; false when the request was answered with a refusal. */
+bool rest_sign_in(RestRequest *request);
+/* Calls a method as the caller; `params` is borrowed. The result, a new reference (null when the
+ * method has nothing to say), or NULL. */
+json_t *rest_call(RestRequest *request, const char *method, json_t *params, GError **error);
+bool rest_may_view(RestRequest *request, const char *object_id);

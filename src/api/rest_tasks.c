@@ -1,0 +1,382 @@
+/* Tasks: looking, waiting, watching, dropping. */
+#include "api/rest_tasks.h"
+#include "api/call.h"
+#include "api/rest_list.h"
+#include "base/error.h"
+
+#include <string.h>
+
+#define DAY_MS ((gint64) 86400 * 1000)
+
+static gint64 now_ms(void)
+{
+    return g_get_real_time() / 1000;
+}
+
+static const char *text_of(json_t *record, const char *key)
+{
+    const char *text = json_string_value(json_object_get(record, key));
+    return text ? text : "";
+}
+
+/* --- Shapes --- */
+
+json_t *rest_task_failure(const ApiParts *parts, Session *session, const GError *error)
+{
+    const char *const *detail = err_is(error, ERR_XAPI) ? err_detail(error) : NULL;
+    if (!detail || !*detail) {
+        json_t *json = call_error_json(parts, session, error);
+        json_object_set_new(json, "name", json_string("XoError"));
+        return json;
+    }
+    g_autofree char *joined = g_strjoinv(", ", (char **) detail + 1);
+    json_t *json = json_pack("{s:s, s:s, s:[]}", "code", detail[0], "name", "XapiError", "params");
+    for (unsigned i = 1; detail[i]; i++)
+        json_array_append_new(json_object_get(json, "params"), json_string(detail[i]));
+    json_object_set_new(json, "message", json_sprintf("%s(%s)", detail[0], joined));
+    return json;
+}
+
+static void move(json_t *from, const char *key, json_t *to, const char *new_key)
+{
+    json_t *value = json_object_get(from, key);
+    if (value)
+        json_object_set(to, new_key, value);
+    json_object_del(from, key);
+}
+
+/* A node of a run's log as a task: its words and its data become properties. */
+static void make_task(json_t *node)
+{
+    json_t *data = json_object_get(node, "data");
+    json_t *properties = json_is_object(data) ? json_copy(data) : json_object();
+    move(node, "message", properties, "name");
+    json_object_del(node, "data");
+    json_object_set_new(node, "properties", properties);
+    size_t i;
+    json_t *child;
+    json_array_foreach (json_object_get(node, "tasks"), i, child)
+        make_task(child);
+}
+
+/* A run's log, whose reference is taken, as a task. */
+static json_t *task_of_run(json_t *log)
+{
+    if (!g_str_equal(text_of(log, "message"), "backup")) {
+        make_task(log);
+        return log;
+    }
+    json_t *data = json_incref(json_object_get(log, "data"));
+    json_t *own = json_pack("{s:s, s:O*, s:s, s:s, s:O*}", "name", "backup run", "data", data,
+                            "event", "job.start", "type", "backup", "runJobId",
+                            json_object_get(log, "id"));
+    json_decref(data);
+    move(log, "jobId", own, "jobId");
+    move(log, "jobName", own, "jobName");
+    move(log, "scheduleId", own, "scheduleId");
+    make_task(log);
+    json_object_set_new(log, "properties", own);
+    return log;
+}
+
+/* --- Which there are --- */
+
+static bool is_shown(RestRequest *request, json_t *task)
+{
+    json_t *of = json_object_get(json_object_get(task, "properties"), "userId");
+    return request->is_admin || (of && json_equal(of, json_object_get(request->user, "id")));
+}
+
+static json_t *get_task(RestRequest *request, const char *id)
+{
+    json_t *task = tasks_get(request->rest->tasks, id);
+    json_t *log = task || !request->is_admin ? NULL : runs_log(request->parts->runs, id, NULL);
+    if (log)
+        task = task_of_run(log);
+    if (task && is_shown(request, task))
+        return task;
+    json_decref(task);
+    return NULL;
+}
+
+char *rest_one_task(RestRequest *request, const char *id, GError **error)
+{
+    json_t *task = get_task(request, id);
+    char *text = task ? json_dumps(task, JSON_COMPACT) : NULL;
+    if (!task)
+        api_error_no_such(error, id, "task");
+    json_decref(task);
+    return text;
+}
+
+/* `about` NULL: all. False: enough. The reference of the task is taken. */
+static bool see(json_t *task, const char *about, RestSeen seen, void *user)
+{
+    json_t *properties = json_object_get(task, "properties");
+    bool goes_on = true;
+    if (!about || g_str_equal(text_of(properties, "objectId"), about)) {
+        g_autofree char *text = json_dumps(task, JSON_COMPACT);
+        goes_on = seen(text_of(task, "id"), text, strlen(text), user);
+    }
+    json_decref(task);
+    return goes_on;
+}
+
+static bool each_run(RestRequest *request, RestSeen seen, void *user, GError **error)
+{
+    g_autoptr(GPtrArray)
+        ids = runs_log_ids(request->parts->runs, now_ms() - REST_RUN_DAYS * DAY_MS, 0, error);
+    for (unsigned i = 0; ids && i < ids->len; i++) {
+        json_t *log = runs_log(request->parts->runs, ids->pdata[i], NULL);
+        if (log && !see(task_of_run(log), NULL, seen, user))
+            break;
+    }
+    return ids != NULL;
+}
+
+static bool each_own(RestRequest *request, const char *about, RestSeen seen, void *user)
+{
+    json_t *list = tasks_list(request->rest->tasks);
+    bool goes_on = true;
+    size_t i;
+    json_t *task;
+    json_array_foreach (list, i, task)
+        if (goes_on && is_shown(request, task))
+            goes_on = see(json_incref(task), about, seen, user);
+    json_decref(list);
+    return goes_on;
+}
+
+bool rest_each_task(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                    void *user, GError **error)
+{
+    return !each_own(request, NULL, seen, user) || !request->is_admin ||
+           each_run(request, seen, user, error);
+}
+
+bool rest_each_own_task(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                        void *user, GError **error)
+{
+    each_own(request, rest_arg(request, "id"), seen, user);
+    return true;
+}
+
+/* --- Waiting --- */
+
+bool rest_wait_begin(RestRequest *request)
+{
+    if (g_atomic_int_add(&request->rest->n_waiting, 1) < REST_MAX_WAITING)
+        return true;
+    rest_wait_end(request);
+    rest_refuse(request, 503, "too many requests are waiting", NULL);
+    return false;
+}
+
+void rest_wait_end(RestRequest *request)
+{
+    g_atomic_int_add(&request->rest->n_waiting, -1);
+}
+
+/* Until the task is not pending any more, or the client has gone. */
+static void wait_for(RestRequest *request, const char *id)
+{
+    guint64 seen = tasks_changes(request->rest->tasks, 0, 0);
+    while (!http_client_left(request->http)) {
+        json_t *task = get_task(request, id);
+        bool pending = task && g_str_equal(text_of(task, "status"), "pending");
+        json_decref(task);
+        if (!pending)
+            return;
+        seen = tasks_changes(request->rest->tasks, seen, REST_WAIT_STEP_MS);
+    }
+}
+
+static void get_one(RestRequest *request)
+{
+    const char *id = rest_arg(request, "id");
+    g_autoptr(GError) error = NULL;
+    if (rest_flag(request, "wait")) {
+        if (!rest_wait_begin(request))
+            return;
+        wait_for(request, id);
+        rest_wait_end(request);
+    }
+    g_autofree char *text = rest_one_task(request, id, &error);
+    if (text)
+        http_reply_text(request->http, 200, "application/json; charset=utf-8", text);
+    else
+        rest_fail(request, error);
+}
+
+/* --- Watching --- */
+
+typedef struct {
+    RestList *list;
+    GHashTable *known; /* id → text, as it was told last */
+    GHashTable *now;   /* ids that are there */
+    GHashTable *ended; /* ids of runs that will not change any more */
+} Watch;
+
+static bool watch_one(const char *id, const char *text, size_t n, void *user)
+{
+    Watch *watch = user;
+    const char *old = g_hash_table_lookup(watch->known, id);
+    g_hash_table_add(watch->now, g_strdup(id));
+    if (g_strcmp0(old, text) == 0)
+        return true;
+    g_hash_table_replace(watch->known, g_strdup(id), g_strdup(text));
+    return rest_list_tell(watch->list, "update", id, text, n);
+}
+
+/* A run is looked at until it has ended: there may be many old ones. */
+static bool watch_runs(RestRequest *request, Watch *watch)
+{
+    g_autoptr(GPtrArray)
+        ids = runs_log_ids(request->parts->runs, now_ms() - REST_RUN_DAYS * DAY_MS, 0, NULL);
+    bool goes_on = true;
+    for (unsigned i = 0; ids && goes_on && i < ids->len; i++) {
+        const char *id = ids->pdata[i];
+        g_hash_table_add(watch->now, g_strdup(id));
+        json_t *log = g_hash_table_contains(watch->ended, id)
+                          ? NULL
+                          : runs_log(request->parts->runs, id, NULL);
+        if (log && json_object_get(log, "end"))
+            g_hash_table_add(watch->ended, g_strdup(id));
+        goes_on = !log || see(task_of_run(log), NULL, watch_one, watch);
+    }
+    return goes_on;
+}
+
+static bool watch_gone(Watch *watch)
+{
+    GHashTableIter iter;
+    void *id, *text;
+    bool goes_on = true;
+    g_hash_table_iter_init(&iter, watch->known);
+    while (goes_on && g_hash_table_iter_next(&iter, &id, &text)) {
+        if (g_hash_table_contains(watch->now, id))
+            continue;
+        goes_on = rest_list_tell(watch->list, "remove", id, text, strlen(text));
+        g_hash_table_iter_remove(&iter);
+    }
+    g_hash_table_remove_all(watch->now);
+    return goes_on;
+}
+
+static void watch_tasks(RestRequest *request, const RestQuery *query)
+{
+    Watch watch = { rest_list_new(request, query, "tasks"),
+                    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
+                    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
+                    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
+    guint64 seen = tasks_changes(request->rest->tasks, 0, 0);
+    bool goes_on = rest_list_flush(watch.list);
+    while (goes_on && !http_client_left(request->http)) {
+        goes_on = each_own(request, NULL, watch_one, &watch) &&
+                  (!request->is_admin || watch_runs(request, &watch)) && watch_gone(&watch);
+        seen = tasks_changes(request->rest->tasks, seen, REST_WAIT_STEP_MS);
+    }
+    rest_list_end(watch.list);
+    g_hash_table_unref(watch.known);
+    g_hash_table_unref(watch.now);
+    g_hash_table_unref(watch.ended);
+}
+
+static void get_all(RestRequest *request)
+{
+    g_auto(RestQuery) query = { .limit = -1 };
+    if (!rest_flag(request, "watch")) {
+        rest_list_items(request, rest_collection_find("tasks"));
+    } else if (!rest_flag(request, "ndjson")) {
+        rest_refuse(request, 400, "watch=true needs ndjson=true", NULL);
+    } else if (rest_query_read(request, &query) && rest_wait_begin(request)) {
+        watch_tasks(request, &query);
+        rest_wait_end(request);
+    }
+}
+
+/* --- Ending and dropping --- */
+
+static bool drop(RestRequest *request, const char *id)
+{
+    return tasks_drop(request->rest->tasks, id) ||
+           (request->is_admin && !runs_is_going(request->parts->runs, id) &&
+            runs_delete_log(request->parts->runs, id, NULL));
+}
+
+static bool drop_seen(const char *id, const char *text, size_t n, void *user)
+{
+    tasks_drop(((RestRequest *) user)->rest->tasks, id);
+    return true;
+}
+
+static void drop_one(RestRequest *request)
+{
+    const char *id = rest_arg(request, "id");
+    g_autoptr(GError) error = NULL;
+    json_t *task = get_task(request, id);
+    if (task && drop(request, id)) {
+        rest_reply_nothing(request);
+    } else {
+        if (task)
+            err_set(&error, ERR_STATE, "the task %s has not ended", id);
+        else
+            api_error_no_such(&error, id, "task");
+        rest_fail(request, error);
+    }
+    json_decref(task);
+}
+
+/* The logs of runs stay: they are dropped one by one. */
+static void drop_all(RestRequest *request)
+{
+    each_own(request, NULL, drop_seen, request);
+    rest_reply_nothing(request);
+}
+
+static bool abort_task(RestRequest *request, GError **error)
+{
+    const char *id = rest_arg(request, "id");
+    json_t *task = get_task(request, id);
+    bool is_there = task != NULL;
+    json_decref(task);
+    if (!is_there)
+        api_error_no_such(error, id, "task");
+    else if (runs_is_going(request->parts->runs, id))
+        return runs_cancel(request->parts->runs, id, error);
+    else if (!tasks_ask_to_abort(request->rest->tasks, id))
+        err_set(error, ERR_STATE, "the task %s has ended", id);
+    else
+        return true;
+    return false;
+}
+
+static void abort_one(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    if (abort_task(request, &error))
+        rest_reply_nothing(request);
+    else
+        rest_fail(request, error);
+}
+
+/* Not in XO, but called by its Go client. */
+static void abort_for_go(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    if (abort_task(request, &error))
+        rest_reply(request, 200, json_pack("{s:b}", "success", 1));
+    else
+        rest_fail(request, error);
+}
+
+const RestRoute rest_task_routes[] = {
+    { "GET", "tasks", get_all,
+      .summary = "What lasts: actions and runs; watch=true with ndjson=true goes on." },
+    { "GET", "tasks/{id}", get_one, .summary = "One task; wait=true waits for its end." },
+    { "DELETE", "tasks", drop_all, .summary = "Forget the tasks that have ended." },
+    { "DELETE", "tasks/{id}", drop_one, .summary = "Forget a task that has ended." },
+    { "POST", "tasks/{id}/actions/abort", abort_one, .summary = "Ask a task to end." },
+    { "POST", "tasks/{id}/abort", abort_for_go, .summary = "The same, for the Go client." },
+    { NULL },
+};

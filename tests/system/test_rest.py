@@ -1,0 +1,415 @@
+"""REST v0 from outside: what a real Xen Orchestra answered, signing in, collections and their queries, what others
+than administrators see; against cadenzad and a simulated pool."""
+import base64
+import http.client
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from box import ROOT, Server, Sim  # noqa: E402
+
+FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo")) / "objects"
+NOWHERE = "11111111-2222-4333-8444-555555555555"
+BASE = "/rest/v0"
+# Collection → XO's type of its objects.
+OBJECTS = {"vms": "VM", "vm-templates": "VM-template", "vm-controllers": "VM-controller", "hosts": "host", "pools": "pool",
+           "srs": "SR", "vdis": "VDI", "vbds": "VBD", "vifs": "VIF", "networks": "network", "pifs": "PIF", "pbds": "PBD"}
+
+
+def recorded(name):
+    path = FIXTURES / name
+    if not path.exists():
+        raise unittest.SkipTest(f"no recorded exchanges in {FIXTURES}")
+    return json.loads(path.read_text())
+
+
+class Answer:
+    def __init__(self, response):
+        self.status, self.headers = response.status, response.headers
+        self.text = response.read().decode()
+
+    @property
+    def json(self):
+        return json.loads(self.text)
+
+
+def setUpModule():
+    """One pool and one server for all tests."""
+    global box
+    box = Box()
+    unittest.addModuleCleanup(box.close)
+    box.open()
+
+
+class Box:
+    def open(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-rest-"))
+        self.sim = Sim("--hosts", 2, "--vms", 4, "--running", "0.5", "--disk-size", "64MiB", "--seed", 3,
+                       log=self.folder / "sim.log")
+        self.server = Server(str(self.folder / "data"), log=self.folder / "server.log")
+        self.server.connect(self.sim)
+        self.token = self.server.env["CADENZA_TOKEN"]
+
+    def close(self):
+        status = self.server.stop()
+        self.sim.stop()
+        log = (self.folder / "server.log").read_text()
+        shutil.rmtree(self.folder, ignore_errors=True)
+        if status:
+            raise AssertionError(f"the server ended badly: {log[-3000:]}")
+
+
+class Rest(unittest.TestCase):
+    def ask(self, path, verb="GET", body=None, token=None, headers=None):
+        """A request below /rest/v0 as the administrator, or with a token, or (False) as nobody."""
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=60)
+        self.addCleanup(connection.close)
+        sent = dict(headers or {})
+        if token is not False:
+            sent["Cookie"] = f"authenticationToken={token or box.token}"
+        if body is not None:
+            sent["Content-Type"] = "application/json"
+            body = json.dumps(body)
+        connection.request(verb, path if path.startswith(BASE) else BASE + path, body, sent)
+        return Answer(connection.getresponse())
+
+    def get(self, path, **more):
+        answer = self.ask(path, **more)
+        self.assertEqual(answer.status, 200, f"{path}: {answer.text}")
+        return answer.json
+
+    def refused(self, status, path, verb="GET", **more):
+        answer = self.ask(path, verb, **more)
+        self.assertEqual(answer.status, status, f"{path}: {answer.text}")
+        return answer.json
+
+    def vm(self, state):
+        return next(vm for vm in box.server.objects(type="VM") if vm["power_state"] == state)
+
+
+class Door(Rest):
+    def test_public(self):
+        self.assertEqual(self.get("/ping", token=False)["result"], "pong")
+        answer = self.ask("", token=False)
+        self.assertEqual((answer.status, answer.headers["Location"]), (302, "/rest/v0/docs"))
+        self.assertEqual(self.ask("/", token=False).status, 302)
+
+    def test_sign_in(self):
+        basic = base64.b64encode(f"{box.server.user}:{box.server.password}".encode()).decode()
+        for headers, status in (({}, 401), ({"Cookie": "authenticationToken=wrong"}, 401),
+                                ({"Authorization": "Basic " + basic}, 200), ({"Authorization": "Basic %"}, 400),
+                                ({"Authorization": "Bearer x"}, 400), ({"Cookie": f"token={box.token}"}, 200),
+                                ({"Cookie": f"token=wrong; authenticationToken={box.token}"}, 200),
+                                ({"Cookie": f"token={box.token}", "Authorization": "Basic " + basic}, 400)):
+            answer = self.ask("/vms", token=False, headers=headers)
+            self.assertEqual(answer.status, status, (headers, answer.text))
+        answer = self.ask("/vms", token=False)
+        self.assertEqual(answer.json, {"error": "invalid credentials"})
+        self.assertEqual(answer.headers["WWW-Authenticate"], 'Basic realm="xo"')
+        # A page of another site has the cookie, but says where it comes from.
+        self.assertEqual(self.ask("/vms", "PUT", headers={"Origin": "https://evil.example"}).status, 405)
+        there = f"/vms/{NOWHERE}/tags/x"
+        self.assertEqual(self.ask(there, "PUT", headers={"Origin": "https://evil.example"}).status, 403)
+        self.assertEqual(self.ask(there, "PUT", headers={"Origin": box.server.url}).status, 404)
+        # Guessing is slowed down, whatever is tried next.
+        wrong = {"Authorization": "Basic " + base64.b64encode(b"nobody@example.org:wrong").decode()}
+        self.assertEqual(self.ask("/vms", token=False, headers=wrong).status, 401)
+        self.assertEqual(self.ask("/vms", token=False, headers=wrong).status, 429)
+
+    def test_verbs(self):
+        answer = self.ask("/vms", "PUT")
+        self.assertEqual(answer.status, 405)
+        self.assertEqual(answer.headers["Allow"], "GET, HEAD, OPTIONS")
+        answer = self.ask("/vms", "OPTIONS", token=False)
+        self.assertEqual((answer.status, answer.headers["Allow"]), (204, "GET, HEAD, OPTIONS"))
+        answer = self.ask("/vms", "HEAD")
+        self.assertEqual((answer.status, answer.text), (200, ""))
+        self.assertEqual(int(answer.headers["Content-Length"]), len(self.ask("/vms").text))
+        self.refused(404, "/no-such-collection")
+        self.refused(404, f"/vms/{self.vm('Running')['id']}/actions/no_such", "POST")
+
+
+class Lists(Rest):
+    def test_objects(self):
+        """A collection is the objects of a type, with their paths."""
+        everything = box.server.call("xo.getAllObjects")
+        for name, xo_type in OBJECTS.items():
+            with self.subTest(name):
+                wanted = {id_: dict(item, href=f"{BASE}/{name}/{id_}") for id_, item in everything.items()
+                          if item["type"] == xo_type}
+                self.assertTrue(wanted)
+                self.assertEqual({item["id"]: item for item in self.get(f"/{name}?fields=*")}, wanted)
+                paths = self.get(f"/{name}")
+                self.assertEqual(sorted(paths), sorted(item["href"] for item in wanted.values()))
+                one = self.get(paths[0][len(BASE):])
+                self.assertEqual(dict(one, href=paths[0]), wanted[one["id"]])
+
+    def test_recorded_collections(self):
+        """Every collection of XO is here; records have the fields that XO's have."""
+        index = recorded("rest/_index.json")
+        for name, case in index.items():
+            with self.subTest(name):
+                if name in ("dashboard", "tasks"):
+                    continue
+                answer = self.ask(case["request"])
+                if name in ("backup/jobs/metadata", "backup/jobs/mirror"):
+                    self.assertEqual(answer.status, 200)  # XO redirects these to where nothing is
+                    continue
+                self.assertEqual(answer.status, case["status"], answer.text)
+                if case["status"] == 200:
+                    self.assertEqual(answer.headers["Content-Type"], case["type"])
+                    self.assertIsInstance(answer.json, type(recorded(f"rest/{name.replace('/', '-')}.json")))
+        for name in ("servers", "users"):
+            keys = set.intersection(*(set(item) for item in recorded(f"rest/{name}.json")))
+            for item in self.get(f"/{name}?fields=*"):
+                self.assertLessEqual(keys - {"label"}, set(item), name)
+                self.assertNotIn("password", item)
+                self.assertEqual(item.get("pw_hash", "***obfuscated***"), "***obfuscated***")
+
+    def test_queries(self):
+        running = {vm["id"]: vm for vm in box.server.objects(type="VM") if vm["power_state"] == "Running"}
+        self.assertEqual(len(running), 2)
+        got = self.get("/vms?fields=name_label,power_state&filter=power_state:Running")
+        self.assertEqual(sorted(item["href"] for item in got), sorted(f"{BASE}/vms/{id_}" for id_ in running))
+        for item in got:
+            vm = running[item["href"].rsplit("/", 1)[1]]
+            self.assertEqual(item, {"name_label": vm["name_label"], "power_state": "Running", "href": item["href"]})
+            self.assertEqual(list(item), ["name_label", "power_state", "href"])
+        self.assertEqual(len(self.get("/vms?limit=3")), 3)
+        self.assertEqual(len(self.get("/vms?limit=1&filter=power_state:Running")), 1)
+        self.assertEqual(self.get("/vms?limit=0"), [])
+        self.assertEqual(self.get("/vms?filter=" + urllib.parse.quote("name_label:/^no such/")), [])
+        self.assertEqual(len(self.get("/vms?filter=running")), 2)  # looks into every field
+        self.assertEqual(self.get("/vms?fields=no_such&limit=1"), [{"href": self.get("/vms?limit=1")[0]}])
+
+    def test_forms(self):
+        names = [item["name_label"] for item in self.get("/vms?fields=name_label")]
+        answer = self.ask("/vms?fields=name_label&ndjson=true")
+        self.assertEqual(answer.headers["Content-Type"], "application/x-ndjson")
+        self.assertEqual([json.loads(line)["name_label"] for line in answer.text.splitlines()], names)
+        answer = self.ask("/vms?fields=name_label,id&markdown=true")
+        self.assertEqual(answer.headers["Content-Type"], "text/markdown; charset=utf-8")
+        lines = answer.text.splitlines()
+        self.assertEqual(lines[:2], ["| name_label | id |", "| --- | --- |"])
+        self.assertEqual([line.split(" | ")[0][2:] for line in lines[2:]], names)
+
+    def test_wrong_queries(self):
+        """The status and the shape of XO's refusals; its words where they do not depend on its parser."""
+        for case in recorded("rest/_samples.json"):
+            if case["path"] in (f"{BASE}/vms?filter=(", f"{BASE}/vms?limit=x",
+                                f"{BASE}/vms?fields=name_label&ndjson=true&markdown=true", f"{BASE}/vms/{NOWHERE}"):
+                answer = self.ask(case["path"])
+                self.assertEqual(answer.status, case["status"])
+                want, have = case["body"], answer.json
+                if "filter" in case["path"]:
+                    want.pop("error")
+                    have.pop("error")
+                self.assertEqual(have, want)
+        vm = self.vm("Running")["id"]
+        self.assertEqual(self.refused(404, f"/hosts/{vm}"),
+                         {"error": f"no such host {vm}", "data": {"id": vm, "type": "host"}})
+
+    def test_below_one(self):
+        vm = self.vm("Running")
+        vbds = [vbd for vbd in box.server.objects(type="VBD") if vbd["VM"] == vm["id"] and not vbd["is_cd_drive"]]
+        self.assertEqual(sorted(self.get(f"/vms/{vm['id']}/vdis")), sorted(f"{BASE}/vdis/{vbd['VDI']}" for vbd in vbds))
+        messages = [item for item in box.server.objects(type="message") if item["$object"] == vm["id"]
+                    and item["name"] != "ALARM"]
+        self.assertEqual(sorted(self.get(f"/vms/{vm['id']}/messages")),
+                         sorted(f"{BASE}/messages/{item['id']}" for item in messages))
+        self.refused(404, f"/vms/{NOWHERE}/messages")
+
+    def test_alarms(self):
+        """A message of the pool becomes an alarm in XO's shape."""
+        wanted = recorded("rest/alarms.json")[0]
+        source = next(item for item in recorded("xo-all-objects.json").values() if item["id"] == wanted["id"])
+        vm = self.vm("Running")
+        session = box.sim.session()
+        session.call("message.create", source["name"], "5", "VM", vm["uuid"], source["body"])
+        alarms = self.wait_for(lambda: self.get(f"/vms/{vm['id']}/alarms?fields=*"))
+        self.assertEqual(set(alarms[0]), set(wanted))
+        self.assertEqual(alarms[0]["body"], wanted["body"])
+        self.assertEqual(alarms[0]["object"], {"type": "VM", "uuid": vm["uuid"], "href": f"{BASE}/vms/{vm['id']}"})
+        self.assertEqual(self.get("/alarms?fields=*"), alarms)
+        self.assertNotIn(alarms[0]["id"], [item["id"] for item in self.get("/messages?fields=id")])
+
+    def wait_for(self, condition):
+        import time
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            value = condition()
+            if value:
+                return value
+            time.sleep(0.05)
+        self.fail("never came")
+
+
+class Actions(Rest):
+    def task_of(self, answer):
+        """The path of the task that a 202 tells about."""
+        self.assertEqual(answer.status, 202, answer.text)
+        self.assertEqual(answer.headers["Location"], f"{BASE}/tasks/{answer.json['taskId']}")
+        self.assertEqual(set(answer.json), {"taskId"})
+        return answer.headers["Location"]
+
+    def test_power(self):
+        """Done at once with sync, else as a task; both are seen when they have ended."""
+        vm = next(vm for vm in box.server.objects(type="VM") if vm["power_state"] == "Halted")["id"]
+        answer = self.ask(f"/vms/{vm}/actions/start?sync=true", "POST")
+        self.assertEqual((answer.status, answer.text), (204, ""))
+        self.assertEqual(self.get(f"/vms/{vm}")["power_state"], "Running")
+        task = self.task_of(self.ask(f"/vms/{vm}/actions/hard_shutdown", "POST"))
+        for wait in ("wait", "wait=", "wait=result", "wait=true"):
+            record = self.get(f"{task}?{wait}")
+            self.assertEqual(record["status"], "success")
+        self.assertEqual(self.get(f"/vms/{vm}")["power_state"], "Halted")
+        self.assertEqual(record["properties"], {
+            "name": "REST API: hard shutdown VM", "type": "xo:rest-api:action", "objectId": vm, "objectType": "VM",
+            "userId": box.server.call("session.getUser")["id"]})
+        for key in ("start", "end", "updatedAt"):
+            self.assertIsInstance(record[key], int)
+        self.assertIn(task, self.get(f"/vms/{vm}/tasks"))
+        self.assertIn(task, self.get("/tasks?filter=status:success"))
+
+    def test_refusals(self):
+        """As XO refuses: by the pool with its words, as a task that fails, or at once."""
+        sample = next(case for case in recorded("rest/_samples.json") if case["path"].endswith("start?sync=true")
+                      and case["status"] == 500)
+        vm = self.vm("Running")
+        answer = self.refused(500, f"/vms/{vm['id']}/actions/start?sync=true", "POST")
+        self.assertEqual(answer["info"], sample["body"]["info"])
+        self.assertEqual(answer["error"].split("(")[0], sample["body"]["error"].split("(")[0])
+        self.assertEqual(answer["error"].split("(")[1].lower(),
+                         f"{vm['_xapiRef']}, halted, running)".lower())
+        record = self.get(self.task_of(self.ask(f"/vms/{vm['id']}/actions/start", "POST")) + "?wait")
+        self.assertEqual((record["status"], record["result"]["code"], record["result"]["name"]),
+                         ("failure", "VM_BAD_POWER_STATE", "XapiError"))
+        self.assertEqual(record["result"]["params"][0], vm["_xapiRef"])
+        self.assertEqual(self.refused(404, f"/vms/{NOWHERE}/actions/start", "POST")["data"],
+                         {"id": NOWHERE, "type": "VM"})
+        self.refused(404, f"/hosts/{vm['id']}/actions/enable", "POST")
+        wrong = self.refused(422, f"/vms/{vm['id']}/actions/start", "POST", body={"no_such": 1})
+        self.assertTrue(wrong["data"]["errors"])
+        self.assertEqual(self.ask(f"/vms/{vm['id']}/actions/start", "POST", headers={"X": "1"}, body=[1]).status, 422)
+
+    def test_snapshot(self):
+        vm = self.vm("Running")["id"]
+        answer = self.ask(f"/vms/{vm}/actions/snapshot?sync=true", "POST", body={"name_label": "before"})
+        self.assertEqual((answer.status, set(answer.json)), (201, {"id"}), answer.text)
+        path = f"{BASE}/vm-snapshots/{answer.json['id']}"
+        self.assertEqual(answer.headers["Location"], path)
+        snapshot = self.get(path)
+        self.assertEqual((snapshot["name_label"], snapshot["$snapshot_of"]), ("before", vm))
+        self.assertTrue(self.get(path + "/vdis")[0].startswith(f"{BASE}/vdi-snapshots/"))
+        other = next(item["id"] for item in box.server.objects(type="VM") if item["id"] != vm)
+        self.refused(422, f"/vms/{other}/actions/revert_snapshot?sync=true", "POST",
+                     body={"snapshotId": answer.json["id"]})
+        self.refused(404, f"/vms/{answer.json['id']}", "DELETE")  # not of that kind
+        self.assertEqual(self.ask(path, "DELETE").status, 204)
+        self.refused(404, path)
+
+    def test_tags(self):
+        vm = self.vm("Running")["id"]
+        for tag in ("a tag", "a/b", "plain"):
+            path = f"/vms/{vm}/tags/{urllib.parse.quote(tag, safe='')}"
+            self.assertEqual(self.ask(path, "PUT").status, 204)
+            self.assertIn(tag, self.get(f"/vms/{vm}")["tags"])
+            self.assertEqual(self.ask(path, "DELETE").status, 204)
+            self.assertNotIn(tag, self.get(f"/vms/{vm}")["tags"])
+
+    def test_records(self):
+        """Users, groups, repositories: made, changed, looked at, deleted."""
+        made = self.ask("/users", "POST", body={"name": "made@example.org", "password": "a password"})
+        self.assertEqual(made.status, 201, made.text)
+        user = made.headers["Location"]
+        self.assertEqual(self.get(user)["name"], "made@example.org")
+        self.assertEqual(self.ask(user, "PATCH", body={"name": "other@example.org"}).status, 204)
+        self.assertEqual(self.get(user)["email"], "other@example.org")
+        group = self.ask("/groups", "POST", body={"name": "a group"}).headers["Location"]
+        self.assertEqual(self.ask(f"{group}/users/{made.json['id']}", "PUT").status, 204)
+        self.assertEqual(self.get(group)["users"], [made.json["id"]])
+        for path in (group, user):
+            self.assertEqual(self.ask(path, "DELETE").status, 204)
+            self.refused(404, path)
+        folder = box.folder / "repository"
+        folder.mkdir()
+        made = self.ask("/backup-repositories", "POST", body={"name": "r", "url": f"file://{folder}"})
+        self.assertEqual(made.status, 201, made.text)
+        self.assertTrue(self.get(made.headers["Location"] + "/health")["success"])
+        self.assertEqual(self.get(f"/backup-archives?backup-repository={made.json['id']}"), [])
+        self.assertEqual(self.ask(made.headers["Location"] + "/actions/forget?sync=true", "POST").status, 204)
+        self.refused(404, made.headers["Location"])
+
+
+class Tasks(Rest):
+    def test_watch(self):
+        """Each change of a task is a line, in the form of the list."""
+        self.refused(400, "/tasks?watch=true")
+        self.ask("/tasks", "DELETE")
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=20)
+        self.addCleanup(connection.close)
+        connection.request("GET", f"{BASE}/tasks?ndjson=true&watch=true&fields=id,status",
+                           headers={"Cookie": f"authenticationToken={box.token}"})
+        stream = connection.getresponse()
+        vm = self.vm("Running")["id"]
+        task = self.ask(f"/vms/{vm}/actions/snapshot", "POST", body={"name_label": "watched"}).json["taskId"]
+        seen = []
+        while not seen or seen[-1][1]["status"] == "pending":
+            event = json.loads(stream.readline())
+            if event[1]["id"] == task:
+                seen.append(event)
+        self.assertEqual(seen[-1], ["update", {"id": task, "status": "success", "href": f"{BASE}/tasks/{task}"}])
+        result = self.get(f"/tasks/{task}")["result"]
+        self.assertEqual(self.get(f"/vm-snapshots/{result['id']}")["name_label"], "watched")
+        self.assertEqual(self.ask(f"/tasks/{task}", "DELETE").status, 204)
+        self.assertEqual(json.loads(stream.readline())[0], "remove")
+        self.refused(404, f"/tasks/{task}")
+
+    def test_abort(self):
+        """What the Go client calls, and XO's own."""
+        vm = self.vm("Running")["id"]
+        task = self.ask(f"/vms/{vm}/actions/snapshot", "POST").json["taskId"]
+        self.get(f"/tasks/{task}?wait")
+        self.refused(409, f"/tasks/{task}/abort", "POST")
+        self.refused(404, "/tasks/nowhere/actions/abort", "POST")
+
+
+class People(Rest):
+    def test_others(self):
+        """Others than administrators see what an access rule shows them, and no records."""
+        user = box.server.call("user.create", email="viewer@example.org", password="a password")
+        token = box.server.call_with({}, "token.create", user="viewer@example.org", password="a password", token="")
+        vm, other = [item["id"] for item in box.server.objects(type="VM")][:2]
+        self.assertEqual(self.get("/vms", token=token), [])
+        self.refused(403, f"/vms/{vm}", token=token)
+        box.server.call("acl.add", subject=user, object=vm, action="viewer")
+        self.assertEqual(self.get("/vms", token=token), [f"{BASE}/vms/{vm}"])
+        self.assertEqual(self.get(f"/vms/{vm}", token=token)["id"], vm)
+        self.refused(403, f"/vms/{other}", token=token)
+        self.refused(403, f"/vms/{other}/messages", token=token)
+        for name in ("servers", "users", "groups", "schedules", "backup-jobs", "backup-logs", "backup-repositories"):
+            self.assertEqual(self.get(f"/{name}", token=token), [], name)
+        self.refused(403, f"/servers/{NOWHERE}", token=token)
+        # Neither may it do what it sees, nor see the tasks of others.
+        task = self.ask(f"/vms/{vm}/actions/snapshot", "POST").json["taskId"]
+        self.get(f"/tasks/{task}?wait")
+        self.refused(404, f"/tasks/{task}", token=token)
+        self.assertEqual(self.get("/tasks", token=token), [])
+        self.refused(403, f"/vms/{vm}/actions/snapshot", "POST", token=token)
+        self.refused(403, f"/vms/{vm}", "DELETE", token=token)
+        self.refused(403, f"/vms/{vm}/tags/x", "PUT", token=token)
+        self.refused(403, "/users", "POST", token=token, body={"name": "x", "password": "y"})
+        box.server.call("acl.add", subject=user, object=vm, action="operator")
+        task = self.ask(f"/vms/{vm}/actions/snapshot", "POST", token=token).json["taskId"]
+        self.assertEqual(self.get(f"/tasks/{task}?wait", token=token)["status"], "success")
+        self.assertEqual(self.get("/tasks", token=token), [f"{BASE}/tasks/{task}"])
+
+
+if __name__ == "__main__":
+    unittest.main()
