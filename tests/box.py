@@ -120,10 +120,10 @@ class Xapi:
 class Server(Program):
     """A server, and the command line signed in to it as the first administrator."""
 
-    def __init__(self, data=None, **more):
+    def __init__(self, data=None, options=(), **more):
         self.own = data is None
         self.data = data or tempfile.mkdtemp(prefix="cadenza-data-")
-        super().__init__("cadenzad", "--data", self.data, "--insecure-http", "--listen", "127.0.0.1:0", **more)
+        super().__init__("cadenzad", "--data", self.data, "--insecure-http", "--listen", "127.0.0.1:0", *options, **more)
         self.url = self.ready["url"]
         self.user = "admin@admin.net"
         self.env = dict(os.environ, CADENZA_URL=self.url)

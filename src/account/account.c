@@ -16,7 +16,10 @@ Accounts *account_new(Store *store)
     Accounts *accounts = g_new0(Accounts, 1);
     accounts->store = store;
     pthread_mutex_init(&accounts->lock, NULL);
+    pthread_mutex_init(&accounts->rules_lock, NULL);
     accounts->passwords = passwords_new();
+    accounts->brake = brake_new();
+    accounts->otp_steps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return accounts;
 }
 
@@ -25,6 +28,10 @@ void account_free(Accounts *accounts)
     if (!accounts)
         return;
     passwords_free(accounts->passwords);
+    brake_free(accounts->brake);
+    g_hash_table_unref(accounts->otp_steps);
+    g_clear_pointer(&accounts->rules, g_hash_table_unref);
+    pthread_mutex_destroy(&accounts->rules_lock);
     pthread_mutex_destroy(&accounts->lock);
     g_free(accounts);
 }
@@ -132,10 +139,33 @@ bool account_is_admin(json_t *user)
 
 /* --- Signing in --- */
 
-json_t *account_sign_in(Accounts *accounts, const char *name, const char *password,
-                        const char *peer, GError **error)
+static gint64 monotonic_ms(void)
 {
-    if (!password_may_try(accounts->passwords, name, error))
+    return g_get_monotonic_time() / 1000;
+}
+
+/* Whoever has a secret for one-time passwords gives one that fits, each only once. */
+static bool otp_fits(Accounts *accounts, json_t *record, const char *otp)
+{
+    const char *secret =
+        json_string_value(json_object_get(json_object_get(record, "preferences"), "otp"));
+    if (!secret)
+        return true;
+    gint64 step = otp_step(secret, otp ? otp : "", account_now());
+    pthread_mutex_lock(&accounts->lock);
+    gint64 *last = g_hash_table_lookup(accounts->otp_steps, field(record, "id"));
+    bool fits = step && (!last || step > *last || MUTANT(account_otp_again)); /* mutant: account */
+    if (fits)
+        g_hash_table_replace(accounts->otp_steps, g_strdup(field(record, "id")),
+                             g_memdup2(&step, sizeof step));
+    pthread_mutex_unlock(&accounts->lock);
+    return fits || MUTANT(account_any_otp); /* mutant: account */
+}
+
+json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *password,
+                            const char *otp, const char *peer, GError **error)
+{
+    if (!brake_may_try(accounts->brake, name, peer, monotonic_ms(), error))
         return NULL;
     g_autoptr(GError) problem = NULL;
     json_t *record = find_by_name(accounts, name, &problem);
@@ -144,13 +174,22 @@ json_t *account_sign_in(Accounts *accounts, const char *name, const char *passwo
         return NULL;
     }
     const char *hash = json_string_value(json_object_get(record, "pw_hash"));
-    if (password_fits(accounts->passwords, hash, password) && record)
+    if (password_fits(accounts->passwords, hash, password) && record &&
+        otp_fits(accounts, record, otp)) {
+        brake_succeeded(accounts->brake, name, peer);
         return publish_one(accounts, record, error);
+    }
     json_decref(record);
-    password_failed(accounts->passwords, name);
+    brake_failed(accounts->brake, name, peer, monotonic_ms());
     log_warning("account", "wrong name or password from %s", peer ? peer : "an unknown address");
     err_set(error, ERR_BAD_LOGIN, "invalid credentials");
     return NULL;
+}
+
+json_t *account_sign_in(Accounts *accounts, const char *name, const char *password,
+                        const char *peer, GError **error)
+{
+    return account_sign_in_otp(accounts, name, password, NULL, peer, error);
 }
 
 /* --- Changing users --- */
@@ -299,20 +338,38 @@ bool account_change_password(Accounts *accounts, const char *id, const char *old
                              const char *new_password, GError **error)
 {
     json_t *record = account_record(accounts, id, error);
-    if (!record || !password_may_try(accounts->passwords, field(record, "email"), error)) {
+    if (!record ||
+        !brake_may_try(accounts->brake, field(record, "email"), "", monotonic_ms(), error)) {
         json_decref(record);
         return false;
     }
     const char *hash = json_string_value(json_object_get(record, "pw_hash"));
     bool ok = password_fits(accounts->passwords, hash, old_password);
     if (!ok) {
-        password_failed(accounts->passwords, field(record, "email"));
+        brake_failed(accounts->brake, field(record, "email"), "", monotonic_ms());
         err_set(error, ERR_BAD_LOGIN, "invalid credentials");
     }
     json_decref(record);
     json_t *changes = json_pack("{s:s}", "password", new_password);
     ok = ok && account_set_user(accounts, id, changes, error);
     json_decref(changes);
+    return ok;
+}
+
+bool account_remove_provider(Accounts *accounts, const char *id, const char *provider,
+                             GError **error)
+{
+    pthread_mutex_lock(&accounts->lock);
+    json_t *record = account_record(accounts, id, error);
+    bool ok = record != NULL;
+    json_t *providers = json_object_get(record, "authProviders");
+    if (json_object_del(providers, provider) == 0) {
+        if (json_object_size(providers) == 0)
+            json_object_del(record, "authProviders");
+        ok = store_put(accounts->store, "users", id, record, error);
+    }
+    pthread_mutex_unlock(&accounts->lock);
+    json_decref(record);
     return ok;
 }
 

@@ -28,11 +28,17 @@ bool account_reset_admin(Accounts *accounts, const char *password, char **made, 
 
 /* --- Signing in: the user's public record, or NULL. `peer` is the client's address. --- */
 
-/* BAD_LOGIN; BUSY within ACCOUNT_THROTTLE_MS of a failed attempt with the same name. Takes the same
- * time whether or not the user exists. */
+/* BAD_LOGIN; BUSY within ACCOUNT_THROTTLE_MS of a failed attempt with the same name from the same
+ * address, and after many for the name or from the address (see brake.c). Takes the same time
+ * whether or not the user exists. */
 json_t *account_sign_in(Accounts *accounts, const char *name, const char *password,
                         const char *peer, GError **error);
-/* BAD_LOGIN when unknown or expired. Records the use (at most once a minute per address). */
+/* The same of a user that may have a secret for one-time passwords (preferences.otp, base32): then
+ * `otp` must fit too, else BAD_LOGIN. NULL: none was given. */
+json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *password,
+                            const char *otp, const char *peer, GError **error);
+/* BAD_LOGIN when unknown or expired, BUSY after too many of those from that address. Records the
+ * use (at most once a minute per address). */
 json_t *account_sign_in_token(Accounts *accounts, const char *token, const char *peer,
                               GError **error);
 
@@ -52,6 +58,10 @@ bool account_delete_user(Accounts *accounts, const char *id, GError **error);
 bool account_knows_hash(const char *hash);
 bool account_change_password(Accounts *accounts, const char *id, const char *old_password,
                              const char *new_password, GError **error);
+
+/* Forgets that the user signs in through another service; true also when it did not. */
+bool account_remove_provider(Accounts *accounts, const char *id, const char *provider,
+                             GError **error);
 
 /* --- Tokens --- */
 
@@ -88,13 +98,49 @@ bool account_add_acl(Accounts *accounts, const char *subject, const char *object
 bool account_remove_acl(Accounts *accounts, const char *subject, const char *object,
                         const char *action, GError **error);
 
+/* The object is gone for good: so are its rules. */
+bool account_forget_object(Accounts *accounts, const char *object, GError **error);
+/* Drops what is of nobody: tokens, rules and memberships of users and groups that are gone, tokens
+ * that have expired. The number of records, -1 with an error. */
+int account_clean(Accounts *accounts, GError **error);
+
 /* --- The permission check --- */
 
-/* XO's view of an object by id, a new reference, or NULL: so that inheritance can be followed. */
-typedef json_t *(*AccountObject)(const char *id, void *user);
+/* XO's view of an object by id as JSON text, a new reference, and its type, or NULL: so that
+ * inheritance can be followed. */
+typedef GBytes *(*AccountObject)(const char *id, const char **type, void *user);
 
 /* Whether the user (public record) has `permission` ("view", "operate", "administrate") on the
  * object. Administrators may everything. `find` may be NULL: no inheritance. */
 bool account_may(Accounts *accounts, json_t *user, const char *object_id, const char *permission,
                  AccountObject find, void *find_user);
+/* The ids of the objects whose rules were looked at for that question, an array; the last one has
+ * the rule that granted it, when one did. */
+json_t *account_may_path(Accounts *accounts, json_t *user, const char *object_id,
+                         const char *permission, AccountObject find, void *find_user);
 bool account_is_admin(json_t *user);
+
+/* The rights of a user as of this moment: counted, unchanging. They hold as long as the stamp is
+ * the same, which costs nothing to ask. */
+typedef struct AccountRights AccountRights;
+AccountRights *account_rights(Accounts *accounts, json_t *user);
+AccountRights *rights_ref(AccountRights *rights);
+void rights_unref(AccountRights *rights);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(AccountRights, rights_unref)
+guint64 account_stamp(Accounts *accounts);
+bool rights_may(AccountRights *rights, const char *object_id, const char *permission,
+                AccountObject find, void *find_user);
+/* Every object is shown: of administrators, and of everybody after account_show_all. */
+bool rights_see_all(const AccountRights *rights);
+/* Who has the one sees what who has the other sees. */
+bool rights_equal(const AccountRights *a, const AccountRights *b);
+/* As XO does: whoever is signed in is shown all objects (and may do to them what the rules say). */
+void account_show_all(Accounts *accounts, bool all);
+
+/* Which of many objects the rights show, each looked at once. One thread; `find` must tell of the
+ * same moment all the while. */
+typedef struct Viewer Viewer;
+Viewer *viewer_new(AccountRights *rights, AccountObject find, void *find_user);
+void viewer_free(Viewer *viewer);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Viewer, viewer_free)
+bool viewer_sees(Viewer *viewer, const char *id, const char *type, GBytes *text);

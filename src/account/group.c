@@ -133,6 +133,100 @@ bool account_delete_group(Accounts *accounts, const char *id, GError **error)
     return ok;
 }
 
+bool account_forget_object(Accounts *accounts, const char *object, GError **error)
+{
+    pthread_mutex_lock(&accounts->lock);
+    bool ok = drop_where(accounts, "acls", "object", object, error);
+    pthread_mutex_unlock(&accounts->lock);
+    return ok;
+}
+
+/* --- What is of nobody --- */
+
+static void add_ids(GHashTable *ids, json_t *records)
+{
+    json_t *record;
+    gsize i;
+    json_array_foreach (records, i, record)
+        g_hash_table_add(ids, g_strdup(field(record, "id")));
+    json_decref(records);
+}
+
+/* Drops the records whose `key` names nobody; the number of them, -1 with an error. */
+static int drop_orphans(Accounts *accounts, const char *collection, const char *key,
+                        GHashTable *subjects, GError **error)
+{
+    json_t *records = store_list(accounts->store, collection, error), *record;
+    int n = records ? 0 : -1;
+    gsize i;
+    json_array_foreach (records, i, record) {
+        if (n < 0 || g_hash_table_contains(subjects, field(record, key)))
+            continue;
+        n = store_drop(accounts->store, collection, field(record, "id"), NULL, error) ? n + 1 : -1;
+    }
+    json_decref(records);
+    return n;
+}
+
+static json_t *only_of(json_t *list, GHashTable *ids)
+{
+    json_t *kept = json_array(), *item;
+    gsize i;
+    json_array_foreach (list, i, item)
+        if (json_is_string(item) && g_hash_table_contains(ids, json_string_value(item)))
+            json_array_append(kept, item);
+    return kept;
+}
+
+static int clean_groups(Accounts *accounts, GHashTable *users, GError **error)
+{
+    json_t *groups = store_list(accounts->store, "groups", error), *group;
+    int n = groups ? 0 : -1;
+    gsize i;
+    json_array_foreach (groups, i, group) {
+        json_t *members = json_object_get(group, "users"), *kept = only_of(members, users);
+        size_t n_gone = json_array_size(members) - json_array_size(kept);
+        json_object_set_new(group, "users", kept);
+        if (n < 0 || n_gone == 0)
+            continue;
+        n = store_put(accounts->store, "groups", field(group, "id"), group, error)
+                ? n + (int) n_gone
+                : -1;
+    }
+    json_decref(groups);
+    return n;
+}
+
+/* Lock held; the tables were read without an error. */
+static int clean(Accounts *accounts, GHashTable *users, GHashTable *subjects, GError **error)
+{
+    int n_tokens = drop_orphans(accounts, "tokens", "user_id", users, error);
+    int n_acls = n_tokens < 0 ? -1 : drop_orphans(accounts, "acls", "subject", subjects, error);
+    int n_members = n_acls < 0 ? -1 : clean_groups(accounts, users, error);
+    return n_members < 0 ? -1 : n_tokens + n_acls + n_members;
+}
+
+int account_clean(Accounts *accounts, GError **error)
+{
+    g_autoptr(GHashTable) users = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr(GHashTable) subjects = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    json_decref(account_tokens(accounts, NULL, NULL)); /* drops the expired ones */
+    pthread_mutex_lock(&accounts->lock);
+    json_t *all = store_list(accounts->store, "users", error);
+    json_t *groups = all ? store_list(accounts->store, "groups", error) : NULL;
+    int n = -1;
+    if (groups) {
+        add_ids(users, json_incref(all));
+        add_ids(subjects, json_incref(all));
+        add_ids(subjects, json_incref(groups));
+        n = clean(accounts, users, subjects, error);
+    }
+    pthread_mutex_unlock(&accounts->lock);
+    json_decref(all);
+    json_decref(groups);
+    return n;
+}
+
 /* --- ACLs --- */
 
 static const char *const actions[] = { "viewer", "operator", "admin", NULL };

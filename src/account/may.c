@@ -1,22 +1,17 @@
-/* The one permission check: administrators may everything; others what an ACL of theirs or of their
+/* The one permission check: administrators may everything; others what a rule of theirs or of their
  * groups grants on the object, or on one it inherits from. */
 #include "account/private.h"
 
+#include "base/json_pick.h"
 #include "base/mutant.h"
 
 #include <string.h>
 
-enum { MAX_DEPTH = 8 };
+enum { MAX_DEPTH = 8, MAX_FIELDS = 2 };
 
+/* From which fields of the object its permissions come besides its own rules. */
 static const struct {
-    const char *action, *grants; /* words between blanks */
-} roles[] = { { "viewer", " view " },
-              { "operator", " view operate " },
-              { "admin", " view operate administrate " } };
-
-/* From which fields of the object its permissions come besides its own ACLs. */
-static const struct {
-    const char *type, *fields[3];
+    const char *type, *fields[MAX_FIELDS];
 } inherits[] = {
     { "host", { "$pool" } },
     { "network", { "$pool" } },
@@ -34,102 +29,179 @@ static const struct {
     { "PCI", { "$host" } },
     { "task", { "$host" } },
     { "message", { "$object" } },
+    { "PUSB", { "host" } },
+    { "VUSB", { "vm" } },
+    { "USB_group", { "PUSBs" } },
 };
 
 typedef struct {
-    json_t *acls, *user;
-    const char *permission;
+    AccountRights *rights;
+    unsigned level;
     AccountObject find;
     void *find_user;
+    GHashTable *memo; /* id → 1 (no), 2 (yes); may be NULL */
+    json_t *path;     /* the objects that were asked, for people; may be NULL */
 } Question;
 
-static bool grants(const char *action, const char *permission)
+static bool ask(const Question *question, const char *id, unsigned depth);
+
+/* The text of a member as a string of its own. */
+static bool next_id(const JsonPick *pick, size_t *at, char **id)
 {
-    g_autofree char *word = g_strdup_printf(" %s ", permission);
-    for (gsize i = 0; i < G_N_ELEMENTS(roles); i++)
-        if (strcmp(action, roles[i].action) == 0)
-            return strstr(roles[i].grants, word) ||
-                   MUTANT(account_viewer_operates); /* mutant: account */
-    return false;
+    const char *text;
+    size_t n;
+    if (!json_pick_text(pick, at, &text, &n))
+        return false;
+    g_free(*id);
+    *id = g_strndup(text, n);
+    return true;
 }
 
-static bool is_subject(json_t *user, const char *subject)
-{
-    gsize i;
-    json_t *group;
-    if (strcmp(field(user, "id"), subject) == 0)
-        return true;
-    json_array_foreach (json_object_get(user, "groups"), i, group)
-        if (g_strcmp0(json_string_value(group), subject) == 0)
-            return true;
-    return false;
-}
-
-static bool granted(const Question *question, const char *object_id)
-{
-    gsize i;
-    json_t *acl;
-    json_array_foreach (question->acls, i, acl)
-        if (strcmp(field(acl, "object"), object_id) == 0 &&
-            is_subject(question->user, field(acl, "subject")) &&
-            grants(field(acl, "action"), question->permission))
-            return true;
-    return false;
-}
-
-static bool ask(const Question *question, const char *object_id, unsigned depth);
-
-/* A field holds an id or several. A VBD among a disk's inherits from its VM there, not from the
+/* A disk inherits from the machine of each of its VBDs; asking a VBD itself would come back to the
  * disk. */
-static bool ask_field(const Question *question, json_t *value, unsigned depth)
+static bool ask_machine_of(const Question *question, const char *vbd, unsigned depth)
 {
-    gsize i;
-    json_t *item;
-    if (json_is_string(value))
-        return ask(question, json_string_value(value), depth);
-    json_array_foreach (value, i, item) {
-        json_t *vbd = question->find(json_is_string(item) ? json_string_value(item) : "",
-                                     question->find_user);
-        bool ok = vbd && ask(question, field(vbd, "VM"), depth);
-        json_decref(vbd);
-        if (ok)
-            return true;
-    }
-    return false;
+    const char *type;
+    g_autoptr(GBytes) text = question->find(vbd, &type, question->find_user);
+    g_autofree char *id = NULL;
+    JsonPick pick = { "VM" };
+    size_t at = 0;
+    return text && json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), &pick, 1) &&
+           next_id(&pick, &at, &id) && ask(question, id, depth);
 }
 
-static bool ask_parents(const Question *question, json_t *object, unsigned depth)
+static bool ask_one(const Question *question, const char *field_name, const char *id,
+                    unsigned depth)
+{
+    return strcmp(field_name, "$VBDs") == 0 ? ask_machine_of(question, id, depth)
+                                            : ask(question, id, depth);
+}
+
+/* A field holds an id or several; one is enough, but a group of USB devices needs all of them. */
+static bool ask_field(const Question *question, const JsonPick *pick, unsigned depth)
+{
+    bool all = strcmp(pick->name, "PUSBs") == 0, any = false;
+    g_autofree char *id = NULL;
+    for (size_t at = 0; next_id(pick, &at, &id);) {
+        bool ok = ask_one(question, pick->name, id, depth);
+        if (ok != all)
+            return ok;
+        any = true;
+    }
+    return all && any;
+}
+
+static bool ask_parents(const Question *question, const char *type, GBytes *text, unsigned depth)
 {
     for (gsize i = 0; i < G_N_ELEMENTS(inherits); i++) {
-        if (strcmp(field(object, "type"), inherits[i].type) != 0)
+        if (strcmp(type, inherits[i].type) != 0)
             continue;
-        for (unsigned j = 0; inherits[i].fields[j]; j++)
-            if (ask_field(question, json_object_get(object, inherits[i].fields[j]), depth))
+        JsonPick picks[MAX_FIELDS] = { { inherits[i].fields[0] }, { inherits[i].fields[1] } };
+        unsigned n_picks = picks[1].name ? 2 : 1;
+        if (!json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), picks, n_picks))
+            return false;
+        for (unsigned k = 0; k < n_picks; k++)
+            if (ask_field(question, &picks[k], depth))
                 return true;
     }
     return false;
 }
 
-static bool ask(const Question *question, const char *object_id, unsigned depth)
+/* The object itself, then what it inherits from. `text` NULL: to be found. */
+static bool ask_object(const Question *question, const char *id, const char *type, GBytes *text,
+                       unsigned depth)
 {
-    if (!*object_id || depth == 0)
-        return false;
-    if (granted(question, object_id))
+    if (question->path)
+        json_array_append_new(question->path, json_string(id));
+    if (rights_levels(question->rights, id) & question->level ||
+        MUTANT(account_anything)) /* mutant: account */
         return true;
-    json_t *object = question->find ? question->find(object_id, question->find_user) : NULL;
-    bool ok = object && ask_parents(question, object, depth - 1);
-    json_decref(object);
-    return ok;
+    if (depth == 0 || !question->find)
+        return false;
+    g_autoptr(GBytes) found = text ? g_bytes_ref(text)
+                                   : question->find(id, &type, question->find_user);
+    return found && ask_parents(question, type, found, depth - 1);
+}
+
+enum { MEMO_NO = 1, MEMO_YES = 2 };
+
+static bool remember(const Question *question, const char *id, const char *type, GBytes *text,
+                     unsigned depth)
+{
+    unsigned known = GPOINTER_TO_UINT(g_hash_table_lookup(question->memo, id));
+    if (known)
+        return known == MEMO_YES;
+    bool yes = ask_object(question, id, type, text, depth);
+    g_hash_table_insert(question->memo, g_strdup(id), GUINT_TO_POINTER(yes ? MEMO_YES : MEMO_NO));
+    return yes;
+}
+
+static bool ask(const Question *question, const char *id, unsigned depth)
+{
+    if (!*id)
+        return false;
+    return question->memo ? remember(question, id, NULL, NULL, depth)
+                          : ask_object(question, id, NULL, NULL, depth);
+}
+
+bool rights_may(AccountRights *rights, const char *object_id, const char *permission,
+                AccountObject find, void *find_user)
+{
+    Question question = {
+        .rights = rights, .level = level_of(permission), .find = find, .find_user = find_user
+    };
+    return rights->all || ask(&question, object_id, MAX_DEPTH);
 }
 
 bool account_may(Accounts *accounts, json_t *user, const char *object_id, const char *permission,
                  AccountObject find, void *find_user)
 {
-    if (account_is_admin(user))
-        return true;
-    json_t *acls = store_list(accounts->store, "acls", NULL);
-    Question question = { acls, user, permission, find, find_user };
-    bool ok = acls && ask(&question, object_id, MAX_DEPTH);
-    json_decref(acls);
-    return ok;
+    g_autoptr(AccountRights) rights = account_rights(accounts, user);
+    return rights_may(rights, object_id, permission, find, find_user);
+}
+
+json_t *account_may_path(Accounts *accounts, json_t *user, const char *object_id,
+                         const char *permission, AccountObject find, void *find_user)
+{
+    g_autoptr(AccountRights) rights = account_rights(accounts, user);
+    Question question = { .rights = rights,
+                          .level = level_of(permission),
+                          .find = find,
+                          .find_user = find_user,
+                          .path = json_array() };
+    ask(&question, object_id, MAX_DEPTH);
+    return question.path;
+}
+
+/* --- Looking at many objects --- */
+
+struct Viewer {
+    Question question;
+};
+
+Viewer *viewer_new(AccountRights *rights, AccountObject find, void *find_user)
+{
+    Viewer *viewer = g_new0(Viewer, 1);
+    viewer->question = (Question){
+        .rights = rights_ref(rights), .level = LEVEL_VIEW, .find = find, .find_user = find_user
+    };
+    viewer->question.memo = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return viewer;
+}
+
+void viewer_free(Viewer *viewer)
+{
+    if (!viewer)
+        return;
+    g_hash_table_unref(viewer->question.memo);
+    rights_unref(viewer->question.rights);
+    g_free(viewer);
+}
+
+bool viewer_sees(Viewer *viewer, const char *id, const char *type, GBytes *text)
+{
+    const Question *question = &viewer->question;
+    return question->rights->sees_all || rights_levels(question->rights, id) & LEVEL_LISTED ||
+           MUTANT(account_sees_all) || /* mutant: account */
+           remember(question, id, type, text, MAX_DEPTH);
 }

@@ -1,6 +1,6 @@
 /* Passwords: argon2id in libsodium's encoding. XO's hashes keep working: argon2id with four lanes,
  * and bcrypt from its early years. A hash takes 64 MiB and a tenth of a second, so only a few run
- * at a time; and a name whose password was wrong is not tried again for two seconds. */
+ * at a time. */
 #include "account/private.h"
 
 #include "base/error.h"
@@ -12,13 +12,12 @@
 #include <string.h>
 
 /* What a foreign hash may cost: it is checked for everybody who tries to sign in. */
-enum { MAX_NAMES = 10000, MAX_KIB = 1024 * 1024, MAX_PASSES = 20, MAX_LANES = 16, MAX_ROUNDS = 15 };
+enum { MAX_KIB = 1024 * 1024, MAX_PASSES = 20, MAX_LANES = 16, MAX_ROUNDS = 15 };
 
 struct Passwords {
     pthread_mutex_t lock;
     pthread_cond_t freed;
     unsigned n_hashing;
-    GHashTable *failed; /* folded name → monotonic ms of the last failure */
 };
 
 Passwords *passwords_new(void)
@@ -26,13 +25,11 @@ Passwords *passwords_new(void)
     Passwords *passwords = g_new0(Passwords, 1);
     pthread_mutex_init(&passwords->lock, NULL);
     pthread_cond_init(&passwords->freed, NULL);
-    passwords->failed = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return passwords;
 }
 
 void passwords_free(Passwords *passwords)
 {
-    g_hash_table_destroy(passwords->failed);
     pthread_cond_destroy(&passwords->freed);
     pthread_mutex_destroy(&passwords->lock);
     g_free(passwords);
@@ -139,44 +136,6 @@ bool password_fits(Passwords *passwords, const char *hash, const char *password)
         hash_now(password, unused);
     leave(passwords);
     return fits || MUTANT(account_any_password); /* mutant: account */
-}
-
-static gint64 monotonic_ms(void)
-{
-    return g_get_monotonic_time() / 1000;
-}
-
-static gboolean is_old(gpointer name, gpointer value, gpointer now)
-{
-    return *(gint64 *) now - *(gint64 *) value >= ACCOUNT_THROTTLE_MS;
-}
-
-bool password_may_try(Passwords *passwords, const char *name, GError **error)
-{
-    g_autofree char *folded = g_utf8_casefold(name, -1);
-    gint64 now = monotonic_ms();
-    pthread_mutex_lock(&passwords->lock);
-    gint64 *last = g_hash_table_lookup(passwords->failed, folded);
-    bool ok = !last || now - *last >= ACCOUNT_THROTTLE_MS;
-    pthread_mutex_unlock(&passwords->lock);
-    if (!ok && !MUTANT(account_no_throttle)) { /* mutant: account */
-        err_set(error, ERR_BUSY, "too fast authentication tries: wait %d s after a wrong password",
-                ACCOUNT_THROTTLE_MS / 1000);
-        return false;
-    }
-    return true;
-}
-
-void password_failed(Passwords *passwords, const char *name)
-{
-    gint64 now = monotonic_ms();
-    pthread_mutex_lock(&passwords->lock);
-    if (g_hash_table_size(passwords->failed) >= MAX_NAMES)
-        g_hash_table_foreach_remove(passwords->failed, is_old, &now);
-    if (g_hash_table_size(passwords->failed) < MAX_NAMES)
-        g_hash_table_replace(passwords->failed, g_utf8_casefold(name, -1),
-                             g_memdup2(&now, sizeof now));
-    pthread_mutex_unlock(&passwords->lock);
 }
 
 bool password_check(const char *password, GError **error)

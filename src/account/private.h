@@ -4,26 +4,69 @@
 #include "account/account.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef struct Passwords Passwords;
+typedef struct Brake Brake;
 
 struct Accounts {
     Store *store;
     pthread_mutex_t lock; /* of everything that reads, changes and writes records */
     Passwords *passwords;
+    Brake *brake;
+    GHashTable *otp_steps;      /* user id → the last step whose code was used; under lock */
+    pthread_mutex_t rules_lock; /* guards the next two */
+    GHashTable *rules;          /* subject → (object → levels) */
+    guint64 rules_version;      /* of the store, when the rules were read */
+    atomic_bool show_all;
 };
 
-/* --- password.c: hashing with few at a time, and the brake on guessing --- */
+/* --- rights.c --- */
+
+/* What a rule gives on an object. */
+enum {
+    LEVEL_VIEW = 1 << 0,
+    LEVEL_OPERATE = 1 << 1,
+    LEVEL_ADMINISTRATE = 1 << 2,
+    LEVEL_LISTED = 1 << 3, /* shown, and nothing more; not inherited */
+};
+
+struct AccountRights {
+    atomic_uint n_refs;
+    bool all, sees_all;
+    GPtrArray *grants; /* object → levels, one table for each subject that has rules */
+};
+
+/* 0 for what is no permission. */
+unsigned level_of(const char *permission);
+unsigned rights_levels(const AccountRights *rights, const char *object_id);
+
+/* --- password.c: hashing with few at a time --- */
 
 Passwords *passwords_new(void);
 void passwords_free(Passwords *passwords);
 char *password_hash(Passwords *passwords, const char *password, GError **error);
 /* hash NULL: false after the same time. */
 bool password_fits(Passwords *passwords, const char *hash, const char *password);
-/* BUSY when an attempt with this name failed a moment ago. */
-bool password_may_try(Passwords *passwords, const char *name, GError **error);
-void password_failed(Passwords *passwords, const char *name);
 bool password_check(const char *password, GError **error);
+
+/* --- brake.c: the brake on guessing; times are monotonic --- */
+
+typedef enum { BRAKE_PAIR, BRAKE_ADDRESS, BRAKE_NAME, N_BRAKES } BrakeKind;
+
+Brake *brake_new(void);
+void brake_free(Brake *brake);
+/* BUSY. `name` NULL: a token; `peer` is an address, NULL: unknown. */
+bool brake_may_try(Brake *brake, const char *name, const char *peer, gint64 now_ms, GError **error);
+void brake_failed(Brake *brake, const char *name, const char *peer, gint64 now_ms);
+void brake_succeeded(Brake *brake, const char *name, const char *peer);
+
+/* --- otp.c --- */
+
+/* The six digits of a moment, NULL when that is no secret. */
+char *otp_code(const char *secret, gint64 at_ms);
+/* The step of time that the code is of, near now; 0: a wrong code. */
+gint64 otp_step(const char *secret, const char *code, gint64 now_ms);
 
 /* --- Small readers --- */
 

@@ -141,6 +141,9 @@ static void record_use(Accounts *accounts, json_t *token, const char *peer)
 json_t *account_sign_in_token(Accounts *accounts, const char *id, const char *peer, GError **error)
 {
     json_t *user = NULL;
+    gint64 now_ms = g_get_monotonic_time() / 1000;
+    if (!brake_may_try(accounts->brake, NULL, peer, now_ms, error))
+        return NULL;
     pthread_mutex_lock(&accounts->lock);
     json_t *token = store_get(accounts->store, "tokens", id, NULL);
     if (token && is_live(token, account_now())) {
@@ -150,6 +153,8 @@ json_t *account_sign_in_token(Accounts *accounts, const char *id, const char *pe
     }
     pthread_mutex_unlock(&accounts->lock);
     json_decref(token);
+    if (!user)
+        brake_failed(accounts->brake, NULL, peer, now_ms);
     if (!user)
         err_set(error, ERR_BAD_LOGIN, "invalid credentials");
     return user;

@@ -109,17 +109,12 @@ static void no_such(GError **error, const char *id, const char *types)
                   "no such %s %s", types, id);
 }
 
-static json_t *find_for_account(const char *id, void *user)
-{
-    return servers_object(user, id);
-}
-
 static bool may(ApiCall *call, const ApiObject *object, const char *permission, GError **error)
 {
     if (!permission ||
         MUTANT(call_object_permission)) /* mutant: system:test_api.Power.test_permissions */
         return true;
-    if (!account_may(call->parts->accounts, call->user, object->id, permission, find_for_account,
+    if (!account_may(call->parts->accounts, call->user, object->id, permission, servers_text,
                      call->parts->servers)) {
         api_error_unauthorized(error, permission, object->id);
         return false;

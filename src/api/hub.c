@@ -1,5 +1,6 @@
-/* Changes gather in one table, id → the newest snapshot that has it (NULL: gone); a thread takes
- * the table every 30 ms at most, writes the messages, and queues them on every socket. */
+/* Changes gather in one table, id → the snapshots that had it and have it; a thread takes the table
+ * every 30 ms at most, writes the messages once for each set of rights among the listeners, and
+ * queues them on their sockets. What somebody could see and cannot any more has left, for them. */
 #include "api/hub.h"
 #include "api/jsonrpc.h"
 #include "base/mutant.h"
@@ -9,11 +10,17 @@ typedef struct {
     Session *session;
 } Listener;
 
+/* An object between the last batch and now: a snapshot that had it then, and one that has it now;
+ * either may be NULL. */
+typedef struct {
+    Inventory *before, *now;
+} Change;
+
 struct Hub {
     GMutex mutex; /* guards what follows */
     GCond cond;
     GPtrArray *listeners; /* of Listener */
-    GHashTable *changes;  /* id → Inventory or NULL */
+    GHashTable *changes;  /* id → Change */
     bool stopping;
     GThread *thread;
 };
@@ -26,15 +33,17 @@ static void listener_free(void *data)
     g_free(listener);
 }
 
-static void drop_inventory(void *inventory)
+static void change_free(void *data)
 {
-    if (inventory)
-        inventory_unref(inventory);
+    Change *change = data;
+    g_clear_pointer(&change->before, inventory_unref);
+    g_clear_pointer(&change->now, inventory_unref);
+    g_free(change);
 }
 
 static GHashTable *changes_new(void)
 {
-    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, drop_inventory);
+    return g_hash_table_new_full(g_str_hash, g_str_equal, g_free, change_free);
 }
 
 /* --- Messages --- */
@@ -64,21 +73,65 @@ static void writer_add(Writer *writer, const char *id, const char *text, size_t 
     g_string_append_len(writer->items, text, (gssize) n);
 }
 
-static GPtrArray *write_messages(GHashTable *changes)
+/* Whether these rights show an object of a snapshot; inheritance is followed within it. */
+static GBytes *find_in(const char *id, const char **type, void *inventory)
+{
+    *type = inventory_type(inventory, id);
+    return *type ? inventory_text(inventory, id) : NULL;
+}
+
+/* One viewer for each snapshot, made when it is needed: a batch has few. */
+static Viewer *viewer_of(GHashTable *viewers, AccountRights *rights, Inventory *inventory)
+{
+    Viewer *viewer = g_hash_table_lookup(viewers, inventory);
+    if (!viewer) {
+        viewer = viewer_new(rights, find_in, inventory);
+        g_hash_table_insert(viewers, inventory, viewer);
+    }
+    return viewer;
+}
+
+/* The text of what is shown of an object, NULL: nothing. */
+static GBytes *shown(GHashTable *viewers, AccountRights *rights, Inventory *inventory,
+                     const char *id)
+{
+    const char *type;
+    g_autoptr(GBytes) text = inventory ? find_in(id, &type, inventory) : NULL;
+    if (!text || rights_see_all(rights))
+        return g_steal_pointer(&text);
+    return viewer_sees(viewer_of(viewers, rights, inventory), id, type, text)
+               ? g_steal_pointer(&text)
+               : NULL;
+}
+
+static void write_change(Writer *enter, Writer *leave, GHashTable *viewers, AccountRights *rights,
+                         const char *id, const Change *change)
+{
+    g_autoptr(GBytes) now = shown(viewers, rights, change->now, id);
+    if (now) {
+        writer_add(enter, id, g_bytes_get_data(now, NULL), g_bytes_get_size(now));
+        return;
+    }
+    if (rights_see_all(rights) && change->now)
+        return; /* has gone since; its exit comes with the next batch */
+    g_autoptr(GBytes) before = shown(viewers, rights, change->before, id);
+    if (before || rights_see_all(rights))
+        writer_add(leave, id, "0", 1);
+}
+
+/* The messages of a batch for all who have these rights. */
+static GPtrArray *write_messages(GHashTable *changes, AccountRights *rights)
 {
     GPtrArray *messages = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
     Writer enter = { "enter", g_string_new(NULL), messages };
     Writer leave = { "exit", g_string_new(NULL), messages };
+    g_autoptr(GHashTable)
+        viewers = g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify) viewer_free);
     GHashTableIter iter;
-    void *id, *inventory;
+    void *id, *change;
     g_hash_table_iter_init(&iter, changes);
-    while (g_hash_table_iter_next(&iter, &id, &inventory)) {
-        g_autoptr(GBytes) text = inventory ? inventory_text(inventory, id) : NULL;
-        if (text)
-            writer_add(&enter, id, g_bytes_get_data(text, NULL), g_bytes_get_size(text));
-        else if (!inventory)
-            writer_add(&leave, id, "0", 1);
-    }
+    while (g_hash_table_iter_next(&iter, &id, &change))
+        write_change(&enter, &leave, viewers, rights, id, change);
     writer_flush(&enter);
     writer_flush(&leave);
     g_string_free(enter.items, TRUE);
@@ -88,30 +141,72 @@ static GPtrArray *write_messages(GHashTable *changes)
 
 /* --- Sending --- */
 
-/* Called with the mutex held: queues only. */
-static void send_all(Hub *hub, GPtrArray *messages)
+/* What everybody with these rights is sent. */
+typedef struct {
+    AccountRights *rights;
+    GPtrArray *messages;
+} Edition;
+
+static void edition_free(void *data)
 {
-    for (unsigned i = 0; i < hub->listeners->len; i++) {
-        Listener *listener = hub->listeners->pdata[i];
-        if (!session_is_signed_in(listener->session) &&
-            !MUTANT(hub_anyone)) /* mutant: system:test_api.Objects.test_notifications */
-            continue;
-        for (unsigned k = 0; k < messages->len; k++)
-            ws_send_text(listener->socket, messages->pdata[k]);
-    }
+    Edition *edition = data;
+    rights_unref(edition->rights);
+    g_ptr_array_unref(edition->messages);
+    g_free(edition);
 }
 
+/* The reference of the rights is taken. */
+static GPtrArray *edition_for(GPtrArray *editions, AccountRights *rights, GHashTable *changes)
+{
+    for (unsigned i = 0; i < editions->len; i++) {
+        Edition *edition = editions->pdata[i];
+        if (!rights_equal(edition->rights, rights))
+            continue;
+        rights_unref(rights);
+        return edition->messages;
+    }
+    Edition *edition = g_new0(Edition, 1);
+    edition->rights = rights;
+    edition->messages = write_messages(changes, rights);
+    g_ptr_array_add(editions, edition);
+    return edition->messages;
+}
+
+/* Queues only: nobody waits for a slow client. */
+static void send_to(Listener *listener, GPtrArray *editions, GHashTable *changes)
+{
+    if (!session_is_signed_in(listener->session) &&
+        !MUTANT(hub_anyone)) /* mutant: system:test_api.Objects.test_notifications */
+        return;
+    AccountRights *rights = session_rights(listener->session);
+    if (!rights)
+        return;
+    GPtrArray *messages = edition_for(editions, rights, changes);
+    for (unsigned i = 0; i < messages->len; i++)
+        ws_send_text(listener->socket, messages->pdata[i]);
+}
+
+static Listener *listener_copy(const Listener *listener)
+{
+    Listener *copy = g_new0(Listener, 1);
+    copy->socket = ws_ref(listener->socket);
+    copy->session = session_ref(listener->session);
+    return copy;
+}
+
+/* Called with the mutex held; lets it go while it writes and sends. */
 static void run_batch(Hub *hub)
 {
-    GHashTable *changes = hub->changes;
+    g_autoptr(GHashTable) changes = hub->changes;
+    g_autoptr(GPtrArray) listeners = g_ptr_array_new_with_free_func(listener_free);
+    g_autoptr(GPtrArray) editions = g_ptr_array_new_with_free_func(edition_free);
     hub->changes = changes_new();
-    bool heard = hub->listeners->len > 0;
+    for (unsigned i = 0; i < hub->listeners->len; i++)
+        g_ptr_array_add(listeners, listener_copy(hub->listeners->pdata[i]));
     g_mutex_unlock(&hub->mutex);
-    g_autoptr(GPtrArray) messages = heard ? write_messages(changes) : NULL;
-    g_hash_table_unref(changes);
+    for (unsigned i = 0; i < listeners->len; i++)
+        send_to(listeners->pdata[i], editions, changes);
     g_mutex_lock(&hub->mutex);
-    if (messages)
-        send_all(hub, messages);
 }
 
 static void *run(void *user)
@@ -209,13 +304,26 @@ void hub_close_all(Hub *hub)
     g_mutex_unlock(&hub->mutex);
 }
 
-void hub_changed(Hub *hub, Inventory *now, GPtrArray *entered, GPtrArray *left)
+/* Called with the mutex held. What was before the first change of a batch stays known. */
+static void note(Hub *hub, const char *id, Inventory *before, Inventory *now)
+{
+    Change *change = g_hash_table_lookup(hub->changes, id);
+    if (!change) {
+        change = g_new0(Change, 1);
+        change->before = before ? inventory_ref(before) : NULL;
+        g_hash_table_insert(hub->changes, g_strdup(id), change);
+    }
+    g_clear_pointer(&change->now, inventory_unref);
+    change->now = now ? inventory_ref(now) : NULL;
+}
+
+void hub_changed(Hub *hub, Inventory *before, Inventory *now, GPtrArray *entered, GPtrArray *left)
 {
     g_mutex_lock(&hub->mutex);
     for (unsigned i = 0; entered && i < entered->len; i++)
-        g_hash_table_replace(hub->changes, g_strdup(entered->pdata[i]), inventory_ref(now));
+        note(hub, entered->pdata[i], before, now);
     for (unsigned i = 0; left && i < left->len; i++)
-        g_hash_table_replace(hub->changes, g_strdup(left->pdata[i]), NULL);
+        note(hub, left->pdata[i], before, NULL);
     g_cond_signal(&hub->cond);
     g_mutex_unlock(&hub->mutex);
 }

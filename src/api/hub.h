@@ -1,5 +1,5 @@
-/* News of objects for every signed-in client: one `all` notification per batch of changes, its text
- * made once and shared by all sockets. Thread-safe. */
+/* News of objects for every signed-in client: one `all` notification per batch of changes, of what
+ * the client may see. Its text is made once for all sockets with equal rights. Thread-safe. */
 #pragma once
 
 #include "api/session.h"
@@ -26,5 +26,6 @@ json_t *hub_list(Hub *hub);
 /* Closes every socket. */
 void hub_close_all(Hub *hub);
 
-/* Objects of `now` that came or changed, and ids that went; any of the lists may be NULL. */
-void hub_changed(Hub *hub, Inventory *now, GPtrArray *entered, GPtrArray *left);
+/* Objects of `now` that came or changed since `before`, and ids of `before` that went; any of the
+ * lists and snapshots may be NULL. */
+void hub_changed(Hub *hub, Inventory *before, Inventory *now, GPtrArray *entered, GPtrArray *left);

@@ -27,6 +27,7 @@ void link_unref(Link *link)
     if (!g_atomic_int_dec_and_test(&link->n_refs))
         return;
     pool_free(link->pool);
+    g_clear_pointer(&link->told, inventory_unref);
     g_free(link->server_id);
     g_free(link);
 }
@@ -81,7 +82,9 @@ static void pool_changed(Pool *pool, Inventory *now, GPtrArray *entered, GPtrArr
                          void *user)
 {
     Link *link = user;
-    hub_changed(link->servers->hub, now, entered, left);
+    hub_changed(link->servers->hub, link->told, now, entered, left);
+    g_clear_pointer(&link->told, inventory_unref);
+    link->told = now ? inventory_ref(now) : NULL;
 }
 
 /* From the pool's thread: what follows a connection is done elsewhere. */
@@ -130,7 +133,7 @@ static void link_end(Link *link)
     g_autoptr(GPtrArray) left = g_ptr_array_new_with_free_func(g_free);
     if (inventory)
         inventory_each(inventory, NULL, collect_id, left);
-    hub_changed(link->servers->hub, NULL, NULL, left);
+    hub_changed(link->servers->hub, inventory, NULL, NULL, left);
     link_unref(link);
 }
 

@@ -94,6 +94,18 @@ json_t *servers_object(Servers *servers, const char *id)
     return object;
 }
 
+GBytes *servers_text(const char *id, const char **type, void *servers)
+{
+    Inventory *inventory = NULL;
+    g_autoptr(Link) link = servers_find(servers, id, &inventory);
+    if (!link)
+        return NULL;
+    GBytes *text = inventory_text(inventory, id);
+    *type = inventory_type(inventory, id);
+    inventory_unref(inventory);
+    return text;
+}
+
 void servers_each(Servers *servers, const char *type,
                   void (*seen)(const char *id, const char *type, GBytes *text, void *user),
                   void *user)

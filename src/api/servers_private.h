@@ -11,6 +11,7 @@ struct Link {
     char *server_id;
     Pool *pool;
     bool is_read_only;
+    Inventory *told; /* the snapshot whose changes the hub knows; of the pool's thread */
 };
 
 /* The live side of a record. */

@@ -8,7 +8,9 @@ struct Session {
     char *peer;
     GMutex mutex; /* guards what follows */
     char *user_id;
-    gint64 expires_ms; /* of the token; 0: never */
+    gint64 expires_ms;     /* of the token; 0: never */
+    AccountRights *rights; /* as of the stamp; NULL: not known */
+    guint64 stamp;
 };
 
 Session *session_new(Accounts *accounts, const char *peer)
@@ -32,6 +34,7 @@ void session_unref(Session *session)
     if (!g_atomic_int_dec_and_test(&session->n_refs))
         return;
     g_mutex_clear(&session->mutex);
+    rights_unref(session->rights);
     g_free(session->user_id);
     g_free(session->peer);
     g_free(session);
@@ -43,15 +46,23 @@ static void set_user(Session *session, const char *user_id, gint64 expires_ms)
     g_free(session->user_id);
     session->user_id = g_strdup(user_id);
     session->expires_ms = expires_ms;
+    g_clear_pointer(&session->rights, rights_unref);
     g_mutex_unlock(&session->mutex);
+}
+
+json_t *session_sign_in_otp(Session *session, const char *name, const char *password,
+                            const char *otp, GError **error)
+{
+    json_t *user =
+        account_sign_in_otp(session->accounts, name, password, otp, session->peer, error);
+    if (user)
+        set_user(session, json_string_value(json_object_get(user, "id")), 0);
+    return user;
 }
 
 json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error)
 {
-    json_t *user = account_sign_in(session->accounts, name, password, session->peer, error);
-    if (user)
-        set_user(session, json_string_value(json_object_get(user, "id")), 0);
-    return user;
+    return session_sign_in_otp(session, name, password, NULL, error);
 }
 
 static gint64 expiry_of(Session *session, const char *user_id, const char *token)
@@ -104,6 +115,34 @@ json_t *session_user(Session *session)
     g_autofree char *id = g_strdup(session->user_id);
     g_mutex_unlock(&session->mutex);
     return id ? account_user(session->accounts, id, NULL) : NULL;
+}
+
+/* Kept under the user it was made for: another may have signed in meanwhile. */
+static void keep_rights(Session *session, const char *user_id, AccountRights *rights, guint64 stamp)
+{
+    g_mutex_lock(&session->mutex);
+    if (g_strcmp0(session->user_id, user_id) == 0) {
+        g_clear_pointer(&session->rights, rights_unref);
+        session->rights = rights_ref(rights);
+        session->stamp = stamp;
+    }
+    g_mutex_unlock(&session->mutex);
+}
+
+AccountRights *session_rights(Session *session)
+{
+    guint64 stamp = account_stamp(session->accounts);
+    g_mutex_lock(&session->mutex);
+    AccountRights *rights = session->rights && session->stamp == stamp ? rights_ref(session->rights)
+                                                                       : NULL;
+    g_mutex_unlock(&session->mutex);
+    json_t *user = rights ? NULL : session_user(session);
+    if (user) {
+        rights = account_rights(session->accounts, user);
+        keep_rights(session, json_string_value(json_object_get(user, "id")), rights, stamp);
+    }
+    json_decref(user);
+    return rights;
 }
 
 const char *session_peer(const Session *session)

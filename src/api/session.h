@@ -18,6 +18,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_unref)
 /* Sign in; the public record of the user, a new reference, or NULL. On failure the session stays as
  * it was. BAD_LOGIN, BUSY (too soon after a failure). */
 json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error);
+/* With a one-time password, NULL: none; see account_sign_in_otp. */
+json_t *session_sign_in_otp(Session *session, const char *name, const char *password,
+                            const char *otp, GError **error);
 json_t *session_sign_in_token(Session *session, const char *token, GError **error);
 void session_sign_out(Session *session);
 
@@ -27,4 +30,7 @@ bool session_has_expired(Session *session);
 /* The present public record of the user, a new reference; NULL when nobody is signed in, or the
  * user is gone. */
 json_t *session_user(Session *session);
+/* The rights of that user, a new reference, kept as long as nothing about users and rules changes;
+ * NULL when there is no user. */
+AccountRights *session_rights(Session *session);
 const char *session_peer(const Session *session);

@@ -70,6 +70,7 @@ static bool open_state(Server *server, const ServerOptions *options, GError **er
     if (!server->parts.store)
         return false;
     server->parts.accounts = account_new(server->parts.store);
+    account_show_all(server->parts.accounts, options->show_all);
     return true;
 }
 

@@ -14,6 +14,7 @@ typedef struct {
     char *cert_file, *key_file; /* NULL: made in the data folder */
     char *admin_password_file;
     bool reset_admin;
+    bool show_all; /* objects, to everybody who is signed in */
     LogLevel log_level;
     int first_fd; /* sockets passed by systemd: [first_fd, first_fd + n_fds) */
     unsigned n_fds;

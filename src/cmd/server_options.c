@@ -82,7 +82,7 @@ static int check(ServerOptions *options, const char *level)
 
 int server_options_parse(int argc, char **argv, ServerOptions *options)
 {
-    gboolean insecure = FALSE, reset = FALSE, version = FALSE;
+    gboolean insecure = FALSE, reset = FALSE, version = FALSE, show_all = FALSE;
     g_autofree char *level = NULL;
     const GOptionEntry entries[] = {
         { "data", 0, 0, G_OPTION_ARG_FILENAME, &options->data, "Where the state lives", "DIR" },
@@ -96,6 +96,8 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
           "First line: the first administrator's password", "FILE" },
         { "reset-admin", 0, 0, G_OPTION_ARG_NONE, &reset,
           "Give the first administrator a new password, and end", NULL },
+        { "all-objects-visible", 0, 0, G_OPTION_ARG_NONE, &show_all,
+          "Show all objects to whoever is signed in, as Xen Orchestra does", NULL },
         { "log-level", 0, 0, G_OPTION_ARG_STRING, &level, "error, warning, info or debug",
           "LEVEL" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
@@ -114,6 +116,7 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
         return wrong("words that are no options are not understood; see --help");
     options->insecure_http = insecure;
     options->reset_admin = reset;
+    options->show_all = show_all;
     take_passed_sockets(options);
     return check(options, level);
 }

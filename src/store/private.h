@@ -5,6 +5,9 @@
 
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
+
+enum { STORE_N_VERSIONS = 64 };
 
 typedef struct {
     pthread_mutex_t lock; /* one statement at a time: SQLite's own locking is off */
@@ -16,6 +19,7 @@ struct Store {
     char *folder;
     int lock_fd;
     Database state, logs;
+    atomic_ulong versions[STORE_N_VERSIONS]; /* of the collections with this hash */
     pthread_mutex_t key_lock;
     guint8 *key; /* NULL until the first use */
 };

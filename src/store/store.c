@@ -92,6 +92,23 @@ void store_close(Store *store)
 
 /* --- Records --- */
 
+/* Collections that share a number only make each other's readers read again. */
+static atomic_ulong *version_of(Store *store, const char *collection)
+{
+    return &store->versions[collection ? g_str_hash(collection) % STORE_N_VERSIONS : 0];
+}
+
+guint64 store_version(Store *store, const char *collection)
+{
+    return atomic_load(version_of(store, collection));
+}
+
+static void touch(Store *store, const char *collection)
+{
+    if (!MUTANT(store_version_stands)) /* mutant: store */
+        atomic_fetch_add(version_of(store, collection), 1);
+}
+
 static bool write_record(Store *store, const char *sql, const char *collection, const char *id,
                          json_t *record, GError **error)
 {
@@ -101,6 +118,7 @@ static bool write_record(Store *store, const char *sql, const char *collection, 
         return false;
     bool ok = database_run(&store->state, NULL, NULL, error, sql, "sss", collection, id, text);
     free(text);
+    touch(store, collection);
     return ok;
 }
 
@@ -130,6 +148,7 @@ bool store_add(Store *store, const char *collection, const char *id, json_t *rec
                            " ON CONFLICT DO NOTHING RETURNING id",
                            "sss", collection, id, text);
     free(text);
+    touch(store, collection);
     if (ok && !added)
         err_set(error, ERR_EXISTS, "%s %s already exists", collection, id);
     return ok && added;
@@ -184,6 +203,7 @@ bool store_drop(Store *store, const char *collection, const char *id, bool *exis
     bool ok = database_run(&store->state, read_flag, &found, error,
                            "DELETE FROM records WHERE collection = ?1 AND id = ?2 RETURNING id",
                            "ss", collection, id);
+    touch(store, collection);
     if (existed)
         *existed = found;
     return ok;
@@ -200,7 +220,10 @@ bool store_change_all(Store *store, const StoreChange *changes, gsize n, GError 
                  ? store_put(store, change->collection, change->id, change->record, error)
                  : store_drop(store, change->collection, change->id, NULL, error);
     }
-    return database_end(&store->state, ok || MUTANT(store_half_a_change), /* mutant: store */
-                        error) &&
-           ok;
+    ok = database_end(&store->state, ok || MUTANT(store_half_a_change), /* mutant: store */
+                      error) &&
+         ok;
+    for (gsize i = 0; i < n; i++) /* what was read between was taken back, or is there only now */
+        touch(store, changes[i].collection);
+    return ok;
 }

@@ -32,6 +32,10 @@ json_t *store_list(Store *store, const char *collection, GError **error);
 bool store_drop(Store *store, const char *collection, const char *id, bool *existed,
                 GError **error);
 
+/* A number that is another one after every change in the collection: what was read under a number
+ * still holds while the number is the same. Never blocks. */
+guint64 store_version(Store *store, const char *collection);
+
 /* A record to put, or to drop (NULL). */
 typedef struct {
     const char *collection, *id;

@@ -121,7 +121,7 @@ class Replay(unittest.TestCase):
         cls.sim = Sim("--hosts", 2, "--vms", 4, "--running", "0.5", "--boot-delay", "0.2", "--disk-size", "64MiB", "--seed", 5,
                       log=cls.folder / "sim.log")
         cls.addClassCleanup(cls.sim.stop)
-        cls.server = Server(str(cls.folder / "data"), log=cls.folder / "server.log")
+        cls.server = Server(str(cls.folder / "data"), options=["--all-objects-visible"], log=cls.folder / "server.log")
         cls.addClassCleanup(cls.server.stop)
         cls.report = cls.take_configuration(cls.document())
         cls.sockets, cls.seen, cls.ids = {}, set(), {}

@@ -298,6 +298,34 @@ class Objects(Box):
         self.assertEqual(gone.get(snapshot), 0)
         self.server.call("vm.start", id=vm["id"])
 
+    def test_notifications_by_rights(self):
+        """Others than administrators hear of what they may see, and of no more; what they lose has left."""
+        vms = self.server.objects(type="VM")
+        mine, other = vms[0]["id"], vms[1]["id"]
+        people = [self.server.call("user.create", email=f"hears-{name}", password="a password") for name in ("one", "two", "none")]
+        for user in people:
+            self.addCleanup(self.server.call, "user.delete", id=user)
+        sockets = [self.socket(f"hears-{name}", "a password") for name in ("one", "two", "none")]
+        for user in people[:2]:
+            self.server.call("acl.add", subject=user, object=mine, action="viewer")
+        for socket in sockets:
+            socket.listen(0.5)
+        for vm in (mine, other):
+            self.server.call("tag.add", id=vm, tag="heard")
+        heard = [self.entered(socket.listen(1)) for socket in sockets]
+        self.assertEqual([set(items) for items in heard], [{mine}, {mine}, set()])
+        self.assertEqual(heard[0][mine]["tags"], ["heard"])
+        snapshots = [self.server.call("vm.snapshot", id=vm, name="to be deleted") for vm in (mine, other)]
+        self.assertIn(snapshots[0], self.entered(sockets[0].listen(1)))
+        for snapshot in snapshots:
+            self.server.call("vm.delete", id=snapshot)
+        gone = {id_ for message in sockets[0].listen(1) if message["params"]["type"] == "exit" for id_ in message["params"]["items"]}
+        self.assertIn(snapshots[0], gone)
+        self.assertNotIn(snapshots[1], gone)
+        self.assertEqual(sockets[2].listen(0.2), [])
+        for vm in (mine, other):
+            self.server.call("tag.remove", id=vm, tag="heard")
+
     def entered(self, notifications):
         items = {}
         for message in notifications:
@@ -380,10 +408,15 @@ class Power(Box):
         self.assertEqual(carol.call("server.getAll")["error"], case["error"])
         error = carol.call("vm.restart", {"id": vm, "force": True})["error"]
         self.assertEqual((error["code"], error["data"]), (2, {"permission": "operate", "object": {"id": vm}}))
-        self.assertEqual(len(carol.call("xo.getAllObjects", {"filter": {"type": "VM"}})["result"]), len(self.server.objects(type="VM")))
+        self.assertEqual(carol.call("xo.getAllObjects")["result"], {})
         self.server.call("acl.add", subject=user, object=vm, action="operator")
         self.assertIs(carol.call("vm.restart", {"id": vm, "force": True})["result"], True)
         self.assertEqual(carol.call("vm.delete", {"id": vm})["error"]["code"], 2)
+        seen = carol.call("xo.getAllObjects")["result"]
+        self.assertEqual({id_ for id_, each in seen.items() if each["type"] == "VM"}, {vm})
+        self.assertEqual({each["$VM"] for each in seen.values() if each["type"] == "VIF"}, {vm})
+        self.assertEqual({each["type"] for each in seen.values()} - {"VM", "VIF", "VBD", "VDI", "message"}, set())
+        self.assertIn("VDI", {each["type"] for each in seen.values()})
         self.assertEqual(carol.call("acl.getCurrentPermissions")["result"], {vm: {"view": 1, "operate": 1}})
         self.assertEqual(carol.call("user.set", {"id": user, "permission": "admin"})["error"]["code"], 10)
         self.assertIs(self.server.call("acl.remove", subject=user, object=vm, action="operator"), True)

@@ -146,6 +146,13 @@ static json_t *user_change_password(ApiCall *call, GError **error)
     return NULL;
 }
 
+static json_t *user_remove_provider(ApiCall *call, GError **error)
+{
+    account_remove_provider(accounts(call), call_string(call, "id"),
+                            call_string(call, "authProvider"), error);
+    return NULL;
+}
+
 #define DELETION PARAMS(OPT(ARR("tokens", P_STRING)), OPT(OBJ("pattern")))
 
 const Method methods_account[] = {
@@ -170,6 +177,9 @@ const Method methods_account[] = {
       PARAMS(REQ(STR("id")), OPT(STR("email")), OPT(STR("password")), OPT(STR("permission")),
              OPT(OBJ("preferences"))),
       .access = ACCESS_USER, .summary = "Change a user." },
+    { "user.removeAuthProvider", user_remove_provider,
+      PARAMS(REQ(STR("id")), REQ(STR("authProvider"))),
+      .summary = "Forget that a user signs in through another service." },
     { "user.changePassword", user_change_password,
       PARAMS(REQ(STR("oldPassword")), REQ(STR("newPassword"))), .access = ACCESS_USER,
       .summary = "Change one's own password." },

@@ -18,7 +18,8 @@ static json_t *signed_in(json_t *user, GError *failure, GError **error)
 static json_t *by_password(ApiCall *call, const char *name, const char *password, GError **error)
 {
     GError *failure = NULL;
-    json_t *user = session_sign_in(call_session(call), name, password, &failure);
+    json_t *user =
+        session_sign_in_otp(call_session(call), name, password, call_string(call, "otp"), &failure);
     return signed_in(user, failure, error);
 }
 

@@ -120,8 +120,10 @@ static bool delete_all(ApiCall *call, const ApiObject *vm, GError **error)
 static json_t *delete_vm(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
-    if (may_be_deleted(call, vm, error) && delete_all(call, vm, error))
-        api_object_barrier(vm);
+    if (!may_be_deleted(call, vm, error) || !delete_all(call, vm, error))
+        return NULL;
+    api_object_barrier(vm);
+    account_forget_object(call_parts(call)->accounts, vm->id, NULL);
     return NULL;
 }
 

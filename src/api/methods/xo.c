@@ -8,6 +8,7 @@ typedef struct {
     Filter *filter;
     gint64 limit; /* -1: none */
     bool as_lines;
+    Viewer *viewer; /* NULL: everything is shown */
     GString *text;
     gint64 n_objects;
 } Collector;
@@ -27,6 +28,7 @@ static void collect(const char *id, const char *type, GBytes *text, void *user)
 {
     Collector *collector = user;
     if ((collector->limit >= 0 && collector->n_objects >= collector->limit) ||
+        (collector->viewer && !viewer_sees(collector->viewer, id, type, text)) ||
         !matches(collector, text))
         return;
     if (!collector->as_lines)
@@ -52,6 +54,13 @@ static bool prepare(ApiCall *call, Collector *collector, GError **error)
     return !filter || collector->filter;
 }
 
+/* Others than administrators are shown what they may see. */
+static Viewer *viewer_of(ApiCall *call, AccountRights *rights)
+{
+    bool all = rights && rights_see_all(rights);
+    return all ? NULL : viewer_new(rights, servers_text, call_parts(call)->servers);
+}
+
 static json_t *get_all_objects(ApiCall *call, GError **error)
 {
     Collector collector = { NULL };
@@ -61,6 +70,9 @@ static json_t *get_all_objects(ApiCall *call, GError **error)
     const char *type = json_string_value(json_object_get(collector.pattern, "type"));
     if (type && json_object_size(collector.pattern) == 1)
         collector.pattern = NULL;
+    g_autoptr(AccountRights) rights = session_rights(call_session(call));
+    g_autoptr(Viewer) viewer = viewer_of(call, rights);
+    collector.viewer = viewer;
     collector.text = g_string_new(collector.as_lines ? "" : "{");
     servers_each(call_parts(call)->servers, type, collect, &collector);
     g_clear_pointer(&collector.filter, filter_free);
@@ -74,7 +86,15 @@ static json_t *get_all_objects(ApiCall *call, GError **error)
     return NULL;
 }
 
+static json_t *clean(ApiCall *call, GError **error)
+{
+    account_clean(call_parts(call)->accounts, error);
+    return NULL;
+}
+
 const Method methods_xo[] = {
+    { "xo.clean", clean, NULL,
+      .summary = "Drop what is of nobody: expired tokens, and records of users that are gone." },
     { "xo.getAllObjects", get_all_objects,
       PARAMS(OPT(TYPED("filter", P_OBJECT | P_STRING), .may_be_empty = true), OPT(NUM("limit")),
              OPT(BOOL("ndjson"))),

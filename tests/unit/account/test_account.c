@@ -1,5 +1,5 @@
 /* Users, sign-in, tokens, groups, ACLs, the permission check. */
-#include "account/account.h"
+#include "account/private.h"
 #include "base/error.h"
 
 #include <glib/gstdio.h>
@@ -177,9 +177,14 @@ static void test_tokens(void **state)
     json_decref(tokens);
 }
 
-static json_t *find(const char *id, void *user)
+static GBytes *find(const char *id, const char **type, void *user)
 {
-    return json_incref(json_object_get(user, id));
+    json_t *object = json_object_get(user, id);
+    *type = json_string_value(json_object_get(object, "type"));
+    if (!object)
+        return NULL;
+    char *text = json_dumps(object, JSON_COMPACT);
+    return g_bytes_new_with_free_func(text, strlen(text), free, text);
 }
 
 static void test_may(void **state)
@@ -219,6 +224,182 @@ static void test_may(void **state)
     json_t *groups = account_groups(accounts, NULL);
     assert_int_equal(json_array_size(json_object_get(json_array_get(groups, 0), "users")), 0);
     json_decref(groups);
+}
+
+/* From which objects each type inherits, one pair a line. */
+static void test_inheritance(void **state)
+{
+    static const struct {
+        const char *type, *member;
+        bool array;
+    } rows[] = { { "host", "$pool" },
+                 { "network", "$pool" },
+                 { "VM-template", "$pool" },
+                 { "SR", "$container" },
+                 { "VM", "$container" },
+                 { "VM-controller", "$container" },
+                 { "VM-snapshot", "$snapshot_of" },
+                 { "VDI", "$SR" },
+                 { "VDI-snapshot", "$snapshot_of" },
+                 { "VBD", "VDI" },
+                 { "VIF", "$network" },
+                 { "VIF", "$VM" },
+                 { "PBD", "host" },
+                 { "PBD", "SR" },
+                 { "PIF", "$host" },
+                 { "PCI", "$host" },
+                 { "task", "$host" },
+                 { "message", "$object" },
+                 { "PUSB", "host" },
+                 { "VUSB", "vm" },
+                 { "USB_group", "PUSBs", true } };
+    g_autofree char *id = add_user("{\"email\":\"bob\",\"password\":\"x\"}", NULL);
+    assert_true(account_add_acl(accounts, id, "parent", "operator", NULL));
+    json_t *user = account_user(accounts, id, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(rows); i++) {
+        json_t *parent = rows[i].array ? json_pack("[s]", "parent") : json_string("parent");
+        json_t *objects = json_pack("{s:{s:s, s:o}, s:{s:s}, s:{s:s, s:{s:s}}}", "child", "type",
+                                    rows[i].type, rows[i].member, parent, "parent", "type", "pool",
+                                    "spoof", "type", rows[i].type, "other", rows[i].member,
+                                    "parent");
+        assert_true(account_may(accounts, user, "child", "operate", find, objects));
+        assert_false(account_may(accounts, user, "child", "administrate", find, objects));
+        assert_false(account_may(accounts, user, "spoof", "view", find, objects));
+        json_decref(objects);
+    }
+    /* A group of USB devices needs all of them; a pool inherits from nothing. */
+    json_t *objects = parse("{\"group\":{\"type\":\"USB_group\",\"PUSBs\":[\"parent\",\"other\"]},"
+                            "\"empty\":{\"type\":\"USB_group\",\"PUSBs\":[]},"
+                            "\"pool\":{\"type\":\"pool\",\"$pool\":\"parent\"}}");
+    assert_false(account_may(accounts, user, "group", "view", find, objects));
+    assert_false(account_may(accounts, user, "empty", "view", find, objects));
+    assert_false(account_may(accounts, user, "pool", "view", find, objects));
+    json_decref(objects);
+    json_decref(user);
+}
+
+static bool is_shown(AccountRights *rights, json_t *objects, const char *id)
+{
+    const char *type;
+    g_autoptr(Viewer) viewer = viewer_new(rights, find, objects);
+    g_autoptr(GBytes) text = find(id, &type, objects);
+    bool shown = viewer_sees(viewer, id, type, text);
+    assert_int_equal(shown, viewer_sees(viewer, id, type, text));
+    return shown;
+}
+
+/* What is shown follows the rules, at once; sets of self service show what is in them. */
+static void test_viewer(void **state)
+{
+    g_autofree char *id = add_user("{\"email\":\"bob\",\"password\":\"x\"}", NULL);
+    json_t *user = account_user(accounts, id, NULL);
+    json_t *objects = parse("{\"vm1\":{\"type\":\"VM\",\"$container\":\"host1\"},"
+                            "\"vif1\":{\"type\":\"VIF\",\"$VM\":\"vm1\"},"
+                            "\"sr1\":{\"type\":\"SR\",\"$container\":\"pool1\"},"
+                            "\"vdi1\":{\"type\":\"VDI\",\"$SR\":\"sr1\",\"$VBDs\":[]}}");
+    g_autoptr(AccountRights) nothing = account_rights(accounts, user);
+    guint64 stamp = account_stamp(accounts);
+    assert_false(is_shown(nothing, objects, "vm1"));
+    assert_true(account_add_acl(accounts, id, "vm1", "viewer", NULL));
+    assert_int_not_equal(account_stamp(accounts), stamp);
+    g_autoptr(AccountRights) some = account_rights(accounts, user);
+    assert_false(rights_equal(nothing, some));
+    assert_true(is_shown(some, objects, "vm1"));
+    assert_true(is_shown(some, objects, "vif1"));
+    assert_false(is_shown(some, objects, "sr1"));
+    json_t *set = json_pack("{s:s, s:[s], s:[s]}", "id", "set", "subjects", id, "objects", "sr1");
+    assert_true(store_put(store, "resourceSets", "set", set, NULL));
+    json_decref(set);
+    g_autoptr(AccountRights) more = account_rights(accounts, user);
+    assert_true(is_shown(more, objects, "sr1"));
+    assert_false(is_shown(more, objects, "vdi1"));
+    assert_false(rights_may(more, "sr1", "view", find, objects));
+    assert_false(rights_see_all(more));
+    account_show_all(accounts, true);
+    g_autoptr(AccountRights) all = account_rights(accounts, user);
+    assert_true(rights_see_all(all));
+    assert_true(is_shown(all, objects, "vdi1"));
+    assert_false(rights_may(all, "vdi1", "view", find, objects));
+    json_decref(objects);
+    json_decref(user);
+}
+
+/* RFC 6238's example: base32 of "12345678901234567890" at 59 s gives 94287082, of which six. */
+static void test_otp(void **state)
+{
+    static const char secret[] = "GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ";
+    assert_int_equal(otp_step(secret, "287082", 59000), 1);
+    assert_int_equal(otp_step(secret, "287082", 89000), 1); /* one step late */
+    assert_int_equal(otp_step(secret, "287082", 120000), 0);
+    assert_int_equal(otp_step("gezd gnbv gy3t qojq gezd gnbv gy3t qojq", "287082", 59000), 1);
+    static const char *const wrong[] = { "", "28708", "287083", "+87082", "0287082", "28708a" };
+    for (gsize i = 0; i < G_N_ELEMENTS(wrong); i++)
+        assert_int_equal(otp_step(secret, wrong[i], 59000), 0);
+    assert_int_equal(otp_step("", "287082", 59000), 0);
+    assert_int_equal(otp_step("0189", "287082", 59000), 0);
+    g_autofree char *id = add_user("{\"email\":\"o\",\"password\":\"x\"}", NULL);
+    json_t *changes = json_pack("{s:{s:s}}", "preferences", "otp", secret);
+    assert_true(account_set_user(accounts, id, changes, NULL));
+    json_decref(changes);
+    assert_null(account_sign_in(accounts, "o", "x", "10.0.0.1", NULL));
+    assert_null(account_sign_in_otp(accounts, "o", "x", "000000", "10.0.0.2", NULL));
+    g_autofree char *code = otp_code(secret, account_now());
+    json_t *user = account_sign_in_otp(accounts, "o", "x", code, "10.0.0.3", NULL);
+    assert_non_null(user);
+    json_decref(user);
+    assert_null(account_sign_in_otp(accounts, "o", "x", code, "10.0.0.4", NULL)); /* once */
+}
+
+/* Guessing is slowed by name and by address; where the owner has signed in before, others' guesses
+ * elsewhere do not count. */
+static void test_brake(void **state)
+{
+    Brake *brake = brake_new();
+    brake_succeeded(brake, "owner", "10.0.0.1");
+    brake_failed(brake, "Owner", "10.0.0.1", 1000);
+    assert_false(brake_may_try(brake, "owner", "10.0.0.1", 2999, NULL));
+    assert_true(brake_may_try(brake, "owner", "10.0.0.1", 3000, NULL));
+    assert_true(brake_may_try(brake, "owner", "10.0.0.2", 1000, NULL));
+    for (unsigned i = 0; i < 100; i++) { /* one name from everywhere */
+        g_autofree char *peer = g_strdup_printf("10.1.0.%u", i);
+        brake_failed(brake, "owner", peer, 10000);
+    }
+    assert_false(brake_may_try(brake, "owner", "10.0.0.9", 10000, NULL));
+    assert_true(brake_may_try(brake, "owner", "10.0.0.1", 10000, NULL));
+    assert_true(brake_may_try(brake, "owner", "10.0.0.9", 12000, NULL));
+    for (unsigned i = 0; i < 100; i++) { /* every name from one network */
+        g_autofree char *name = g_strdup_printf("name%u", i);
+        brake_failed(brake, name, i % 2 ? "2001:db8::1" : "2001:db8::2:0:0:1", 10000);
+    }
+    assert_false(brake_may_try(brake, "fresh", "2001:db8::3", 10000, NULL));
+    assert_false(brake_may_try(brake, NULL, "2001:db8::3", 10000, NULL));
+    assert_true(brake_may_try(brake, "fresh", "2001:db8:0:1::3", 10000, NULL));
+    brake_free(brake);
+}
+
+static void test_clean(void **state)
+{
+    g_autofree char *id = add_user("{\"email\":\"kept\",\"password\":\"x\"}", NULL);
+    g_autofree char *group = account_create_group(accounts, "ops", NULL);
+    assert_true(account_add_acl(accounts, id, "vm1", "viewer", NULL));
+    assert_true(account_add_acl(accounts, "nobody", "vm1", "viewer", NULL));
+    assert_true(account_add_acl(accounts, group, "vm2", "viewer", NULL));
+    json_t *record =
+        json_pack("{s:s, s:s, s:[s,s]}", "id", group, "name", "ops", "users", id, "gone");
+    assert_true(store_put(store, "groups", group, record, NULL));
+    json_decref(record);
+    assert_int_equal(account_clean(accounts, NULL), 2);
+    assert_int_equal(account_clean(accounts, NULL), 0);
+    json_t *acls = account_acls(accounts, NULL);
+    assert_int_equal(json_array_size(acls), 2);
+    json_decref(acls);
+    assert_true(account_forget_object(accounts, "vm1", NULL));
+    acls = account_acls(accounts, NULL);
+    assert_int_equal(json_array_size(acls), 1);
+    json_decref(acls);
+    json_t *user = account_user(accounts, id, NULL);
+    assert_int_equal(json_array_size(json_object_get(user, "groups")), 1);
+    json_decref(user);
 }
 
 /* A user whose record another server wrote. */
@@ -272,8 +453,11 @@ static void test_foreign_hashes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { WITH_STORE(test_first_admin), WITH_STORE(test_users),
-                                        WITH_STORE(test_foreign_hashes), WITH_STORE(test_tokens),
-                                        WITH_STORE(test_may) };
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(test_first_admin), WITH_STORE(test_users), WITH_STORE(test_foreign_hashes),
+        WITH_STORE(test_tokens),      WITH_STORE(test_may),   WITH_STORE(test_inheritance),
+        WITH_STORE(test_viewer),      WITH_STORE(test_otp),   WITH_STORE(test_brake),
+        WITH_STORE(test_clean)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

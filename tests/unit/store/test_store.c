@@ -58,6 +58,28 @@ static void test_many(void **state)
     json_decref(one);
 }
 
+/* The number of a collection moves with each change, and other collections' do not. */
+static void test_version(void **state)
+{
+    g_autoptr(Store) store = store_open(folder, NULL);
+    json_t *one = json_pack("{s:s}", "id", "a");
+    StoreChange change = { "users", "a", one };
+    guint64 users = store_version(store, "users"), acls = store_version(store, "acls"), now;
+    assert_true(store_put(store, "users", "a", one, NULL));
+    assert_int_not_equal(now = store_version(store, "users"), users);
+    users = now;
+    assert_true(store_drop(store, "users", "a", NULL, NULL));
+    assert_int_not_equal(now = store_version(store, "users"), users);
+    users = now;
+    assert_true(store_add(store, "users", "a", one, NULL));
+    assert_int_not_equal(now = store_version(store, "users"), users);
+    users = now;
+    assert_true(store_change_all(store, &change, 1, NULL));
+    assert_int_not_equal(store_version(store, "users"), users);
+    assert_int_equal(store_version(store, "acls"), acls);
+    json_decref(one);
+}
+
 static void test_records(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -206,7 +228,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_FOLDER(test_many),    WITH_FOLDER(test_records), WITH_FOLDER(test_logs),
         WITH_FOLDER(test_secrets), WITH_FOLDER(test_lock),    WITH_FOLDER(test_too_new),
-        WITH_FOLDER(test_damaged),
+        WITH_FOLDER(test_damaged), WITH_FOLDER(test_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
