@@ -3,6 +3,7 @@
 
 #include "base/date.h"
 #include "base/error.h"
+#include "base/log.h"
 #include "base/mutant.h"
 #include "base/pattern.h"
 
@@ -142,8 +143,6 @@ json_t *account_sign_in_token(Accounts *accounts, const char *id, const char *pe
 {
     json_t *user = NULL;
     gint64 now_ms = g_get_monotonic_time() / 1000;
-    if (!brake_may_try(accounts->brake, NULL, peer, now_ms, error))
-        return NULL;
     pthread_mutex_lock(&accounts->lock);
     json_t *token = store_get(accounts->store, "tokens", id, NULL);
     if (token && is_live(token, account_now())) {
@@ -153,11 +152,13 @@ json_t *account_sign_in_token(Accounts *accounts, const char *id, const char *pe
     }
     pthread_mutex_unlock(&accounts->lock);
     json_decref(token);
-    if (!user)
-        brake_failed(accounts->brake, NULL, peer, now_ms);
-    if (!user)
-        err_set(error, ERR_BAD_LOGIN, "invalid credentials");
-    return user;
+    /* Nobody guesses a token: one that is right counts whatever others try from that address. */
+    if (user || !brake_may_try(accounts->brake, NULL, peer, now_ms, error))
+        return user;
+    brake_failed(accounts->brake, NULL, peer, now_ms);
+    log_warning("account", "unknown or expired token from %s", peer ? peer : "an unknown address");
+    err_set(error, ERR_BAD_LOGIN, "invalid credentials");
+    return NULL;
 }
 
 /* --- Listing and changing --- */

@@ -2,6 +2,8 @@
 #include "api/api.h"
 #include "api/connection.h"
 #include "api/rest.h"
+#include "base/log.h"
+#include "base/mutant.h"
 
 struct Api {
     ApiParts parts;
@@ -37,6 +39,13 @@ static void health(HttpRequest *request, Api *api)
 
 static void socket(HttpRequest *request, Api *api)
 {
+    if (!http_origin_is_ours(request) &&
+        !MUTANT(api_foreign_pages)) { /* mutant: system:test_hostile_http.Doors.test_origin */
+        log_warning("api", "refused %s: a page of %s opens a WebSocket", http_peer(request),
+                    http_header(request, "origin"));
+        http_reply_text(request, 403, "text/plain", "Pages of other origins may not do this.\n");
+        return;
+    }
     if (ws_is_upgrade(request)) {
         connection_accept(request, &api->dispatch);
         return;
@@ -53,9 +62,20 @@ static const struct {
     { "/api/", socket },
 };
 
+/* A browser is to take answers for what they say they are, show them in no foreign frame, and tell
+ * nobody the addresses, some of which are secrets. */
+static void add_headers(HttpRequest *request)
+{
+    http_reply_header(request, "X-Content-Type-Options", "nosniff");
+    http_reply_header(request, "X-Frame-Options", "SAMEORIGIN");
+    http_reply_header(request, "Referrer-Policy", "same-origin");
+    http_reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");
+}
+
 void api_handle(HttpRequest *request, void *user)
 {
     Api *api = user;
+    add_headers(request);
     for (unsigned i = 0; i < G_N_ELEMENTS(routes); i++) {
         if (g_str_equal(http_path(request), routes[i].path)) {
             routes[i].serve(request, api);

@@ -123,10 +123,13 @@ static bool listen_all(Server *server, const ServerOptions *options, GError **er
 static bool open_door(Server *server, const ServerOptions *options, GError **error)
 {
     server->api = api_new(&server->parts);
-    HttpServerConfig config = { .handler = api_handle,
-                                .user = server->api,
-                                .cert_file = options->insecure_http ? NULL : options->cert_file,
-                                .key_file = options->insecure_http ? NULL : options->key_file };
+    HttpServerConfig config = options->http;
+    config.handler = api_handle;
+    config.user = server->api;
+    config.cert_file = options->insecure_http ? NULL : options->cert_file;
+    config.key_file = options->insecure_http ? NULL : options->key_file;
+    config.trusted_proxies = (const char *const *) options->proxies;
+    config.allowed_origins = (const char *const *) options->origins;
     server->http = http_server_new(&config, error);
     server->urls = g_string_new(NULL);
     return server->http && listen_all(server, options, error) &&
@@ -237,20 +240,46 @@ static void block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
-/* SIGHUP: the certificate was renewed. */
-enum { TRIM_INTERVAL_S = 5 };
+enum { LOOK_INTERVAL_S = 2, TRIM_EVERY = 3 /* looks */ };
 
-static void wait_for_end(Server *server, const sigset_t *signals)
+/* When the certificate and its key were written; what changes with either of them. */
+static gint64 files_stamp(const ServerOptions *options)
 {
-    const struct timespec pause = { .tv_sec = TRIM_INTERVAL_S };
+    const char *const files[] = { options->cert_file, options->key_file };
+    gint64 stamp = 0;
+    struct stat info;
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++)
+        if (files[i] && stat(files[i], &info) == 0)
+            stamp = stamp * 31 + info.st_mtim.tv_sec * G_USEC_PER_SEC +
+                    info.st_mtim.tv_nsec / 1000 + (gint64) info.st_ino;
+    return stamp;
+}
+
+static void read_certificate(Server *server)
+{
+    g_autoptr(GError) error = NULL;
+    if (http_server_reload_certificate(server->http, &error))
+        log_info("server", "the certificate was read again");
+    else
+        log_error("server", "%s; the old certificate stays", error->message);
+}
+
+/* SIGHUP, or other files: the certificate was renewed. */
+static void wait_for_end(Server *server, const ServerOptions *options, const sigset_t *signals)
+{
+    const struct timespec pause = { .tv_sec = LOOK_INTERVAL_S };
+    gint64 stamp = files_stamp(options), now;
+    unsigned n_looks = 0;
     int signal_number = 0;
     while (signal_number <= 0 || signal_number == SIGHUP) {
         signal_number = sigtimedwait(signals, NULL, &pause);
-        g_autoptr(GError) error = NULL;
-        if (signal_number <= 0) /* nothing came: what is free goes back to the system */
+        if (signal_number <= 0 && ++n_looks % TRIM_EVERY == 0) /* what is free goes back */
             malloc_trim(0);
-        else if (signal_number == SIGHUP && !http_server_reload_certificate(server->http, &error))
-            log_error("server", "%s", error->message);
+        now = files_stamp(options);
+        if (!options->insecure_http &&
+            (signal_number == SIGHUP || (signal_number <= 0 && now != stamp)))
+            read_certificate(server);
+        stamp = now;
     }
     log_info("server", "stopping (signal %d)", signal_number);
 }
@@ -277,7 +306,7 @@ static int serve(ServerOptions *options)
         status = server_reset_admin(options, server.parts.accounts, &error) ? 0 : fail(error);
     } else if ((options->insecure_http || server_certificate(options, &error)) &&
                start(&server, options, &error)) {
-        wait_for_end(&server, &signals);
+        wait_for_end(&server, options, &signals);
     } else {
         status = fail(error);
     }

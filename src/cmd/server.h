@@ -3,6 +3,7 @@
 
 #include "account/account.h"
 #include "base/log.h"
+#include "http/server.h"
 
 #include <glib.h>
 #include <stdbool.h>
@@ -16,6 +17,8 @@ typedef struct {
     bool reset_admin;
     bool show_all; /* objects, to everybody who is signed in */
     LogLevel log_level;
+    HttpServerConfig http; /* limits; the rest is not of the options */
+    char **proxies, **origins;
     int first_fd; /* sockets passed by systemd: [first_fd, first_fd + n_fds) */
     unsigned n_fds;
 } ServerOptions;

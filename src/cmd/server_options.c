@@ -1,6 +1,7 @@
 /* Options of `cadenzad`, from the command line and from systemd. */
 #include "cmd/server.h"
 
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,6 +64,47 @@ static int wrong(const char *text)
     return 2;
 }
 
+/* --limit NAME=NUMBER */
+static const struct {
+    const char *name;
+    size_t offset;
+    bool wide; /* 64 bits, else an unsigned */
+    guint64 max;
+} limits[] = {
+    { "header-bytes", offsetof(HttpServerConfig, max_header_bytes), true, 1 << 20 },
+    { "body-bytes", offsetof(HttpServerConfig, max_body_bytes), true, G_MAXINT64 },
+    { "connections", offsetof(HttpServerConfig, max_connections), false, 1000000 },
+    { "connections-per-address", offsetof(HttpServerConfig, max_per_address), false, 1000000 },
+    { "header-timeout-ms", offsetof(HttpServerConfig, header_timeout_ms), false, 3600000 },
+    { "body-timeout-ms", offsetof(HttpServerConfig, body_timeout_ms), false, 3600000 },
+    { "idle-timeout-ms", offsetof(HttpServerConfig, idle_timeout_ms), false, 3600000 },
+    { "send-timeout-ms", offsetof(HttpServerConfig, send_timeout_ms), false, 3600000 },
+};
+G_STATIC_ASSERT(sizeof(size_t) == sizeof(guint64));
+
+static bool take_limit(ServerOptions *options, const char *text)
+{
+    g_auto(GStrv) pair = g_strsplit(text, "=", 2);
+    guint64 value;
+    for (unsigned i = 0; pair[0] && pair[1] && i < G_N_ELEMENTS(limits); i++) {
+        if (!g_str_equal(limits[i].name, pair[0]) ||
+            !g_ascii_string_to_unsigned(pair[1], 10, 1, limits[i].max, &value, NULL))
+            continue;
+        char *at = (char *) &options->http + limits[i].offset;
+        if (limits[i].wide)
+            *(guint64 *) (void *) at = value;
+        else
+            *(unsigned *) (void *) at = (unsigned) value;
+        options->http.limit_loopback |= g_str_equal(pair[0], "connections-per-address");
+        return true;
+    }
+    fprintf(stderr, "cadenzad: --limit %s: expected NAME=NUMBER, with one of these names:", text);
+    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++)
+        fprintf(stderr, " %s", limits[i].name);
+    fprintf(stderr, "\n");
+    return false;
+}
+
 static int check(ServerOptions *options, const char *level)
 {
     if (!options->data)
@@ -84,6 +126,7 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
 {
     gboolean insecure = FALSE, reset = FALSE, version = FALSE, show_all = FALSE;
     g_autofree char *level = NULL;
+    g_auto(GStrv) given = NULL;
     const GOptionEntry entries[] = {
         { "data", 0, 0, G_OPTION_ARG_FILENAME, &options->data, "Where the state lives", "DIR" },
         { "listen", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->listen,
@@ -98,6 +141,12 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
           "Give the first administrator a new password, and end", NULL },
         { "all-objects-visible", 0, 0, G_OPTION_ARG_NONE, &show_all,
           "Show all objects to whoever is signed in, as Xen Orchestra does", NULL },
+        { "limit", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given,
+          "A limit of the HTTP server, such as connections=4096 (several times)", "NAME=NUMBER" },
+        { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->proxies,
+          "Believe the forwarding headers of this proxy (several times)", "ADDRESS[/BITS]" },
+        { "allow-origin", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->origins,
+          "Pages from here may open WebSockets too (several times)", "ORIGIN" },
         { "log-level", 0, 0, G_OPTION_ARG_STRING, &level, "error, warning, info or debug",
           "LEVEL" },
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
@@ -117,6 +166,9 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
     options->insecure_http = insecure;
     options->reset_admin = reset;
     options->show_all = show_all;
+    for (unsigned i = 0; given && given[i]; i++)
+        if (!take_limit(options, given[i]))
+            return 2;
     take_passed_sockets(options);
     return check(options, level);
 }
@@ -128,4 +180,6 @@ void server_options_clear(ServerOptions *options)
     g_free(options->cert_file);
     g_free(options->key_file);
     g_free(options->admin_password_file);
+    g_strfreev(options->proxies);
+    g_strfreev(options->origins);
 }

@@ -10,6 +10,7 @@
 #include "http/server.h"
 #include "http/stream.h"
 #include "http/threads.h"
+#include "http/trust.h"
 #include "http/websocket.h"
 
 #include <netinet/in.h>
@@ -70,13 +71,19 @@ struct HttpRequest {
     bool reply_chunked, reply_bodiless;
     gint64 reply_left; /* of a known length, else -1 */
     bool close, raw, aborted, too_large;
-    bool broken; /* nothing more can be sent */
+    bool broken;  /* nothing more can be sent */
+    bool proxied; /* came through a trusted proxy */
+    char *peer;
+    gint64 waited_us;     /* for bytes of the body */
+    gint64 read_until_us; /* of a body that nobody wants; 0: no end */
 };
 
 struct HttpServer {
     HttpServerConfig config; /* with the defaults filled in */
     char *cert_file, *key_file;
-    SSL_CTX *tls; /* under lock */
+    SSL_CTX *tls;       /* under lock */
+    GPtrArray *proxies; /* networks */
+    char **origins;
     GPtrArray *listeners;
     HttpThreads *threads;
     pthread_t loop_thread;
@@ -93,6 +100,9 @@ struct HttpServer {
     GQueue connections, graves;
     GHashTable *per_address;
     gint64 accept_after_us;
+    /* of refusals that are logged, under lock */
+    gint64 refusals_second;
+    unsigned n_refusals;
 };
 
 /* --- input buffer of a connection --- */
@@ -107,11 +117,15 @@ static inline const char *connection_in_data(const HttpConnection *connection)
 void connection_in_take(HttpConnection *connection, size_t n);
 void connection_in_add(HttpConnection *connection, const void *data, size_t n);
 
+/* --- server.c --- */
+/* Logs a refusal; a flood of them is cut short. */
+void http_log_refusal(HttpServer *server, const char *peer, const char *what);
 /* --- serve.c: job of a pool thread --- */
 void http_serve(void *connection);
 /* --- reply.c --- */
 /* A short answer that ends the connection, for refusals before there is a request. */
 char *http_refusal(int status, bool version_10);
+const char *http_reason(int status);
 void http_send_continue(HttpRequest *request);
 /* --- loop.c --- */
 void *http_loop(void *server);

@@ -143,6 +143,7 @@ static void on_linger(HttpConnection *connection)
 static void refuse(HttpConnection *connection, int status)
 {
     g_autofree char *text = http_refusal(status, false);
+    http_log_refusal(connection->server, connection->peer, http_reason(status));
     stream_try_write(connection->stream, text, strlen(text), false); /* fits the kernel's buffer */
     linger(connection);
 }
@@ -334,7 +335,9 @@ static void name_peer(HttpConnection *connection, const struct sockaddr_storage 
 static bool may_enter(HttpServer *server, const HttpConnection *connection)
 {
     guint n = GPOINTER_TO_UINT(g_hash_table_lookup(server->per_address, connection->peer));
-    if (n >= server->config.max_per_address && !connection->loopback)
+    bool exempt = (connection->loopback && !server->config.limit_loopback) ||
+                  trust_has(server->proxies, connection->peer);
+    if (n >= server->config.max_per_address && !exempt)
         return false;
     return g_queue_get_length(&server->connections) < server->config.max_connections ||
            evict_idle(server);
@@ -346,7 +349,7 @@ static void enter(HttpServer *server, const HttpListener *listener, int fd,
     HttpConnection *connection = g_new0(HttpConnection, 1);
     name_peer(connection, address);
     if (!may_enter(server, connection)) {
-        log_debug("http", "connection from %s refused: too many", connection->peer);
+        http_log_refusal(server, connection->peer, "too many connections");
         g_free(connection);
         close(fd);
         return;

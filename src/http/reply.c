@@ -59,7 +59,7 @@ static const struct {
     { 505, "HTTP Version Not Supported" },
 };
 
-static const char *reason(int status)
+const char *http_reason(int status)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(reasons); i++)
         if (reasons[i].status == status)
@@ -71,8 +71,8 @@ char *http_refusal(int status, bool version_10)
 {
     return g_strdup_printf("HTTP/1.%d %d %s\r\nConnection: close\r\nContent-Type: text/plain\r\n"
                            "Content-Length: %zu\r\n\r\n%s\n",
-                           version_10 ? 0 : 1, status, reason(status), strlen(reason(status)) + 1,
-                           reason(status));
+                           version_10 ? 0 : 1, status, http_reason(status),
+                           strlen(http_reason(status)) + 1, http_reason(status));
 }
 
 static bool send_bytes(HttpRequest *request, const void *data, size_t n, bool more, GError **error)
@@ -175,7 +175,7 @@ static GString *make_head(HttpRequest *request, int status, const char *type, gi
 {
     GString *head = g_string_sized_new(512);
     g_string_append_printf(head, "HTTP/1.%d %d %s\r\n", request->head.version_10 ? 0 : 1, status,
-                           reason(status));
+                           http_reason(status));
     decide_close(request);
     add_framing(request, head, status, length);
     if (!request->has_date)

@@ -2,6 +2,7 @@
 #include "http/connection.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -96,7 +97,27 @@ const char *http_cookie(const HttpRequest *request, const char *name)
 
 const char *http_peer(const HttpRequest *request)
 {
-    return request->connection->peer;
+    return request->peer;
+}
+
+bool http_is_secure(const HttpRequest *request)
+{
+    const char *proto = request->proxied ? http_header(request, "x-forwarded-proto") : NULL;
+    return proto ? g_ascii_strcasecmp(proto, "https") == 0
+                 : stream_is_tls(request->connection->stream);
+}
+
+const char *http_host(const HttpRequest *request)
+{
+    const char *told = request->proxied ? http_header(request, "x-forwarded-host") : NULL;
+    const char *host = told ? told : http_header(request, "host");
+    return host ? host : "";
+}
+
+bool http_origin_is_ours(const HttpRequest *request)
+{
+    return trust_origin(http_header(request, "origin"), http_host(request),
+                        (const char *const *) request->connection->server->origins);
 }
 
 bool http_client_left(HttpRequest *request)
@@ -110,6 +131,26 @@ gint64 http_body_bytes(const HttpRequest *request)
     return request->head.length;
 }
 
+/* How long the next bytes may take: one that sends a byte now and then must not hold a thread for
+ * ever. 0 with TIMEOUT: no longer. */
+static unsigned read_timeout_ms(const HttpRequest *request, GError **error)
+{
+    const HttpServerConfig *config = &request->connection->server->config;
+    gint64 left_ms = config->idle_timeout_ms;
+    gint64 earned_ms = (gint64) (request->body.n_bytes * 1000 / HTTP_MIN_BODY_RATE);
+    if (!request->raw)
+        left_ms = MIN(left_ms, config->body_timeout_ms + earned_ms - request->waited_us / 1000);
+    if (request->read_until_us)
+        left_ms = MIN(left_ms, (request->read_until_us - g_get_monotonic_time()) / 1000);
+    if (MUTANT(http_endless_body)) /* mutant: http_server */
+        return config->idle_timeout_ms;
+    if (left_ms > 0)
+        return (unsigned) left_ms;
+    err_set(error, ERR_TIMEOUT, "the body of %s %s from %s comes too slowly", request->head.method,
+            request->head.path, request->peer);
+    return 0;
+}
+
 /* From what has arrived already, else from the wire. */
 static ssize_t read_wire(HttpRequest *request, void *buffer, size_t n, GError **error)
 {
@@ -121,8 +162,13 @@ static ssize_t read_wire(HttpRequest *request, void *buffer, size_t n, GError **
         connection_in_take(connection, part);
         return (ssize_t) part;
     }
-    return stream_read(connection->stream, buffer, n, connection->server->config.idle_timeout_ms,
-                       error);
+    unsigned timeout_ms = read_timeout_ms(request, error);
+    if (timeout_ms == 0)
+        return -1;
+    gint64 start_us = g_get_monotonic_time();
+    ssize_t got = stream_read(connection->stream, buffer, n, timeout_ms, error);
+    request->waited_us += g_get_monotonic_time() - start_us;
+    return got;
 }
 
 static ssize_t truncated(const HttpRequest *request, GError **error)

@@ -21,9 +21,18 @@ static void request_init(HttpRequest *request, HttpConnection *connection)
 
 static void request_clear(HttpRequest *request)
 {
+    g_free(request->peer);
     http_head_clear(&request->head);
     g_ptr_array_unref(request->strings);
     g_string_free(request->headers, TRUE);
+}
+
+static void name_client(HttpRequest *request)
+{
+    const GPtrArray *proxies = request->connection->server->proxies;
+    const char *peer = request->connection->peer;
+    request->proxied = trust_has(proxies, peer);
+    request->peer = trust_client(proxies, peer, http_header(request, "x-forwarded-for"));
 }
 
 /* 0, or the status of the refusal. */
@@ -39,6 +48,7 @@ static int request_parse(HttpRequest *request)
     if (max && request->head.length > 0 && (guint64) request->head.length > max)
         return 413;
     http_body_init(&request->body, request->head.length);
+    name_client(request);
     request->continue_due = request->head.expect_continue && !http_body_is_done(&request->body);
     return 0;
 }
@@ -49,6 +59,8 @@ static bool read_off(HttpRequest *request)
     char buffer[8192];
     size_t total = 0;
     ssize_t n = 0;
+    request->read_until_us = g_get_monotonic_time() +
+                             (gint64) request->connection->server->config.header_timeout_ms * 1000;
     while (total <= MAX_UNREAD_BYTES && (n = http_read(request, buffer, sizeof buffer, NULL)) > 0)
         total += (size_t) n;
     return n == 0;
@@ -91,6 +103,7 @@ void http_serve(void *user)
     int status = request_parse(&request);
     if (status) {
         g_autofree char *text = http_refusal(status, request.head.version_10);
+        http_log_refusal(connection->server, connection->peer, http_reason(status));
         stream_write(connection->stream, text, strlen(text), false,
                      connection->server->config.send_timeout_ms, NULL);
         connection->fate = FATE_END;

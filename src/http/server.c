@@ -15,7 +15,8 @@
 
 enum {
     BACKLOG = 511,
-    CUT_MS = 30000, /* for handlers to notice that their client was cut */
+    MAX_REFUSALS = 20, /* logged in a second */
+    CUT_MS = 30000,    /* for handlers to notice that their client was cut */
 };
 
 static void set_default(unsigned *value, unsigned fallback)
@@ -32,6 +33,7 @@ static void set_defaults(HttpServerConfig *config)
     set_default(&config->header_timeout_ms, 10000);
     set_default(&config->idle_timeout_ms, 120000);
     set_default(&config->send_timeout_ms, 60000);
+    set_default(&config->body_timeout_ms, 60000);
     if (!config->max_header_bytes)
         config->max_header_bytes = 32 << 10;
 }
@@ -61,6 +63,8 @@ static void free_struct(HttpServer *server)
     }
     g_ptr_array_unref(server->listeners);
     g_hash_table_unref(server->per_address);
+    g_clear_pointer(&server->proxies, g_ptr_array_unref);
+    g_strfreev(server->origins);
     SSL_CTX_free(server->tls);
     if (server->epoll_fd >= 0)
         close(server->epoll_fd);
@@ -71,6 +75,24 @@ static void free_struct(HttpServer *server)
     g_free(server->cert_file);
     g_free(server->key_file);
     g_free(server);
+}
+
+void http_log_refusal(HttpServer *server, const char *peer, const char *what)
+{
+    gint64 second = g_get_monotonic_time() / G_USEC_PER_SEC;
+    pthread_mutex_lock(&server->lock);
+    unsigned n_before = 0;
+    if (second != server->refusals_second) {
+        n_before = server->n_refusals;
+        server->refusals_second = second;
+        server->n_refusals = 0;
+    }
+    unsigned n = ++server->n_refusals;
+    pthread_mutex_unlock(&server->lock);
+    if (n_before > MAX_REFUSALS)
+        log_warning("http", "%u more refusals in that second", n_before - MAX_REFUSALS);
+    if (n <= MAX_REFUSALS)
+        log_warning("http", "refused %s: %s", peer, what);
 }
 
 static bool open_epoll(HttpServer *server, GError **error)
@@ -93,9 +115,13 @@ HttpServer *http_server_new(const HttpServerConfig *config, GError **error)
     server->cert_file = g_strdup(config->cert_file);
     server->key_file = g_strdup(config->key_file);
     server->config.cert_file = server->config.key_file = NULL;
+    server->config.trusted_proxies = server->config.allowed_origins = NULL;
+    server->epoll_fd = server->wake_fd = -1;
     set_defaults(&server->config);
     init_queues(server);
-    if (!open_epoll(server, error) ||
+    server->origins = g_strdupv((char **) config->allowed_origins);
+    server->proxies = trust_new(config->trusted_proxies, error);
+    if (!server->proxies || !open_epoll(server, error) ||
         (server->cert_file && !http_server_reload_certificate(server, error))) {
         free_struct(server);
         return NULL;

@@ -30,9 +30,21 @@ typedef struct {
     size_t max_header_bytes;          /* 0: 32 KiB */
     guint64 max_body_bytes;           /* 0: unlimited (bodies are streamed, never buffered) */
     unsigned header_timeout_ms, idle_timeout_ms, send_timeout_ms; /* 0: 10 s, 120 s, 60 s */
+    /* How long a body may keep its handler waiting, all pauses together, beside what it takes at
+     * HTTP_MIN_BODY_RATE; and the whole of one that nobody reads. 0: 60 s */
+    unsigned body_timeout_ms;
+    bool limit_loopback; /* max_per_address is for loopback too */
+    /* Networks ("10.0.0.0/8") of proxies whose X-Forwarded-For, -Proto and -Host are believed;
+     * NULL: none. They are exempt from max_per_address. */
+    const char *const *trusted_proxies;
+    /* Origins besides our own whose pages may open WebSockets; NULL: none. */
+    const char *const *allowed_origins;
 } HttpServerConfig;
 
-/* The config is copied. Fails on unreadable certificates. */
+/* Bytes a second. */
+enum { HTTP_MIN_BODY_RATE = 256 };
+
+/* The config is copied. Fails on unreadable certificates and on proxies that are no networks. */
 HttpServer *http_server_new(const HttpServerConfig *config, GError **error);
 /* Adds a listener "127.0.0.1:8080", "[::1]:0" (0: any free port); `tls` needs certificates. Several
  * are allowed. The bound port, or 0 with an error. */
@@ -64,8 +76,14 @@ const char *http_query(const HttpRequest *request, const char *name);
 const char *http_header(const HttpRequest *request, const char *name);
 /* A cookie of the Cookie header ("a=b; c=d" and the older "a=b&c=d"), NULL if absent. */
 const char *http_cookie(const HttpRequest *request, const char *name);
-/* "127.0.0.1" */
+/* "127.0.0.1": the client's address, told by a trusted proxy or the connection's own. */
 const char *http_peer(const HttpRequest *request);
+/* The client came over TLS, to us or to a trusted proxy. */
+bool http_is_secure(const HttpRequest *request);
+/* The host that the client asked for, with the port if it named one; "" when it named none. */
+const char *http_host(const HttpRequest *request);
+/* No page of a foreign origin has sent this (Origin, RFC 6454). */
+bool http_origin_is_ours(const HttpRequest *request);
 /* The client has gone, or the server is stopping: a handler that waits for something should give
  * up. Does not block. */
 bool http_client_left(HttpRequest *request);

@@ -18,6 +18,7 @@ enum {
     WRITE_BYTES = 16384,      /* header and beginning of a frame in one write */
     MAX_CONTROLS = 512,       /* pongs that wait: the client pings and does not read */
     MAX_REASON_BYTES = 123,
+    MAX_FRAGMENTS = 4096, /* of one message: each is an allocation, however small */
 };
 
 typedef struct {
@@ -57,6 +58,7 @@ struct WebSocket {
     size_t n_header, n_sent;
     bool gone, blocked, read_wants_write, refused;
     size_t n_read;
+    unsigned n_fragments; /* of the message that arrives */
     gint64 seen_us, next_ping_us, blocked_us, close_us;
 };
 
@@ -298,6 +300,23 @@ static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, siz
     return -1;
 }
 
+static void on_frame(wslay_event_context_ptr context,
+                     const struct wslay_event_on_frame_recv_start_arg *frame, void *user)
+{
+    WebSocket *socket = user;
+    if (wslay_is_ctrl_frame(frame->opcode) || socket->refused)
+        return;
+    socket->n_fragments = frame->opcode == WSLAY_CONTINUATION_FRAME ? socket->n_fragments + 1 : 1;
+    if (socket->n_fragments <= MAX_FRAGMENTS || MUTANT(ws_fragments)) /* mutant: http_websocket */
+        return;
+    static const char reason[] = "the message has too many fragments";
+    socket->refused = true;
+    http_log_refusal(socket->server, socket->peer, reason);
+    wslay_event_queue_close(context, WSLAY_CODE_MESSAGE_TOO_BIG, (const uint8_t *) reason,
+                            sizeof reason - 1);
+    wslay_event_shutdown_read(context);
+}
+
 static void on_message(wslay_event_context_ptr context,
                        const struct wslay_event_on_msg_recv_arg *message, void *user)
 {
@@ -530,6 +549,8 @@ WebSocket *ws_new(HttpRequest *request, const WebSocketOps *ops, const WebSocket
     g_queue_init(&socket->inbox);
     static const struct wslay_event_callbacks callbacks = { .recv_callback = on_recv,
                                                             .send_callback = on_send,
+                                                            .on_frame_recv_start_callback =
+                                                                on_frame,
                                                             .on_msg_recv_callback = on_message };
     wslay_event_context_server_init(&socket->wslay, &callbacks, socket);
     return socket;

@@ -127,7 +127,7 @@ static void handler(HttpRequest *request, void *user)
         http_reply_text(request, 404, "text/plain", "nothing here");
 }
 
-static int set_up(void **state)
+static int set_up_as(void **state, bool limited)
 {
     Fixture *f = g_new0(Fixture, 1);
     HttpServerConfig config = { .handler = handler,
@@ -137,11 +137,24 @@ static int set_up(void **state)
                                 .max_body_bytes = 16 << 20,
                                 .header_timeout_ms = 400,
                                 .idle_timeout_ms = 700,
-                                .send_timeout_ms = 700 };
+                                .send_timeout_ms = 700,
+                                .body_timeout_ms = 500,
+                                .max_per_address = 40,
+                                .limit_loopback = limited };
     f->server = http_server_new(&config, NULL);
     f->port = http_server_listen(f->server, "127.0.0.1:0", false, NULL);
     *state = f;
     return http_server_start(f->server, NULL) && f->port ? 0 : -1;
+}
+
+static int set_up(void **state)
+{
+    return set_up_as(state, false);
+}
+
+static int set_up_limited(void **state)
+{
+    return set_up_as(state, true);
 }
 
 static int tear_down(void **state)
@@ -356,6 +369,54 @@ static void test_deadlines(void **state)
     assert_in_range(g_get_monotonic_time() - start, 2000000, 6000000);
 }
 
+/* Sends a byte now and then, as long as it is heard (the server lingers for 2 s); how long that
+ * was.
+ */
+static gint64 trickle(guint16 port, const char *head)
+{
+    gint64 start = g_get_monotonic_time();
+    int fd = wire_connect(port);
+    wire_send(fd, head, -1);
+    for (unsigned i = 0; i < 100; i++) {
+        g_usleep(50000);
+        if (send(fd, "x", 1, MSG_NOSIGNAL) != 1)
+            break;
+    }
+    close(fd);
+    return g_get_monotonic_time() - start;
+}
+
+/* One that sends its body byte by byte does not hold a thread, wanted or not. */
+static void test_slow_body(void **state)
+{
+    Fixture *f = *state;
+    assert_in_range(trickle(f->port, "POST /echo " HEAD "Content-Length: 1000\r\n\r\n"), 400000,
+                    4000000);
+    assert_int_equal(f->read_error, ERR_TIMEOUT + 1);
+    assert_in_range(trickle(f->port, "POST /nowhere " HEAD "Content-Length: 1000\r\n\r\n"), 300000,
+                    4000000);
+    assert_in_range(
+        trickle(f->port, "POST /nowhere " HEAD "Transfer-Encoding: chunked\r\n\r\nffff\r\n"),
+        300000, 4000000);
+}
+
+/* One address gets so many connections and no more; those that end make room. */
+static void test_per_address(void **state)
+{
+    Fixture *f = *state;
+    int fds[40];
+    for (unsigned i = 0; i < 40; i++)
+        fds[i] = wire_connect(f->port);
+    g_autofree char *one_more = wire_ask(f->port, "GET /x " LAST "\r\n");
+    assert_false(g_str_has_prefix(one_more, "HTTP/1.1"));
+    close(fds[0]);
+    g_usleep(100000);
+    g_autofree char *again = wire_ask(f->port, "GET /x " LAST "\r\n");
+    assert_true(g_str_has_prefix(again, "HTTP/1.1 404 "));
+    for (unsigned i = 1; i < 40; i++)
+        close(fds[i]);
+}
+
 /* A reader that does not read is given up after the send deadline. */
 static void test_send_deadline(void **state)
 {
@@ -427,11 +488,26 @@ static void test_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_simple),    T(test_facts),         T(test_version_10),    T(test_pipelined),
-        T(test_refusals),  T(test_too_long),      T(test_split),         T(test_continue),
-        T(test_streams),   T(test_torn),          T(test_early_answer),  T(test_raw),
-        T(test_deadlines), T(test_send_deadline), T(test_client_leaves), T(test_blocked),
-        T(test_stop),      T(test_addresses),
+        T(test_simple),
+        T(test_facts),
+        T(test_version_10),
+        T(test_pipelined),
+        T(test_refusals),
+        T(test_too_long),
+        T(test_split),
+        T(test_continue),
+        T(test_streams),
+        T(test_torn),
+        T(test_early_answer),
+        T(test_raw),
+        T(test_deadlines),
+        T(test_send_deadline),
+        T(test_client_leaves),
+        T(test_blocked),
+        T(test_stop),
+        T(test_addresses),
+        T(test_slow_body),
+        cmocka_unit_test_setup_teardown(test_per_address, set_up_limited, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -430,6 +430,20 @@ static void test_fragments_limit(void **state)
     expect_close(&small, 1009);
 }
 
+/* So many fragments and no more, however small they are. */
+static void test_fragments_number(void **state)
+{
+    Fixture *f = *state;
+    Peer peer = peer_upgrade(f, false, "/");
+    for (int i = 0; i < 4095; i++)
+        peer_send(&peer, i ? 0x00 : 0x01, "", 0);
+    peer_send(&peer, 0x80, "x", 1);
+    expect_text(&peer, "x");
+    for (int i = 0; i < 4097; i++)
+        peer_send(&peer, i ? 0x00 : 0x01, "", 0);
+    expect_close(&peer, 1009);
+}
+
 static void test_close(void **state)
 {
     Fixture *f = *state;
@@ -498,7 +512,7 @@ int main(void)
         T(test_handshake),       T(test_echo),       T(test_echo_tls),
         T(test_order),           T(test_concurrent), T(test_wrong_frames),
         T(test_close),           T(test_flood),      T(test_silence),
-        T(test_fragments_limit), T(test_stop),
+        T(test_fragments_limit), T(test_stop),       T(test_fragments_number),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
