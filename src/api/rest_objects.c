@@ -6,16 +6,11 @@
 
 #include <string.h>
 
-static json_t *find_object(const char *id, void *user)
-{
-    return servers_object(user, id);
-}
-
 bool rest_may_view(RestRequest *request, const char *object_id)
 {
     return request->is_admin ||
            MUTANT(rest_views_all) || /* mutant: system:test_rest.People.test_others */
-           account_may(request->parts->accounts, request->user, object_id, "view", find_object,
+           account_may(request->parts->accounts, request->user, object_id, "view", servers_text,
                        request->parts->servers);
 }
 
