@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/connection.h"
 #include "api/rest.h"
+#include "api/rest_people.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -54,12 +55,18 @@ static void socket(HttpRequest *request, Api *api)
     http_reply_text(request, 426, "text/plain", "This is the address of the WebSocket API.\n");
 }
 
+static void login(HttpRequest *request, Api *api)
+{
+    rest_login(request, &api->parts);
+}
+
 static const struct {
     const char *path;
     void (*serve)(HttpRequest *request, Api *api);
 } routes[] = {
     { "/healthz", health },
     { "/api/", socket },
+    { "/auth/login", login },
 };
 
 /* A browser is to take answers for what they say they are, show them in no foreign frame, and tell

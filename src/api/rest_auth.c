@@ -43,16 +43,22 @@ static json_t *by_password(RestRequest *request, const char *header, GError **er
     return session_sign_in(request->session, credentials, colon + 1, error);
 }
 
-static void refuse(RestRequest *request, const GError *error)
+void rest_refuse_login(RestRequest *request, const GError *error)
 {
-    if (err_is(error, ERR_INVALID))
-        rest_refuse(request, 400, error->message, NULL);
-    else if (err_is(error, ERR_BUSY))
+    if (err_is(error, ERR_BUSY))
         rest_refuse(request, 429, error->message, NULL);
     else if (err_is(error, ERR_BAD_LOGIN))
         rest_refuse(request, 401, "invalid credentials", NULL);
     else
         rest_fail(request, error);
+}
+
+static void refuse(RestRequest *request, const GError *error)
+{
+    if (err_is(error, ERR_INVALID))
+        rest_refuse(request, 400, error->message, NULL);
+    else
+        rest_refuse_login(request, error);
 }
 
 bool rest_sign_in(RestRequest *request)

@@ -35,6 +35,37 @@ static bool complete_clone(RestRequest *request, json_t *params, GError **error)
     return true;
 }
 
+/* The members of an entry of REST, in the method's words: "sr" is "SR" there. */
+static void rename_member(json_t *entry, const char *from, const char *to)
+{
+    json_t *value = json_object_get(entry, from);
+    if (value)
+        json_object_set(entry, to, value);
+    json_object_del(entry, from);
+}
+
+/* The template must be one of the pool that the path names. */
+static bool check_template(RestRequest *request, json_t *params, GError **error)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach (json_object_get(params, "VDIs"), i, entry) {
+        rename_member(entry, "sr", "SR");
+        if (!json_object_get(entry, "type"))
+            json_object_set_new(entry, "type", json_string("user"));
+    }
+    const char *id = json_string_value(json_object_get(params, "template"));
+    json_t *template = id ? servers_object(request->parts->servers, id) : NULL;
+    const char *pool = json_string_value(json_object_get(template, "$pool"));
+    bool ok = !pool || g_strcmp0(pool, rest_arg(request, "id")) == 0;
+    if (!ok)
+        api_error_invalid(error, "the template %s is in another pool", id);
+    else if (template) /* by its plain uuid, too */
+        json_object_set(params, "template", json_object_get(template, "id"));
+    json_decref(template);
+    return ok;
+}
+
 /* A schedule knows its job. */
 static bool add_job(RestRequest *request, json_t *params, GError **error)
 {
@@ -55,7 +86,12 @@ static bool add_job(RestRequest *request, json_t *params, GError **error)
 
 #define VM_CHANGES                                                                                 \
     "nameLabel:name_label nameDescription:name_description autoPoweron:auto_poweron cpus:CPUs "    \
-    "highAvailability:high_availability"
+    "cpusStaticMax:cpusMax highAvailability:high_availability"
+#define NEW_VM                                                                                     \
+    "id: affinity:affinityHost autoPoweron:auto_poweron boot:bootAfterCreate "                     \
+    "cloud_config:cloudConfig network_config:networkConfig "                                       \
+    "destroy_cloud_config_vdi:destroyCloudConfigVdiAfterBoot install:installation vdis:VDIs "      \
+    "vifs:VIFs"
 #define TAGS(of)                                                                                   \
     { "PUT", of "/{id}/tags/{tag*}", "tag.add" },                                                  \
     {                                                                                              \
@@ -99,6 +135,8 @@ static const RestCall calls[] = {
     { ACTION("hosts", "detach"), "host.detach" },
     { ACTION("hosts", "forget"), "host.forget" },
     { ACTION("hosts", "scan_pifs"), "host.scanPifs" },
+    { ACTION("pools", "create_vm"), "vm.create", .renames = NEW_VM, .makes = "vms",
+      .prepare = check_template },
     { ACTION("pools", "create_network"), "network.create", .renames = "id:pool",
       .makes = "networks" },
     { ACTION("pools", "create_internal_network"), "network.create", .renames = "id:pool",

@@ -2,6 +2,7 @@
 #include "api/rest_collection.h"
 #include "api/error.h"
 #include "api/rest_list.h"
+#include "api/rest_people.h"
 #include "api/rest_tasks.h"
 
 #include <string.h>
@@ -34,7 +35,7 @@ static const RestCollection collections[] = {
     { "servers", "xenServer", rest_each_record, .methods = { "server.getAll" }, .subs = "K",
       .summary = "The pools to manage." },
     { "users", "user", rest_each_record, .methods = { "user.getAll" }, .adapt = rest_adapt_user,
-      .subs = "K", .summary = "Users." },
+      .one = rest_one_user, .subs = "K", .summary = "Users." },
     { "groups", "group", rest_each_record, .methods = { "group.getAll" }, .subs = "K",
       .adapt = rest_adapt_group, .summary = "Groups of users." },
     { "acl-roles", "acl-role", rest_each_none, .summary = "Roles; there are none here." },
@@ -81,6 +82,10 @@ static const RestCollection own_vdis = { "vdis", "VDI", rest_each_own_vdi,
 static const RestCollection own_snapshot_vdis = { "vdi-snapshots", "VDI-snapshot",
                                                   rest_each_own_vdi,
                                                   .summary = "The disks of one snapshot." };
+static const RestCollection own_groups = { "groups", "group", rest_each_own_group,
+                                           .summary = "The groups of one user." };
+static const RestCollection members = { "users", "user", rest_each_member,
+                                        .summary = "The users of one group." };
 static const RestCollection own_jobs = { "backup-jobs", "backup-job", rest_each_own_job,
                                          .summary = "The backup jobs of one virtual machine." };
 
@@ -233,6 +238,8 @@ static void add_collection(RestRouter *router, const RestCollection *row)
 
 void rest_collections_add(RestRouter *router)
 {
+    add_own(router, "users", "groups", &own_groups);
+    add_own(router, "groups", "users", &members);
     add_own(router, "vms", "vdis", &own_vdis);
     add_own(router, "vms", "backup-jobs", &own_jobs);
     add_own(router, "vm-templates", "vdis", &own_vdis);

@@ -51,6 +51,8 @@ void rest_redirect(RestRequest *request, int status, const char *path);
 
 /* Who asks; false when the request was answered with a refusal. */
 bool rest_sign_in(RestRequest *request);
+/* Why somebody could not sign in: 401, or 429 when it was too soon after the last time. */
+void rest_refuse_login(RestRequest *request, const GError *error);
 /* Calls a method as the caller; `params` is borrowed. The result, a new reference (null when the
  * method has nothing to say), or NULL. */
 json_t *rest_call(RestRequest *request, const char *method, json_t *params, GError **error);

@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import sys
 import tempfile
+import time
 import unittest
 import urllib.parse
 
@@ -66,7 +67,7 @@ class Box:
 
 
 class Rest(unittest.TestCase):
-    def ask(self, path, verb="GET", body=None, token=None, headers=None):
+    def ask(self, path, verb="GET", body=None, token=None, headers=None, root=BASE):
         """A request below /rest/v0 as the administrator, or with a token, or (False) as nobody."""
         connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=60)
         self.addCleanup(connection.close)
@@ -76,7 +77,7 @@ class Rest(unittest.TestCase):
         if body is not None:
             sent["Content-Type"] = "application/json"
             body = json.dumps(body)
-        connection.request(verb, path if path.startswith(BASE) else BASE + path, body, sent)
+        connection.request(verb, path if path.startswith(BASE) else root + path, body, sent)
         return Answer(connection.getresponse())
 
     def get(self, path, **more):
@@ -240,7 +241,6 @@ class Lists(Rest):
         self.assertNotIn(alarms[0]["id"], [item["id"] for item in self.get("/messages?fields=id")])
 
     def wait_for(self, condition):
-        import time
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             value = condition()
@@ -347,6 +347,34 @@ class Actions(Rest):
         self.refused(404, made.headers["Location"])
 
 
+    def test_create_vm(self):
+        """What the Go client sends to make a machine, change it, and remove it."""
+        pool = box.server.objects(type="pool")[0]
+        template = next(item for item in box.server.objects(type="VM-template"))
+        sr = next(item for item in box.server.objects(type="SR") if item["id"] == pool["default_SR"])
+        network = box.server.objects(type="network")[0]
+        self.refused(422, f"/pools/{pool['id']}/actions/create_vm", "POST", body={"name_label": "x"})
+        body = {"template": template["uuid"], "name_label": "made here", "vifs": [{"network": network["id"]}],
+                "vdis": [{"name_label": "a disk", "name_description": "", "size": 16 << 20, "sr": sr["id"]}]}
+        task = self.task_of(self.ask(f"/pools/{pool['id']}/actions/create_vm", "POST", body=body))
+        record = self.get(f"{task}?wait=true")
+        self.assertEqual(record["status"], "success", record)
+        path = f"/vms/{record['result']['id']}"
+        vm = self.get(path)
+        self.assertEqual((vm["name_label"], len(vm["VIFs"])), ("made here", 1))
+        self.assertIn("a disk", [vdi["name_label"] for vdi in self.get(f"{path}/vdis?fields=name_label")])
+        changes = {"nameLabel": "renamed", "name_description": "described", "cpus": 1}
+        self.assertEqual(self.ask(path, "PATCH", body=changes).status, 204)
+        vm = self.get(path)
+        self.assertEqual((vm["name_label"], vm["name_description"], vm["CPUs"]["number"]), ("renamed", "described", 1))
+        answer = self.ask(f"{path}/actions/clone?sync=true", "POST")
+        self.assertEqual(answer.status, 201, answer.text)
+        self.assertEqual(self.get(answer.headers["Location"])["name_label"], "renamed_clone")
+        for made in (answer.headers["Location"], path):
+            self.assertEqual(self.ask(made, "DELETE").status, 204)
+            self.refused(404, made)
+
+
 class Tasks(Rest):
     def test_watch(self):
         """Each change of a task is a line, in the form of the list."""
@@ -381,6 +409,35 @@ class Tasks(Rest):
 
 
 class People(Rest):
+    def test_own(self):
+        """"me", one's tokens and groups; those of others are for administrators."""
+        user = box.server.call("user.create", email="own@example.org", password="a password")
+        answer = self.ask("/auth/login", "POST", token=False, body={"username": "own@example.org", "password": "wrong"},
+                          root="")
+        self.assertEqual(answer.status, 401)
+        time.sleep(2.1)  # a failure is followed by a pause
+        answer = self.ask("/auth/login", "POST", token=False,
+                          body={"username": "own@example.org", "password": "a password"}, root="")
+        self.assertEqual(answer.status, 200, answer.text)
+        token = answer.headers["Set-Cookie"].split("=", 1)[1].split(";")[0]
+        answer = self.ask("/users/me?fields=x", token=token)
+        self.assertEqual((answer.status, answer.headers["Location"]), (307, f"{BASE}/users/{user}?fields=x"))
+        self.assertEqual(self.get(f"/users/{user}", token=token)["email"], "own@example.org")
+        made = self.ask(f"/users/{user}/authentication_tokens", "POST", token=token, body={"description": "a token"})
+        self.assertEqual(made.status, 201, made.text)
+        record = made.json["token"]
+        self.assertEqual((record["user_id"], record["description"]), (user, "a token"))
+        self.assertEqual(self.get(f"/users/{user}", token=record["id"])["id"], user)
+        self.assertIn(record["id"], [item["id"] for item in self.get(f"/users/{user}/authentication_tokens")])
+        admin = box.server.call("session.getUser")["id"]
+        for path in (f"/users/{admin}", f"/users/{admin}/authentication_tokens"):
+            self.refused(403, path, token=token)
+        self.refused(403, f"/users/{admin}/authentication_tokens", "POST", token=token)
+        group = box.server.call("group.create", name="some")
+        box.server.call("group.addUser", id=group, userId=user)
+        self.assertEqual(self.get(f"/users/{user}/groups", token=token), [f"{BASE}/groups/{group}"])
+        self.assertEqual(self.get(f"/groups/{group}/users"), [f"{BASE}/users/{user}"])
+
     def test_others(self):
         """Others than administrators see what an access rule shows them, and no records."""
         user = box.server.call("user.create", email="viewer@example.org", password="a password")
