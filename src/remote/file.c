@@ -292,6 +292,7 @@ static bool empty_folder(Place *place, const char *path, unsigned depth, GError 
 static bool drop_any(Place *place, const char *path, unsigned depth, GError **error)
 {
     g_autofree char *absolute = file_path(place, path);
+    g_atomic_int_inc(&place->n_moves);
     if (unlink(absolute) == 0 || errno == ENOENT)
         return true;
     if (errno == EISDIR) {

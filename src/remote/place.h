@@ -44,6 +44,7 @@ struct remote_ops {
 /* The maker's struct starts with this. */
 struct Place {
     const struct remote_ops *ops;
+    int n_moves; /* atomic: grows during a call that may take long for a good reason */
 };
 
 /* A remote over a place, which is taken over; options may be NULL, is referenced. */

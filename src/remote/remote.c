@@ -1,5 +1,6 @@
 /* The gate: the only caller of a place's table. It checks the path, calls, prefixes the error with
  * the name of the remote, and traces what was done and how long it took. */
+#include "remote/patience.h"
 #include "remote/place.h"
 
 #include "base/error.h"
@@ -110,12 +111,22 @@ static bool refuse_sealed(Remote *remote, GError **error)
     return plain;
 }
 
-static Remote *open_parsed(const RemoteUrl *parsed, GError **error)
+/* patience_ms 0: without end. */
+static Place *open_place(const RemoteUrl *parsed, unsigned patience_ms, GError **error)
+{
+    const struct remote_ops *ops = place_find(parsed->scheme);
+    if (!patience_ms)
+        return ops->open(parsed, error);
+    g_autofree char *url = remote_url_format(parsed);
+    return patience_open(ops, url, patience_ms, error);
+}
+
+static Remote *open_parsed(const RemoteUrl *parsed, unsigned patience_ms, GError **error)
 {
     if (!url_check(parsed, error))
         return NULL;
     g_autofree char *name = g_strdup_printf("%s:%s", parsed->scheme, parsed->path);
-    Place *place = place_find(parsed->scheme)->open(parsed, error);
+    Place *place = open_place(parsed, patience_ms, error);
     if (!place) {
         g_prefix_error(error, "%s: ", name);
         return NULL;
@@ -126,8 +137,18 @@ static Remote *open_parsed(const RemoteUrl *parsed, GError **error)
 
 Remote *remote_open(const char *url, GError **error)
 {
+    return remote_open_patient(url, 0, error);
+}
+
+Remote *remote_open_patient(const char *url, unsigned patience_ms, GError **error)
+{
     g_autoptr(RemoteUrl) parsed = remote_url_parse(url, error);
-    return parsed ? open_parsed(parsed, error) : NULL;
+    return parsed ? open_parsed(parsed, patience_ms, error) : NULL;
+}
+
+bool remote_is_stuck(Remote *remote)
+{
+    return patience_is_stuck(remote->place);
 }
 
 static Remote *open_folder(const char *folder, bool read_only, GError **error)
@@ -136,7 +157,7 @@ static Remote *open_folder(const char *folder, bool read_only, GError **error)
     RemoteUrl url = {
         .scheme = "file", .path = absolute, .read_only = read_only, .options = json_object()
     };
-    Remote *remote = open_parsed(&url, error);
+    Remote *remote = open_parsed(&url, 0, error);
     json_decref(url.options);
     return remote;
 }

@@ -17,6 +17,12 @@ typedef struct Remote Remote;
 
 /* Opens the place; the folder is made when missing, and must be readable and writable. */
 Remote *remote_open(const char *url, GError **error);
+/* The same for who cannot wait for ever: a call that has not come back after patience_ms fails with
+ * TIMEOUT, and so does every other at once, until it comes back. Not the whole blocks that a pipe
+ * writes: it looks after them itself. 0: remote_open. */
+Remote *remote_open_patient(const char *url, unsigned patience_ms, GError **error);
+/* A call has not come back. Closing leaves then what it may still use. */
+bool remote_is_stuck(Remote *remote);
 /* A folder that is there, only to be read: it need not be writable, and nothing is made. */
 Remote *remote_open_folder(const char *folder, GError **error);
 /* The same, to be changed too; NOT_FOUND when it is not there. */

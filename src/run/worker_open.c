@@ -88,6 +88,19 @@ bool worker_pool(RunWorker *worker, const char *id, WorkPool *pool, GError **err
 
 /* --- Remotes --- */
 
+enum { STALL_MS = 300000, MIN_PATIENCE_MS = 5000 };
+
+/* stallTimeout, but a disk that others keep busy may take some seconds over a name. A restore has
+ * nothing else to go on with: it waits, and can be cancelled. */
+static unsigned patience_ms(const RunWorker *worker)
+{
+    json_t *settings = json_object_get(worker->start, "settings");
+    double stall_ms = json_number_value(json_object_get(settings, "stallTimeout"));
+    if (strcmp(worker_text(worker->start, "kind"), "restore") == 0)
+        return 0;
+    return (unsigned) CLAMP(stall_ms > 0 ? stall_ms : STALL_MS, MIN_PATIENCE_MS, G_MAXINT);
+}
+
 static bool open_remote(RunWorker *worker, json_t *record, WorkTarget *target, GError **error)
 {
     target->id = worker_text(record, "id");
@@ -95,7 +108,7 @@ static bool open_remote(RunWorker *worker, json_t *record, WorkTarget *target, G
     target->n_stuck = g_new0(int, 1);
     if (json_is_true(json_object_get(record, "gone")))
         return true;
-    target->remote = remote_open(worker_text(record, "url"), error);
+    target->remote = remote_open_patient(worker_text(record, "url"), patience_ms(worker), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
     if (!target->catalog) {
         g_clear_pointer(&target->remote, remote_close);
@@ -157,7 +170,8 @@ bool worker_close_journal(RunWorker *worker, unsigned *n_left, GError **error)
 /* False when a thread is still stuck in it: the end of the process ends it. */
 static bool close_target(WorkTarget *target)
 {
-    if (g_atomic_int_get(target->n_stuck) > 0)
+    if (g_atomic_int_get(target->n_stuck) > 0 ||
+        (target->remote && remote_is_stuck(target->remote)))
         return false;
     catalog_close(target->catalog);
     remote_close(target->remote);

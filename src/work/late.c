@@ -14,14 +14,15 @@ typedef struct {
 
 bool late_is_stuck(const WorkTarget *target)
 {
-    return target->n_stuck && g_atomic_int_get(target->n_stuck) > 0;
+    return (target->n_stuck && g_atomic_int_get(target->n_stuck) > 0) ||
+           (target->remote && remote_is_stuck(target->remote));
 }
 
 bool late_check(const WorkTarget *target, GError **error)
 {
     if (!late_is_stuck(target))
         return true;
-    err_set(error, ERR_TIMEOUT, "the repository %s has not answered an earlier write of this run",
+    err_set(error, ERR_TIMEOUT, "the repository %s has not answered an earlier call of this run",
             target->name);
     return false;
 }

@@ -30,8 +30,9 @@ typedef struct {
     const char *name; /* the label given by the user; may be "" */
     Remote *remote;
     Catalog *catalog;
-    int *n_stuck; /* atomic: calls to it that have not come back, see stallTimeout. While there are
-                     any, nothing more is asked of it, and remote and catalog must not be closed. */
+    int *n_stuck; /* atomic: writes to it that have not come back, see stallTimeout. While there are
+                     any, or the remote is stuck, nothing more is asked of it, and remote and catalog
+                     must not be closed. */
 } WorkTarget;
 
 /* The limit of disks that are read at a time in one run. */

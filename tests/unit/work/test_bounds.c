@@ -2,6 +2,7 @@
 #include "box.h"
 
 #include "remote/fault.h"
+#include "remote/patience.h"
 #include "sim/fault_rules.h"
 
 static void fault(Box *box, const char *rule)
@@ -11,11 +12,13 @@ static void fault(Box *box, const char *rule)
     json_decref(spec);
 }
 
-/* The second target from now on obeys the plan. */
-static void make_faulty(Box *box, RemoteFault *plan, int *n_stuck)
+/* The second target from now on obeys the plan; patience_ms 0: without end. */
+static void make_faulty(Box *box, RemoteFault *plan, unsigned patience_ms, int *n_stuck)
 {
     catalog_close(box->catalogs[1]);
     box->remotes[1] = remote_new_faulty(box->remotes[1], plan);
+    if (patience_ms)
+        box->remotes[1] = remote_new_patient(box->remotes[1], patience_ms);
     box->catalogs[1] = catalog_open(box->remotes[1], NULL);
     box->targets[1].remote = box->remotes[1];
     box->targets[1].catalog = box->catalogs[1];
@@ -76,7 +79,7 @@ static void test_slow_target(void **state)
 {
     RemoteFault plan = { .room_bytes = -1 };
     Box *box = box_new(1, "", 2);
-    make_faulty(box, &plan, NULL);
+    make_faulty(box, &plan, 0, NULL);
     json_object_set_new(box->settings, "spoolBlocks", json_integer(3));
     plan = (RemoteFault){ "bytes.write", .nth = 1, .for_good = true, .room_bytes = -1,
                           .delay_ms = 50 };
@@ -101,7 +104,7 @@ static void test_stuck_target(void **state)
     int n_stuck = 0;
     g_autofree char *message = NULL, *later = NULL;
     Box *box = box_new(2, "", 2);
-    make_faulty(box, &plan, &n_stuck);
+    make_faulty(box, &plan, 0, &n_stuck);
     json_object_set_new(box->settings, "stallTimeout", json_integer(700));
     plan = (RemoteFault){ "bytes.write", .nth = 5, .room_bytes = -1, .delay_ms = 6000 };
     assert_true(seconds_of_backup(box) < 5);
@@ -111,12 +114,39 @@ static void test_stuck_target(void **state)
     assert_non_null(strstr(message, "took no data for"));
     seconds_of_backup(box);
     assert_string_equal(export_status(box, "remote-1", &later), "failure");
-    assert_non_null(strstr(later, "has not answered an earlier write"));
+    assert_non_null(strstr(later, "has not answered an earlier call"));
     wait_until_free(&n_stuck);
     seconds_of_backup(box);
     assert_string_equal(export_status(box, "remote-1", NULL), "success");
     assert_int_equal(n_points(box, 0), 2);
     assert_int_equal(n_points(box, 1), 1);
+    for (unsigned i = 0; i < 2; i++)
+        check_last_point(box, i);
+    box_check_clean(box, 1);
+    box_free(box);
+}
+
+/* The same of calls that are no data: what begins the backup, what makes it durable, what commits
+ * it.
+ */
+static void test_stuck_call(void **state)
+{
+    static const char *const verbs[] = { "list", "bytes.sync", "put" };
+    RemoteFault plan = { .room_bytes = -1 };
+    Box *box = box_new(1, "", 2);
+    make_faulty(box, &plan, 1000, NULL);
+    for (gsize i = 0; i < G_N_ELEMENTS(verbs); i++) {
+        g_autofree char *message = NULL;
+        plan = (RemoteFault){ verbs[i], .nth = 1, .room_bytes = -1, .delay_ms = 4000 };
+        assert_true(seconds_of_backup(box) < 3.5);
+        assert_true(remote_is_stuck(box->remotes[1]));
+        assert_string_equal(export_status(box, "remote-0", NULL), "success");
+        assert_string_equal(export_status(box, "remote-1", &message), "failure");
+        assert_non_null(strstr(message, "has not answered"));
+        for (int j = 0; j < 1000 && remote_is_stuck(box->remotes[1]); j++)
+            g_usleep(10000);
+    }
+    seconds_of_backup(box);
     for (unsigned i = 0; i < 2; i++)
         check_last_point(box, i);
     box_check_clean(box, 1);
@@ -204,9 +234,10 @@ static void test_vm_timeout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_slow_target), cmocka_unit_test(test_stuck_target),
-        cmocka_unit_test(test_never_stuck), cmocka_unit_test(test_side_by_side),
-        cmocka_unit_test(test_rate),        cmocka_unit_test(test_vm_timeout),
+        cmocka_unit_test(test_slow_target),  cmocka_unit_test(test_stuck_target),
+        cmocka_unit_test(test_stuck_call),   cmocka_unit_test(test_never_stuck),
+        cmocka_unit_test(test_side_by_side), cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_vm_timeout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
