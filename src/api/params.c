@@ -136,9 +136,9 @@ static void check_string(bool may_be_empty, json_t *value, const char *instance,
     }
 }
 
-static json_t *choices_json(const char *choices)
+static json_t *names_json(const char *list_of_names, const char *separator)
 {
-    g_auto(GStrv) names = g_strsplit(choices, "|", -1);
+    g_auto(GStrv) names = g_strsplit(list_of_names, separator, -1);
     json_t *list = json_array();
     for (unsigned i = 0; names[i]; i++)
         json_array_append_new(list, json_string(names[i]));
@@ -154,7 +154,7 @@ static void check_choice(const Param *row, json_t *value, const char *instance, 
         return;
     g_autofree char *path = g_strdup_printf("%s/enum", schema);
     violate(list, instance, path, "enum",
-            json_pack("{s:o}", "allowedValues", choices_json(row->choices)),
+            json_pack("{s:o}", "allowedValues", names_json(row->choices, "|")),
             "must be equal to one of the allowed values");
 }
 
@@ -292,7 +292,7 @@ static json_t *row_schema(const Param *row)
     if (row->items)
         json_object_set_new(schema, "items", json_pack("{s:o}", "type", types_json(row->items)));
     if (row->choices)
-        json_object_set_new(schema, "enum", choices_json(row->choices));
+        json_object_set_new(schema, "enum", names_json(row->choices, "|"));
     if (row->may_be_empty && !row->choices && (row->types & P_STRING))
         json_object_set_new(schema, "minLength", json_integer(0));
     if (row->nullable)
@@ -303,6 +303,8 @@ static json_t *row_schema(const Param *row)
         json_object_set_new(schema, "optional", json_true());
     if (row->fallback)
         json_object_set_new(schema, "default", json_loads(row->fallback, JSON_DECODE_ANY, NULL));
+    if (row->objects && !g_str_equal(row->objects, "*")) /* for completion */
+        json_object_set_new(schema, "x-objects", names_json(row->objects, ","));
     if (row->words)
         json_object_set_new(schema, "description", json_string(row->words));
     return schema;

@@ -17,6 +17,9 @@ typedef struct {
     char *fingerprint;
     char *token;
     char *user, *password;
+    char *otp;             /* the second factor */
+    char *profile;         /* which of the remembered servers */
+    char *expires_in;      /* of the token that login makes, such as "30 days" */
     char *passphrase_file; /* of a configuration */
     bool json;             /* for programs: JSON on stdout, the error as one JSON line on stderr */
 } CliOptions;
@@ -27,6 +30,7 @@ typedef struct {
 /* Fills what neither options nor environment gave. INVALID when no server is known at all. */
 bool cli_config_complete(CliOptions *options, GError **error);
 bool cli_config_save(const CliOptions *options, GError **error);
+bool cli_config_forget(const CliOptions *options, GError **error);
 
 /* --- cli_client.c: a signed-in connection --- */
 
@@ -66,9 +70,44 @@ void cli_print_objects(const CliOptions *options, json_t *objects);
 int cli_print_refusal(const CliOptions *options, const char *what, json_t *refusal);
 int cli_print_error(const CliOptions *options, const GError *error);
 
-/* --- Verbs; words follow the verb, NULL-terminated; the exit status --- */
+/* --- cli_stream.c --- */
+
+/* The address of a path that the server gave. */
+char *cli_address(const CliOptions *options, const char *path);
+/* Moves a file from or to a one-time path of the server; "-" is standard output or input. What the
+ * server answers to an upload is printed. The exit status; a file that could not be got whole is
+ * removed, one that was there before is an error. */
+int cli_download(const CliOptions *options, const char *from, const char *path);
+int cli_upload(const CliOptions *options, const char *to, const char *path);
+
+/* --- Verbs: words follow the verb, NULL-terminated; the exit status --- */
+
+typedef struct {
+    const char *name;
+    int (*run)(CliOptions *options, char **words);
+    const char *words, *summary; /* NULL: not for people */
+    bool offline;                /* wants no server */
+    bool own_options;            /* words that begin with -- are its own */
+} CliVerb;
+
+extern const CliVerb cli_verbs[]; /* the last has no name */
 
 int cli_login(CliOptions *options, char **words);
+int cli_logout(CliOptions *options, char **words);
+int cli_objects(CliOptions *options, char **words);
+int cli_list_objects(CliOptions *options, char **words);
+int cli_watch_objects(CliOptions *options, char **words);
+int cli_list_methods(CliOptions *options, char **words);
+int cli_help(CliOptions *options, char **words);
 /* cadenza config import|export */
-int cli_transfer(const CliOptions *options, char **words);
-int cli_run(const CliOptions *options, char **words);
+int cli_transfer(CliOptions *options, char **words);
+int cli_run(CliOptions *options, char **words);
+int cli_complete(CliOptions *options, char **words);
+int cli_completion(CliOptions *options, char **words);
+
+/* --- cli_call.c --- */
+
+int cli_call_method(const CliOptions *options, const char *method, char **words);
+/* Prints what went wrong with a call, if anything; takes the refusal. */
+int cli_finish(const CliOptions *options, const char *what, json_t *result, json_t *refusal,
+               const GError *error);

@@ -28,7 +28,8 @@ static bool sign_in(CliClient *client, const CliOptions *options, GError **error
     if (options->token)
         params = json_pack("{s:s}", "token", options->token);
     else if (options->user && options->password)
-        params = json_pack("{s:s, s:s}", "email", options->user, "password", options->password);
+        params = json_pack("{s:s, s:s, s:s*}", "email", options->user, "password",
+                           options->password, "otp", options->otp);
     else
         return true;
     json_t *refusal = NULL;

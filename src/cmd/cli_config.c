@@ -1,4 +1,4 @@
-/* {"default": url, "servers": {url: {"token", "fingerprint"?, "insecure"?}}} */
+/* {"default": url, "profiles": {name: url}, "servers": {url: {"token", "fingerprint"?}}} */
 #include "cmd/cli.h"
 #include "base/error.h"
 
@@ -54,13 +54,18 @@ static void take_stored(CliOptions *options, json_t *stored)
 bool cli_config_complete(CliOptions *options, GError **error)
 {
     json_t *config = load();
-    if (!options->url)
+    if (!options->url && options->profile)
+        options->url = copy_text(json_object_get(config, "profiles"), options->profile);
+    else if (!options->url)
         options->url = copy_text(config, "default");
     take_token_of_url(options);
     if (options->url)
         take_stored(options, json_object_get(json_object_get(config, "servers"), options->url));
     json_decref(config);
-    if (!options->url)
+    if (!options->url && options->profile)
+        err_set(error, ERR_INVALID, "there is no profile %s: `cadenza --profile %s login URL USER`",
+                options->profile, options->profile);
+    else if (!options->url)
         err_set(error, ERR_INVALID,
                 "no server is known: run `cadenza login URL USER`, or give --url or CADENZA_URL");
     return options->url != NULL;
@@ -80,23 +85,49 @@ static bool write_private(const char *path, const char *text, GError **error)
     return ok;
 }
 
-bool cli_config_save(const CliOptions *options, GError **error)
+/* The object under a key, made when it is not there. */
+static json_t *part(json_t *config, const char *key)
+{
+    if (!json_is_object(json_object_get(config, key)))
+        json_object_set_new(config, key, json_object());
+    return json_object_get(config, key);
+}
+
+/* Takes the configuration over. */
+static bool store(json_t *config, GError **error)
 {
     g_autofree char *place = folder();
     g_autofree char *path = g_build_filename(place, "servers.json", NULL);
+    g_autofree char *text = json_dumps(config, JSON_INDENT(2));
+    json_decref(config);
     if (g_mkdir_with_parents(place, 0700) != 0) {
         err_set_errno(error, errno, "making %s", place);
         return false;
     }
-    json_t *config = load();
-    json_t *servers = json_object_get(config, "servers");
-    if (!servers)
-        json_object_set_new(config, "servers", servers = json_object());
-    json_object_set_new(config, "default", json_string(options->url));
-    json_object_set_new(
-        servers, options->url,
-        json_pack("{s:s, s:s*}", "token", options->token, "fingerprint", options->fingerprint));
-    g_autofree char *text = json_dumps(config, JSON_INDENT(2));
-    json_decref(config);
     return write_private(path, text, error);
+}
+
+bool cli_config_save(const CliOptions *options, GError **error)
+{
+    json_t *config = load();
+    if (options->profile)
+        json_object_set_new(part(config, "profiles"), options->profile, json_string(options->url));
+    else
+        json_object_set_new(config, "default", json_string(options->url));
+    json_object_set_new(
+        part(config, "servers"), options->url,
+        json_pack("{s:s, s:s*}", "token", options->token, "fingerprint", options->fingerprint));
+    return store(config, error);
+}
+
+bool cli_config_forget(const CliOptions *options, GError **error)
+{
+    json_t *config = load();
+    const char *chosen = json_string_value(json_object_get(config, "default"));
+    if (g_strcmp0(chosen, options->url) == 0)
+        json_object_del(config, "default");
+    if (options->profile)
+        json_object_del(json_object_get(config, "profiles"), options->profile);
+    json_object_del(json_object_get(config, "servers"), options->url);
+    return store(config, error);
 }

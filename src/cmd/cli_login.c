@@ -1,4 +1,4 @@
-/* cadenza login URL USER: makes a token of one's own and keeps it. */
+/* cadenza login URL USER: makes a token of one's own and keeps it; logout ends it. */
 #include "cmd/cli.h"
 #include "base/error.h"
 
@@ -60,28 +60,43 @@ static CliClient *open_trusted(CliOptions *options, GError **error)
     return client;
 }
 
+static void set(char **place, const char *value)
+{
+    g_free(*place);
+    *place = g_strdup(value);
+}
+
+/* The password is the third word only for the scripts of xo-cli: others see it there. */
+static bool take_words(CliOptions *options, char **words)
+{
+    if (!words[0] || !words[1] || (words[2] && words[3])) {
+        fprintf(stderr, "usage: cadenza login URL USER   (password: terminal, stdin or "
+                        "CADENZA_PASSWORD)\n");
+        return false;
+    }
+    set(&options->url, words[0]);
+    set(&options->user, words[1]);
+    g_clear_pointer(&options->token, g_free);
+    if (words[2])
+        set(&options->password, words[2]);
+    else if (!options->password)
+        options->password = ask_password(options->user);
+    return true;
+}
+
 int cli_login(CliOptions *options, char **words)
 {
     g_autoptr(GError) error = NULL;
-    if (!words[0] || !words[1] || words[2]) {
-        fprintf(stderr, "usage: cadenza login URL USER   (password: terminal, stdin or "
-                        "CADENZA_PASSWORD)\n");
+    if (!take_words(options, words))
         return CLI_USAGE;
-    }
-    g_free(options->url);
-    options->url = g_strdup(words[0]);
-    g_free(options->user);
-    options->user = g_strdup(words[1]);
-    g_clear_pointer(&options->token, g_free);
-    if (!options->password)
-        options->password = ask_password(options->user);
     g_autoptr(CliClient) client = open_trusted(options, &error);
     if (!client)
         return cli_print_error(options, error);
     json_t *refusal = NULL;
     json_t *token = cli_call(client, "token.create",
-                             json_pack("{s:s}", "description", "cadenza command line"), &refusal,
-                             &error);
+                             json_pack("{s:s, s:s*}", "description", "cadenza command line",
+                                       "expiresIn", options->expires_in),
+                             &refusal, &error);
     int status = CLI_OK;
     if (refusal)
         status = cli_print_refusal(options, "token.create", refusal);
@@ -93,4 +108,29 @@ int cli_login(CliOptions *options, char **words)
     json_decref(refusal);
     json_decref(token);
     return status;
+}
+
+int cli_logout(CliOptions *options, char **words)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(CliClient) client = cli_open(options, &error);
+    json_t *refusal = NULL;
+    json_t *done = client
+                       ? cli_call(client, "token.deleteOwn",
+                                  json_pack("{s:[s]}", "tokens", options->token), &refusal, &error)
+                       : NULL;
+    json_decref(done);
+    if (refusal) {
+        int status = cli_print_refusal(options, "logout", refusal);
+        json_decref(refusal);
+        return status;
+    }
+    /* A token that the server does not know any more has ended, too. */
+    if (error && !err_is(error, ERR_BAD_LOGIN))
+        return cli_print_error(options, error);
+    g_clear_error(&error);
+    if (!cli_config_forget(options, &error))
+        return cli_print_error(options, error);
+    fprintf(stderr, "Signed out of %s.\n", options->url);
+    return CLI_OK;
 }

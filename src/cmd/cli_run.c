@@ -317,7 +317,7 @@ static int run_named(Follower *follower, json_t *jobs, json_t *schedules, char *
     return status;
 }
 
-int cli_run(const CliOptions *options, char **words)
+int cli_run(CliOptions *options, char **words)
 {
     g_autoptr(GError) error = NULL;
     if (!words[0] || (words[1] && words[2])) {

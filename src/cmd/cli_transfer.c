@@ -2,25 +2,10 @@
 #include "cmd/cli.h"
 #include "base/error.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_FILE_BYTES = 64 * 1024 * 1024, MAX_ANSWER_BYTES = 64 * 1024 * 1024 };
-
-/* The address of a path that the server gave. */
-static char *address(const CliOptions *options, const char *path)
-{
-    g_autofree char *base = g_strdup(options->url);
-    while (g_str_has_suffix(base, "/"))
-        base[strlen(base) - 1] = 0;
-    if (g_str_has_prefix(base, "ws"))
-        return g_strdup_printf("http%s%s", base + 2, path);
-    return g_strdup_printf("%s%s%s", strstr(base, "://") ? "" : "https://", base, path);
-}
 
 /* The first line of a file, or CADENZA_PASSPHRASE: never an argument, which others could see. */
 static bool read_passphrase(const CliOptions *options, char **passphrase, GError **error)
@@ -65,61 +50,26 @@ static char *ask(const CliOptions *options, const char *method, const char *key,
         cli_call(client, method, json_pack("{s:s*}", "passphrase", passphrase), &refusal, error);
     forget(passphrase);
     const char *path = json_string_value(json_object_get(place, key));
-    char *url = path ? address(options, path) : NULL;
+    char *found = g_strdup(path);
     if (refusal)
         *status = cli_print_refusal(options, method, refusal);
     else if (!path && place)
         err_set(error, ERR_PROTOCOL, "%s gave no address", method);
     json_decref(refusal);
     json_decref(place);
-    return url;
+    return found;
 }
 
 /* --- Export --- */
-
-static bool write_all(int fd, GBytes *data)
-{
-    gsize n, at = 0;
-    const char *bytes = g_bytes_get_data(data, &n);
-    while (at < n) {
-        ssize_t written = write(fd, bytes + at, n - at);
-        if (written < 0 && errno == EINTR)
-            continue;
-        if (written <= 0)
-            return false;
-        at += (gsize) written;
-    }
-    return true;
-}
-
-/* Into a new file, for its owner alone: it holds passwords. */
-static bool save(GBytes *data, const char *path, GError **error)
-{
-    bool to_stdout = !path || g_str_equal(path, "-");
-    int fd = to_stdout ? STDOUT_FILENO : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && write_all(fd, data) && (to_stdout || fsync(fd) == 0);
-    if (!ok)
-        err_set_errno(error, errno, "writing %s", to_stdout ? "the configuration" : path);
-    if (!to_stdout && fd >= 0)
-        close(fd);
-    return ok;
-}
 
 static int export_to(const CliOptions *options, const char *path)
 {
     g_autoptr(GError) error = NULL;
     int status = CLI_OK;
-    g_autofree char *url = ask(options, "xo.exportConfig", "$getFrom", &status, &error);
-    if (!url)
+    g_autofree char *from = ask(options, "xo.exportConfig", "$getFrom", &status, &error);
+    if (!from)
         return status != CLI_OK ? status : cli_print_error(options, error);
-    g_autoptr(GBytes) body = NULL;
-    HttpCall call = { .url = url, .trust = options->trust, .fingerprint = options->fingerprint };
-    int http = http_fetch(&call, MAX_ANSWER_BYTES, &body, &error);
-    if (http && http != 200)
-        err_set(&error, ERR_PROTOCOL, "the server answered %d", http);
-    if (http != 200 || !save(body, path, &error))
-        return cli_print_error(options, error);
-    return CLI_OK;
+    return cli_download(options, from, path ? path : "-");
 }
 
 /* --- Import --- */
@@ -199,10 +149,10 @@ static int import_from(const CliOptions *options, const char *path)
     g_autoptr(GError) error = NULL;
     int status = CLI_OK;
     g_autoptr(GBytes) file = read_file(path, &error);
-    g_autofree char *url = file ? ask(options, "xo.importConfig", "$sendTo", &status, &error)
-                                : NULL;
-    if (!url)
+    g_autofree char *to = file ? ask(options, "xo.importConfig", "$sendTo", &status, &error) : NULL;
+    if (!to)
         return status != CLI_OK ? status : cli_print_error(options, error);
+    g_autofree char *url = cli_address(options, to);
     g_autoptr(GBytes) body = NULL;
     const char *const headers[] = { "Content-Type: application/octet-stream", NULL };
     HttpCall call = { .method = "POST",
@@ -217,7 +167,7 @@ static int import_from(const CliOptions *options, const char *path)
     return http ? print_answer(options, http, body) : cli_print_error(options, error);
 }
 
-int cli_transfer(const CliOptions *options, char **words)
+int cli_transfer(CliOptions *options, char **words)
 {
     if (words[0] && g_str_equal(words[0], "export"))
         return export_to(options, words[1]);
