@@ -95,7 +95,8 @@ def node_tests(full):
     def run(path):
         return path, subprocess.run([str(node) if node.exists() else "node", "--test", "--test-force-exit",
                                      "--test-reporter=tap", path.name], cwd=folder, text=True, capture_output=True,
-                                    timeout=1200, env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1"))
+                                    timeout=1200, env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1",
+                                                    NODE_COMPILE_CACHE=str(ASAN / "node-cache")))
     for path, done in side_by_side(run, sorted(folder.glob("*.test.mjs"))):
         yield from tap_cases(path, done)
 

@@ -55,6 +55,11 @@ async function pointsOf(path, vm) {
   return Promise.all(names.map(async _ => JSON.parse(await readFile(`${path}/xo-vm-backups/${vm}/${_}`))))
 }
 
+// Names of points have seconds.
+async function nextSecond(ms) {
+  while (Math.floor(Date.now() / 1000) <= Math.floor(ms / 1000)) await new Promise(resolve => setTimeout(resolve, 50))
+}
+
 for (const [layout, options] of Object.entries(LAYOUTS))
   test(`${layout}: each continues the other's chain`, async t => {
     t.diagnostic(await versions('@xen-orchestra/backups', '@xen-orchestra/xapi', 'xen-api'))
@@ -67,13 +72,14 @@ for (const [layout, options] of Object.entries(LAYOUTS))
     })
     const schedule = (await xo.call('schedule.getAll')).find(_ => _.jobId === jobId)
     const truth = new Map() // snapshot VDI → what it held
-    let last
+    let last, lastMs = 0
     for (const [i, who] of RUNS.entries()) {
       await sim.control('/sim/write', { vm: vm.id, bytes: 5 << 20, seed: 40 + i })
-      await new Promise(resolve => setTimeout(resolve, 1100)) // names of points have seconds
+      await nextSecond(lastMs)
       if (who === 'XO') await runXo(url, vm.id, jobId, schedule)
       else await xo.call('backupNg.runJob', { id: jobId, schedule: schedule.id })
       const points = await pointsOf(path, vm.id), point = points.at(-1)
+      lastMs = point.timestamp
       assert.equal(points.length, Math.min(i + 1, KEEP), `after run ${i + 1}, by ${who}`)
       for (const [ref, vdi] of Object.entries(point.vdis)) {
         assert.equal(point.isVhdDifferencing[ref], i > 0, `run ${i + 1}, by ${who}: a delta`)

@@ -30,7 +30,7 @@ async function digest(disk) {
 
 before(async () => {
   folder = await scratch()
-  sim = await startSim('--hosts', '1', '--vms', '2', '--disk-size', '96MiB', '--running', '1', '--seed', '23')
+  sim = await startSim('--hosts', '1', '--vms', '2', '--disk-size', '48MiB', '--running', '1', '--seed', '23')
   server = await startServer()
   xo = await signIn(server)
   await addPool(xo, sim)
