@@ -165,7 +165,8 @@ int worker_main(int fd)
     pthread_join(listener, NULL);
     g_hash_table_destroy(worker.answers);
     json_decref(worker.start);
-    if (worker.targets) /* a thread is held by a repository, and would meet what exit() takes away */
+    if (worker
+            .targets) /* a thread is held by a repository, and would meet what exit() takes away */
         _exit(0);
     return 0;
 }

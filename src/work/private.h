@@ -178,6 +178,9 @@ bool ends_all_done(VmRun *run, CatalogDisk *const *ends);
 
 /* Ends one intent in the pool, and in the journal. */
 bool recover_vm(Xapi *xapi, Journal *journal, json_t *intent, GError **error);
+/* An import that died or failed: the pool usually ends it by itself; what it made all the same, and
+ * what carries the mark, goes. Waits until its task has ended. */
+bool recover_import(Xapi *xapi, const char *task, const char *mark, GError **error);
 /* The lock of a dead worker goes at once when the journal proves that it was its. */
 void recover_lock(const WorkTarget *target, json_t *intent);
 

@@ -68,20 +68,18 @@ static bool destroy_marked(Xapi *xapi, const char *cls, const char *mark, GError
 }
 
 /* A restore that died: its VM and disks were never handed over. */
-static bool recover_restore(Xapi *xapi, json_t *intent, GError **error)
+static bool recover_restore(Xapi *xapi, const char *mark, GError **error)
 {
-    const char *mark = json_text(intent, "mark");
     return destroy_marked(xapi, "VM", mark, error) && destroy_marked(xapi, "VDI", mark, error);
 }
 
-/* An import that died: the pool usually ends it by itself; what it made all the same goes. */
-static bool recover_import(Xapi *xapi, json_t *intent, GError **error)
+bool recover_import(Xapi *xapi, const char *task, const char *mark, GError **error)
 {
-    g_auto(GStrv) vms = xapi_import_abandon(xapi, json_text(intent, "task"), error);
+    g_auto(GStrv) vms = xapi_import_abandon(xapi, task, error);
     for (unsigned i = 0; vms && vms[i]; i++)
         if (!vm_destroy(xapi, vms[i], error))
             return false;
-    return vms && recover_restore(xapi, intent, error);
+    return vms && recover_restore(xapi, mark, error);
 }
 
 /* --- Repositories --- */
@@ -163,8 +161,9 @@ static bool recover_one(const Means *means, json_t *intent, bool *done, GError *
         return true;
     if (strcmp(kind, "vm") == 0)
         return recover_vm(pool->xapi, means->journal, intent, error);
-    bool ok = is_import ? recover_import(pool->xapi, intent, error)
-              : in_pool ? recover_restore(pool->xapi, intent, error)
+    const char *mark = json_text(intent, "mark");
+    bool ok = is_import ? recover_import(pool->xapi, json_text(intent, "task"), mark, error)
+              : in_pool ? recover_restore(pool->xapi, mark, error)
                         : recover_folder(target, intent, error);
     return ok && intent_end(means->journal, json_text(intent, "intent"), error);
 }

@@ -25,6 +25,7 @@ static void restore_clear(Restore *restore)
     g_free(restore->sr_ref);
     g_free(restore->intent);
     g_free(restore->mark);
+    g_free(restore->import);
     g_ptr_array_unref(restore->disks);
     g_free(restore->vm_ref);
 }
@@ -236,18 +237,24 @@ static char *run_restore(Restore *restore, const char *path, GError **error)
     return ok ? restore_finish_vm(restore, error) : NULL;
 }
 
-/* Everything made so far; what resists stays journaled. */
+static bool undo_objects(const Restore *restore, GError **error)
+{
+    bool ok = true;
+    if (restore->vm_ref)
+        ok = xapi_do(restore->xapi, "VM.destroy", json_pack("[s]", restore->vm_ref), error);
+    for (guint i = 0; ok && i < restore->disks->len; i++) {
+        const RestoreDisk *disk = restore->disks->pdata[i];
+        ok = !disk->ref || vdi_destroy(restore->xapi, disk->ref, error);
+    }
+    return ok;
+}
+
+/* Everything made so far, or still being made by the pool; what resists stays journaled. */
 static void undo(Restore *restore, Task *task)
 {
     g_autoptr(GError) error = NULL;
-    bool ok = true;
-    if (restore->vm_ref)
-        ok = xapi_do(restore->xapi, "VM.destroy", json_pack("[s]", restore->vm_ref), &error);
-    for (guint i = 0; ok && i < restore->disks->len; i++) {
-        RestoreDisk *disk = restore->disks->pdata[i];
-        ok = !disk->ref || vdi_destroy(restore->xapi, disk->ref, &error);
-    }
-    if (ok)
+    if (restore->import ? recover_import(restore->xapi, restore->import, restore->mark, &error)
+                        : undo_objects(restore, &error))
         return;
     task_warning(task, "what the restore left in the pool could not be removed; it will be retried",
                  json_pack("{ss}", "error", error->message));

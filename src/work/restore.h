@@ -21,6 +21,7 @@ typedef struct {
     char *vm_uuid; /* of the VM in the repository */
     char *sr_uuid, *sr_ref;
     char *intent, *mark;
+    char *import;     /* the pool's task, until what it made is marked */
     GPtrArray *disks; /* RestoreDisk */
     char *vm_ref;     /* of the new VM */
     guint64 done_bytes, total_bytes, size_bytes;

@@ -38,6 +38,8 @@ static bool on_begun(const char *task, void *user, GError **error)
         restore->context, "import",
         json_pack("{ss ss ss}", "pool", restore->pool->id, "mark", restore->mark, "task", task),
         error);
+    if (restore->intent)
+        restore->import = g_strdup(task);
     return restore->intent;
 }
 
@@ -107,5 +109,8 @@ bool restore_archive(Restore *restore, GError **error)
                           .made = on_made,
                           .user = &upload };
     restore->size_bytes = restore->total_bytes;
-    return xapi_import_vm(restore->xapi, restore->sr_ref, &import, restore->context->cancel, error);
+    if (!xapi_import_vm(restore->xapi, restore->sr_ref, &import, restore->context->cancel, error))
+        return false;
+    g_clear_pointer(&restore->import, g_free);
+    return true;
 }

@@ -31,8 +31,8 @@ typedef struct {
     Remote *remote;
     Catalog *catalog;
     int *n_stuck; /* atomic: writes to it that have not come back, see stallTimeout. While there are
-                     any, or the remote is stuck, nothing more is asked of it, and remote and catalog
-                     must not be closed. */
+                     any, or the remote is stuck, nothing more is asked of it, and remote and
+                     catalog must not be closed. */
 } WorkTarget;
 
 /* The limit of disks that are read at a time in one run. */

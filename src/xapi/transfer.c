@@ -45,6 +45,7 @@ typedef struct {
     bool embedded, judged;
     bool ended;         /* the source has given its last byte */
     bool caller_failed; /* its sink or source said no */
+    bool told;          /* the caller knows the task */
 } Transfer;
 
 static void transfer_clear(Transfer *transfer)
@@ -247,12 +248,14 @@ static bool create_task(Transfer *transfer, const char *label, GError **error)
     return transfer->task != NULL;
 }
 
-/* Ends with the task: cancelled when the transfer failed, always destroyed. */
+/* Ends with the task: cancelled when the transfer failed, and destroyed, unless somebody knows of
+ * it and has to ask what it made all the same. */
 static bool finish(Transfer *transfer, GError *failure, GError **error)
 {
     if (failure)
         explain(transfer, &failure);
-    task_cancel_and_destroy(transfer->xapi, transfer->task, failure != NULL);
+    if (!failure || !transfer->told)
+        task_cancel_and_destroy(transfer->xapi, transfer->task, failure != NULL);
     if (!failure)
         return true;
     g_propagate_error(error, failure);
@@ -328,7 +331,8 @@ static bool run_import(Transfer *transfer, GError **error)
     }
     if (!create_task(transfer, "Cadenza import", error))
         return false;
-    if (transfer->begun && !transfer->begun(transfer->task, transfer->user, &failure))
+    transfer->told = transfer->begun && transfer->begun(transfer->task, transfer->user, &failure);
+    if (failure)
         return finish(transfer, failure, error);
     status = ask(transfer, false, &failure);
     if (!failure && status && !is_good(transfer))

@@ -94,7 +94,8 @@ typedef struct {
     bool (*made)(const char *const *vms, void *user, GError **error);
     void *user;
 } XapiImport;
-/* PUT /import of an archive into an SR, its task watched as above. */
+/* PUT /import of an archive into an SR, its task watched as above. When it fails after `begun`, the
+ * pool may still make a VM: the task is left for xapi_import_abandon, which tells. */
 bool xapi_import_vm(Xapi *xapi, const char *sr, const XapiImport *import, Cancel *cancel,
                     GError **error);
 /* What the task of an import that nobody watches any more has come to, after it was cancelled:

@@ -239,6 +239,21 @@ class Full(Box):
             self.sim.control("/sim/faults/clear", {})
             self.assertEqual((self.vms(), self.litter()), (n, []))
 
+    def test_restore_fails_after_the_last_byte(self):
+        """The pool has made the VM by then, and only the task of the import knows of it."""
+        self.make_job("late", self.halted)
+        self.assertEqual(self.run_job()["status"], "success")
+        point, = self.points()
+        before = self.vms(), len(self.xapi.call("VDI.get_all"))
+        for method in ("VM.get_record", "VM.add_to_other_config", "VDI.add_to_other_config", "VM.get_uuid", "VM.add_tags"):
+            with self.subTest(method=method):
+                self.sim.fault(kind="error", method=method, error=["INTERNAL_ERROR", "on order"])
+                with self.assertRaises(Refused):
+                    self.restore(point)
+                self.sim.control("/sim/faults/clear", {})
+                self.assertEqual((self.vms(), len(self.xapi.call("VDI.get_all"))), before)
+                self.assertEqual(self.litter(), [])
+
     def test_damaged_archives(self):
         """Told by verify, refused by restore, and nothing is left of it in the pool."""
         self.make_job("damaged", self.halted, "zstd")
