@@ -1,5 +1,6 @@
 /* Routes of the HTTP server, and the threads that calls run in. */
 #include "api/api.h"
+#include "api/caller.h"
 #include "api/connection.h"
 #include "api/rest.h"
 #include "api/rest_people.h"
@@ -17,6 +18,7 @@ Api *api_new(const ApiParts *parts)
     Api *api = g_new0(Api, 1);
     api->parts = *parts;
     api->dispatch.parts = &api->parts;
+    caller_install(&api->parts);
     api->dispatch.quick = g_thread_pool_new(connection_work, NULL, API_QUICK_THREADS, FALSE, NULL);
     api->dispatch.door = g_thread_pool_new(connection_work, NULL, API_DOOR_THREADS, FALSE, NULL);
     api->dispatch.slow = g_thread_pool_new(connection_work, NULL, API_LONG_THREADS, FALSE, NULL);

@@ -297,7 +297,7 @@ static const char *const only_kept[] = { "call", "metadataBackup", "mirrorBackup
 
 static bool is_run(json_t *job)
 {
-    return g_str_equal(text_of(job, "type"), "backup");
+    return g_str_equal(text_of(job, "type"), "backup") || g_str_equal(text_of(job, "type"), "call");
 }
 
 static json_t *take_job(Import *import, json_t *sent, GError **error)
@@ -312,11 +312,12 @@ static json_t *take_job(Import *import, json_t *sent, GError **error)
         import_note(import, "jobs of type %s are kept, but not run yet", type);
         return record;
     }
-    if (!json_object_get(record, "settings"))
+    bool calls = g_str_equal(type, "call");
+    if (!calls && !json_object_get(record, "settings"))
         json_object_set_new(record, "settings", json_object());
     if (!is_run(record))
         import_skip(import, "jobs of type %s are not known", type);
-    else if (!job_check(record, &refusal))
+    else if (!(calls ? call_job_check(record, &refusal) : job_check(record, &refusal)))
         import_skip(import, "%s", refusal->message);
     else
         return record;

@@ -60,6 +60,13 @@ json_t *session_sign_in_otp(Session *session, const char *name, const char *pass
     return user;
 }
 
+Session *session_new_as(Accounts *accounts, const char *user_id)
+{
+    Session *session = session_new(accounts, "job");
+    set_user(session, user_id, 0);
+    return session;
+}
+
 json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error)
 {
     return session_sign_in_otp(session, name, password, NULL, error);

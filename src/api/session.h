@@ -15,6 +15,9 @@ Session *session_ref(Session *session);
 void session_unref(Session *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Session, session_unref)
 
+/* Of a user who is not there: a job of theirs calls a method. */
+Session *session_new_as(Accounts *accounts, const char *user_id);
+
 /* Sign in; the public record of the user, a new reference, or NULL. On failure the session stays as
  * it was. BAD_LOGIN, BUSY (too soon after a failure). */
 json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error);

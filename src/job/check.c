@@ -1,6 +1,7 @@
 /* What a job and a schedule must look like. Settings are checked by one table; keys that it does
  * not know are kept, as XO keeps them. */
 #include "job/private.h"
+#include "job/vector.h"
 
 #include "base/cron.h"
 #include "base/error.h"
@@ -203,6 +204,25 @@ bool job_check(json_t *job, GError **error)
     }
     return check_ids(job, "remotes", error) && check_ids(job, "srs", error) &&
            check_settings(json_object_get(job, "settings"), error);
+}
+
+static bool check_text(json_t *job, const char *name, bool needed, GError **error)
+{
+    json_t *value = json_object_get(job, name);
+    if ((!value && !needed) || (json_is_string(value) && json_string_length(value) > 0))
+        return true;
+    return invalid(error, name, "text");
+}
+
+bool call_job_check(json_t *job, GError **error)
+{
+    json_t *timeout = json_object_get(job, "timeout");
+    if (!check_name(job, error) || !check_text(job, "method", true, error) ||
+        !check_text(job, "key", false, error) || !check_text(job, "userId", false, error))
+        return false;
+    if (timeout && !(json_is_number(timeout) && json_number_value(timeout) >= 0))
+        return invalid(error, "timeout", "milliseconds from 0");
+    return vector_check(json_object_get(job, "paramsVector"), error);
 }
 
 /* --- Schedules --- */

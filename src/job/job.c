@@ -70,22 +70,51 @@ json_t *jobs_list(Jobs *jobs, const char *type, GError **error)
 
 /* --- Making --- */
 
-/* Fields that a caller may give; null means absent. */
-static const char *const given[] = { "name",    "mode", "compression", "vms",
-                                     "remotes", "srs",  "proxy",       "settings" };
+/* The kinds that are run, each with the fields that a caller may give; null means absent. */
+typedef struct {
+    const char *type;
+    const char *given[10];
+    bool has_settings;
+    bool (*check)(json_t *job, GError **error);
+} Kind;
 
-static json_t *new_record(const char *type, json_t *params)
+static const Kind kinds[] = {
+    { "backup",
+      { "name", "mode", "compression", "vms", "remotes", "srs", "proxy", "settings" },
+      true,
+      job_check },
+    { "call",
+      { "name", "key", "method", "timeout", "userId", "paramsVector" },
+      false,
+      call_job_check },
+};
+
+static const Kind *kind_of(const char *type, GError **error)
+{
+    for (gsize i = 0; i < G_N_ELEMENTS(kinds); i++)
+        if (strcmp(kinds[i].type, type) == 0)
+            return &kinds[i];
+    err_set(error, ERR_UNSUPPORTED, "jobs of type %s", type);
+    return NULL;
+}
+
+static void settle(const Kind *kind, json_t *job)
+{
+    if (kind->has_settings && !json_object_get(job, "settings"))
+        json_object_set_new(job, "settings", json_object());
+}
+
+static json_t *new_record(const Kind *kind, json_t *params)
 {
     g_autofree char *id = g_uuid_string_random();
     json_t *job = json_object();
-    for (gsize i = 0; i < G_N_ELEMENTS(given); i++) {
-        json_t *value = json_object_get(params, given[i]);
+    for (const char *const *name = kind->given; *name; name++) {
+        json_t *value = json_object_get(params, *name);
         if (value && !json_is_null(value))
-            json_object_set_new(job, given[i], json_deep_copy(value));
+            json_object_set_new(job, *name, json_deep_copy(value));
     }
-    if (!json_object_get(job, "settings"))
-        json_object_set_new(job, "settings", json_object());
-    json_object_set_new(job, "type", json_string(type));
+    settle(kind, job);
+    json_object_set_new(job, "type", json_string(kind->type));
     json_object_set_new(job, "id", json_string(id));
     return job;
 }
@@ -138,12 +167,11 @@ static bool save(Jobs *jobs, json_t *job, json_t *schedules, GError **error)
 
 char *jobs_create(Jobs *jobs, const char *type, json_t *params, GError **error)
 {
-    if (strcmp(type, "backup") != 0) {
-        err_set(error, ERR_UNSUPPORTED, "jobs of type %s", type);
+    const Kind *kind = kind_of(type, error);
+    if (!kind)
         return NULL;
-    }
-    json_t *job = new_record(type, params);
-    json_t *schedules = job_check(job, error) ? new_schedules(job, params, error) : NULL;
+    json_t *job = new_record(kind, params);
+    json_t *schedules = kind->check(job, error) ? new_schedules(job, params, error) : NULL;
     char *id = NULL;
     if (schedules && save(jobs, job, schedules, error))
         id = g_strdup(job_text(job, "id"));
@@ -158,26 +186,26 @@ char *jobs_create(Jobs *jobs, const char *type, json_t *params, GError **error)
 
 /* --- Changing --- */
 
-static void apply_changes(json_t *job, json_t *changes)
+static void apply_changes(const Kind *kind, json_t *job, json_t *changes)
 {
-    for (gsize i = 0; i < G_N_ELEMENTS(given); i++) {
-        json_t *value = json_object_get(changes, given[i]);
+    for (const char *const *name = kind->given; *name; name++) {
+        json_t *value = json_object_get(changes, *name);
         if (json_is_null(value))
-            json_object_del(job, given[i]);
+            json_object_del(job, *name);
         else if (value)
-            json_object_set_new(job, given[i], json_deep_copy(value));
+            json_object_set_new(job, *name, json_deep_copy(value));
     }
-    if (!json_object_get(job, "settings"))
-        json_object_set_new(job, "settings", json_object());
+    settle(kind, job);
 }
 
 bool jobs_edit(Jobs *jobs, const char *id, const char *type, json_t *changes, GError **error)
 {
     pthread_mutex_lock(&jobs->lock);
     json_t *job = jobs_get(jobs, id, type, error);
-    if (job)
-        apply_changes(job, changes);
-    bool ok = job && job_check(job, error) && store_put(jobs->store, "jobs", id, job, error);
+    const Kind *kind = job ? kind_of(job_text(job, "type"), error) : NULL;
+    if (kind)
+        apply_changes(kind, job, changes);
+    bool ok = kind && kind->check(job, error) && store_put(jobs->store, "jobs", id, job, error);
     pthread_mutex_unlock(&jobs->lock);
     json_decref(job);
     if (ok)

@@ -19,6 +19,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Jobs, jobs_free)
 
 /* `type` "backup" (backupNg.createJob): {name?, mode, compression?, vms, remotes?, srs?, proxy?,
  * schedules?, settings?}; schedules are created and their temporary ids replaced in settings.
+ * `type` "call" (job.create): {method, key, name?, timeout?, userId?, paramsVector?}.
  * Returns the id. INVALID names the field. */
 char *jobs_create(Jobs *jobs, const char *type, json_t *params, GError **error);
 /* NOT_FOUND "no such job <id>", also when it has another type (NULL: any). */
@@ -43,6 +44,8 @@ bool jobs_delete_schedule(Jobs *jobs, const char *id, GError **error);
 
 /* A whole job record of type "backup", as it would be stored; INVALID names the field. */
 bool job_check(json_t *job, GError **error);
+/* The same of type "call". */
+bool call_job_check(json_t *job, GError **error);
 /* A whole schedule record. */
 bool schedule_check(json_t *schedule, GError **error);
 /* Records were changed in the store by somebody else: says so on the bus. */

@@ -79,16 +79,16 @@ void keeper_mark(Runs *runs, const char *run_id, bool interrupted)
 /* --- At start --- */
 
 /* `record` may be NULL: the run had not come to have one. */
-static void close_log(Runs *runs, const char *id, json_t *record)
+static void close_log(Runs *runs, const char *name_space, const char *id, json_t *record)
 {
     g_autoptr(GError) error = NULL;
-    json_t *log = store_log_get(runs->config.store, "jobs", id, &error);
+    json_t *log = store_log_get(runs->config.store, name_space, id, &error);
     if (log && tasklog_close_interrupted(log, g_get_real_time() / 1000,
                                          "the server ended unexpectedly during this run")) {
         json_object_set_new(record, "interrupted", json_true());
         if (record)
             store_put(runs->config.store, "runs", id, record, NULL);
-        store_log_set(runs->config.store, "jobs", id, log, &error);
+        store_log_set(runs->config.store, name_space, id, log, &error);
         log_warning("run", "run %s was interrupted", id);
     }
     if (error)
@@ -97,13 +97,14 @@ static void close_log(Runs *runs, const char *id, json_t *record)
 }
 
 /* The newest logs, that none stays open for ever for want of a record. */
-static void close_strays(Runs *runs)
+static void close_strays(Runs *runs, const char *name_space)
 {
-    json_t *logs = store_log_list(runs->config.store, "jobs", 0, 0, RUNS_REMEMBERED, NULL), *log;
+    json_t *logs = store_log_list(runs->config.store, name_space, 0, 0, RUNS_REMEMBERED, NULL),
+           *log;
     const char *id;
     json_object_foreach (logs, id, log)
         if (!json_object_get(log, "end"))
-            close_log(runs, id, NULL);
+            close_log(runs, name_space, id, NULL);
     json_decref(logs);
 }
 
@@ -112,10 +113,11 @@ bool keeper_close_interrupted(Runs *runs, GError **error)
     json_t *records = store_list(runs->config.store, "runs", error), *record;
     gsize i;
     json_array_foreach (records, i, record)
-        close_log(runs, text(record, "id"), record);
+        close_log(runs, "jobs", text(record, "id"), record);
     bool ok = records != NULL;
     json_decref(records);
-    close_strays(runs);
+    close_strays(runs, "jobs");
+    close_strays(runs, "calls");
     return ok;
 }
 

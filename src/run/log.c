@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define NAMESPACE "jobs"
+#define CALLS     "calls" /* of jobs that call methods: XO shows them in its journal alone */
 
 static gint64 now_ms(void)
 {
@@ -17,7 +18,12 @@ static gint64 now_ms(void)
 
 static const char *kind_name(const Run *run)
 {
-    return run->kind == RUN_RESTORE ? "restore" : "backup";
+    return run->kind == RUN_RESTORE ? "restore" : run->kind == RUN_CALL ? "call" : "backup";
+}
+
+const char *run_log_name_space(const Run *run)
+{
+    return run->kind == RUN_CALL ? CALLS : NAMESPACE;
 }
 
 /* {mode, reportWhen} of a backup, {backupId, srId} of a restore. */
@@ -26,6 +32,11 @@ static json_t *data_of(Run *run)
     if (run->kind == RUN_RESTORE)
         return json_pack("{s:O*, s:O*}", "backupId", json_object_get(run->request, "backupId"),
                          "srId", json_object_get(run->request, "sr"));
+    if (run->kind == RUN_CALL)
+        return json_pack("{s:s, s:O*, s:O*, s:O*}", "type", "call", "key",
+                         json_object_get(run->job, "key"), "method",
+                         json_object_get(run->job, "method"), "userId",
+                         json_object_get(run->job, "userId"));
     json_t *settings = job_settings(run->job, run->overrides, run->schedule_id, NULL, NULL);
     json_t *data = json_pack("{s:O*, s:O*}", "mode", json_object_get(run->job, "mode"),
                              "reportWhen", json_object_get(settings, "reportWhen"));
@@ -42,15 +53,39 @@ static json_t *header_of(Run *run)
                      *run->schedule_id ? run->schedule_id : NULL);
 }
 
+/* A key that is free in both name spaces: ids of runs are unique among all. Its time is
+ * *start_ms. */
+static char *add_log(Run *run, json_t *first, gint64 *start_ms, GError **error)
+{
+    Store *store = run->runs->config.store;
+    const char *other = run->kind == RUN_CALL ? NAMESPACE : CALLS;
+    char *id;
+    bool taken;
+    pthread_mutex_lock(&run->runs->beginning);
+    do {
+        json_object_set_new(first, "start", json_integer(*start_ms));
+        id = store_log_add(store, run_log_name_space(run), *start_ms, first, error);
+        json_t *twin = id ? store_log_get(store, other, id, NULL) : NULL;
+        taken = twin != NULL;
+        json_decref(twin);
+        if (taken) {
+            store_log_drop(store, run_log_name_space(run), id, NULL);
+            g_free(id);
+            ++*start_ms;
+        }
+    } while (taken);
+    pthread_mutex_unlock(&run->runs->beginning);
+    return id;
+}
+
 bool run_log_begin(Run *run, GError **error)
 {
     gint64 start_ms = now_ms();
     run->header = header_of(run);
     json_t *first = json_deep_copy(run->header);
-    json_object_set_new(first, "start", json_integer(start_ms));
     json_object_set_new(first, "message", json_string(kind_name(run)));
     json_object_set_new(first, "status", json_string("pending"));
-    run->id = store_log_add(run->runs->config.store, NAMESPACE, start_ms, first, error);
+    run->id = add_log(run, first, &start_ms, error);
     json_decref(first);
     if (!run->id)
         return false;
@@ -103,7 +138,8 @@ json_t *run_log_view(Run *run, bool running)
 static void store_text(Run *run, const char *text)
 {
     g_autoptr(GError) error = NULL;
-    if (!store_log_set_text(run->runs->config.store, NAMESPACE, run->id, text, &error))
+    if (!store_log_set_text(run->runs->config.store, run_log_name_space(run), run->id, text,
+                            &error))
         log_warning("run", "log of run %s: %s", run->id, error->message);
 }
 
@@ -166,10 +202,10 @@ static Run *find_going(Runs *runs, const char *id)
 }
 
 /* Logs of before have no id. */
-static json_t *stored_log(Runs *runs, const char *id, GError **error)
+static json_t *stored_log(Runs *runs, const char *name_space, const char *id, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    json_t *stored = store_log_get(runs->config.store, NAMESPACE, id, &failure);
+    json_t *stored = store_log_get(runs->config.store, name_space, id, &failure);
     if (stored)
         json_object_set_new(stored, "id", json_string(id));
     else if (err_is(failure, ERR_NOT_FOUND))
@@ -179,20 +215,25 @@ static json_t *stored_log(Runs *runs, const char *id, GError **error)
     return stored;
 }
 
-json_t *runs_log(Runs *runs, const char *id, GError **error)
+static json_t *log_in(Runs *runs, const char *name_space, const char *id, GError **error)
 {
     Run *run = find_going(runs, id);
     if (!run)
-        return stored_log(runs, id, error);
+        return stored_log(runs, name_space, id, error);
     json_t *log = run_log_view(run, true);
     run_unref(run);
     return log;
 }
 
+json_t *runs_log(Runs *runs, const char *id, GError **error)
+{
+    return log_in(runs, NAMESPACE, id, error);
+}
+
 char *runs_log_text(Runs *runs, const char *id, GError **error)
 {
     Run *run = find_going(runs, id);
-    json_t *stored = run ? NULL : stored_log(runs, id, error);
+    json_t *stored = run ? NULL : stored_log(runs, NAMESPACE, id, error);
     char *text = run      ? tasklog_text(run->log, true, run->header)
                  : stored ? json_dumps(stored, JSON_COMPACT)
                           : NULL;
@@ -206,20 +247,32 @@ GPtrArray *runs_log_ids(Runs *runs, gint64 after_ms, gint64 before_ms, GError **
     return store_log_keys(runs->config.store, NAMESPACE, after_ms, before_ms, error);
 }
 
-json_t *runs_logs(Runs *runs, gint64 after_ms, gint64 before_ms, unsigned limit, GError **error)
+/* Those of the ids, but for the oldest that are over the limit (0: none is). */
+static json_t *logs_in(Runs *runs, const char *name_space, GPtrArray *ids, unsigned limit)
 {
-    g_autoptr(GPtrArray) ids = runs_log_ids(runs, after_ms, before_ms, error);
     json_t *logs = ids ? json_object() : NULL;
     for (unsigned i = ids && limit && ids->len > limit ? ids->len - limit : 0; ids && i < ids->len;
          i++) {
         g_autoptr(GError) failure = NULL;
-        json_t *log = runs_log(runs, ids->pdata[i], &failure);
+        json_t *log = log_in(runs, name_space, ids->pdata[i], &failure);
         if (log)
             json_object_set_new(logs, ids->pdata[i], log);
         else if (!err_is(failure, ERR_NOT_FOUND)) /* deleted since */
             log_warning("run", "log %s: %s", (char *) ids->pdata[i], failure->message);
     }
     return logs;
+}
+
+json_t *runs_logs(Runs *runs, gint64 after_ms, gint64 before_ms, unsigned limit, GError **error)
+{
+    g_autoptr(GPtrArray) ids = runs_log_ids(runs, after_ms, before_ms, error);
+    return logs_in(runs, NAMESPACE, ids, limit);
+}
+
+json_t *runs_call_logs(Runs *runs, GError **error)
+{
+    g_autoptr(GPtrArray) ids = store_log_keys(runs->config.store, CALLS, 0, 0, error);
+    return logs_in(runs, CALLS, ids, 0);
 }
 
 bool runs_delete_log(Runs *runs, const char *id, GError **error)
@@ -230,5 +283,6 @@ bool runs_delete_log(Runs *runs, const char *id, GError **error)
         err_set(error, ERR_STATE, "run %s is going on: its log cannot be deleted", id);
         return false;
     }
-    return store_log_drop(runs->config.store, NAMESPACE, id, error);
+    return store_log_drop(runs->config.store, CALLS, id, error) &&
+           store_log_drop(runs->config.store, NAMESPACE, id, error);
 }

@@ -9,7 +9,7 @@
 
 #include <pthread.h>
 
-typedef enum { RUN_BACKUP, RUN_RESTORE } RunKind;
+typedef enum { RUN_BACKUP, RUN_RESTORE, RUN_CALL } RunKind;
 
 /* Counted. What is not marked is set before the run's thread starts and never changes. */
 struct Run {
@@ -38,7 +38,9 @@ struct Run {
 
 struct Runs {
     RunsConfig config;
-    char *folder, *program; /* copies; the folder of the journals */
+    RunsCaller caller;
+    char *folder, *program;    /* copies; the folder of the journals */
+    pthread_mutex_t beginning; /* one at a time gets its id; taken before lock */
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a run ended, a slot is free, the keeper has work, stopping */
     GHashTable *runs;       /* id → Run; those going on and the last that ended */
@@ -58,7 +60,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Run, run_unref)
 
 /* --- log.c --- */
 
-/* Begins the log in the store and gives the run its id. */
+/* Where the log of a run is kept in the store: "jobs", or "calls". */
+const char *run_log_name_space(const Run *run);
+/* Begins the log in the store and gives the run its id, which no other run has. */
 bool run_log_begin(Run *run, GError **error);
 /* Takes up the stored log of a run that was interrupted. */
 void run_log_reopen(Run *run, const char *id, json_t *stored);
@@ -70,6 +74,11 @@ json_t *run_log_view(Run *run, bool running);
 void run_log_store(Run *run, bool running, bool now);
 /* Ends the root: with success, with the error, or closed as interrupted for a reason. */
 void run_log_end(Run *run, const GError *error, const char *interrupted);
+
+/* --- calls.c --- */
+
+/* Does all calls of a job of type "call"; a failing call fails its task, not the job. */
+bool run_calls(Run *run, GError **error);
 
 /* --- plan.c --- */
 

@@ -247,6 +247,8 @@ static bool work_on(Run *run, json_t *start, char **lost, GError **error)
 
 static bool run_all(Run *run, char **lost, GError **error)
 {
+    if (run->kind == RUN_CALL) /* takes no slot: it may wait for runs that do */
+        return pass_gate(run, error) && run_calls(run, error);
     if (!take_slot(run, error))
         return false;
     bool ok = pass_gate(run, error);
@@ -307,7 +309,7 @@ void run_finish(Run *run, GError *error, const char *lost)
         err_set(&error, ERR_INTERRUPTED, "run %s: %s", run->id, lost);
     log_info("run", "run %s of job %s: %s%s%s", run->id, run->job_id, status, error ? ": " : "",
              error ? error->message : "");
-    store_log_trim(run->runs->config.store, "jobs", RUNS_KEPT_LOGS, NULL);
+    store_log_trim(run->runs->config.store, run_log_name_space(run), RUNS_KEPT_LOGS, NULL);
     set_ended(run, error);
     announce_end(run, status);
 }

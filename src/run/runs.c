@@ -59,6 +59,7 @@ Runs *runs_new(const RunsConfig *config, GError **error)
     runs->config = *config;
     runs->folder = g_build_filename(config->folder, "journals", NULL);
     runs->program = g_strdup(config->program);
+    pthread_mutex_init(&runs->beginning, NULL);
     pthread_mutex_init(&runs->lock, NULL);
     pthread_cond_init(&runs->changed, NULL);
     runs->runs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, (GDestroyNotify) run_unref);
@@ -115,6 +116,7 @@ void runs_free(Runs *runs)
     leases_free(runs->leases);
     pthread_cond_destroy(&runs->changed);
     pthread_mutex_destroy(&runs->lock);
+    pthread_mutex_destroy(&runs->beginning);
     g_free(runs->folder);
     g_free(runs->program);
     g_free(runs);
@@ -230,17 +232,35 @@ static bool check_schedule(Runs *runs, const char *schedule_id, GError **error)
     return schedule != NULL;
 }
 
+static bool kind_of(Runs *runs, json_t *job, RunKind *kind, GError **error)
+{
+    const char *type = json_string_value(json_object_get(job, "type"));
+    *kind = g_strcmp0(type, "call") == 0 ? RUN_CALL : RUN_BACKUP;
+    if (g_strcmp0(type, "backup") == 0 || (*kind == RUN_CALL && runs->caller.call))
+        return true;
+    err_set(error, ERR_UNSUPPORTED, "jobs of type %s are not run", type ? type : "");
+    return false;
+}
+
 char *runs_start(Runs *runs, const char *job_id, const char *schedule_id, json_t *overrides,
                  GError **error)
 {
     if (!check_schedule(runs, schedule_id, error))
         return NULL;
-    json_t *job = jobs_get(runs->config.jobs, job_id, "backup", error);
-    if (!job)
+    json_t *job = jobs_get(runs->config.jobs, job_id, NULL, error);
+    RunKind kind;
+    if (!job || !kind_of(runs, job, &kind, error)) {
+        json_decref(job);
         return NULL;
-    g_autoptr(Run) run = run_new(runs, RUN_BACKUP, job_id, schedule_id, job, overrides, NULL);
+    }
+    g_autoptr(Run) run = run_new(runs, kind, job_id, schedule_id, job, overrides, NULL);
     json_decref(job);
     return begin(run, error);
+}
+
+void runs_set_caller(Runs *runs, const RunsCaller *caller)
+{
+    runs->caller = *caller;
 }
 
 /* --- Waiting and cancelling --- */

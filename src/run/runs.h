@@ -48,6 +48,19 @@ typedef struct {
     RunsOps ops;
 } RunsConfig;
 
+/* What a room to the right fills in once, before anything is run: how jobs call methods. */
+typedef struct {
+    /* Runs a method as this user, blocking; *result is its value, or with false the error as the
+     * user sees it {code, message, data?}: a new reference. From any thread. */
+    bool (*call)(const char *user_id, const char *method, json_t *params, json_t **result,
+                 void *user);
+    /* XO's views of all objects that match a pattern, an array. */
+    json_t *(*objects)(json_t *pattern, void *user);
+    void *user;
+} RunsCaller;
+/* Without it, jobs of type "call" are UNSUPPORTED. */
+void runs_set_caller(Runs *runs, const RunsCaller *caller);
+
 /* Closes what an earlier server left open. The config is copied, what it points at is not. */
 Runs *runs_new(const RunsConfig *config, GError **error);
 /* The server is ending: from now on runs_start is refused, and every runs_wait and runs_restore,
@@ -61,9 +74,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Runs, runs_free)
  * end interrupted, for the VMs they had not finished (once). Call when the pools are connected. */
 void runs_resume(Runs *runs);
 
-/* Starts a run and returns its id (decimal ms) at once. Errors before there is a run: NOT_FOUND
- * (job, schedule), INVALID. A run that ends at once (RUNNING, NO_MATCH, no remote) has a log too:
- * runs_wait tells. `overrides`: {"vms": [ids]?, "settings": {}?}, borrowed, may be NULL. */
+/* Starts a run of a job of type "backup" or "call" and returns its id (decimal ms) at once. Errors
+ * before there is a run: NOT_FOUND (job, schedule), INVALID, UNSUPPORTED (other types). A run that
+ * ends at once (RUNNING, NO_MATCH, no remote) has a log too: runs_wait tells. `overrides`: {"vms":
+ * [ids]?, "settings": {}?}, borrowed, may be NULL. */
 char *runs_start(Runs *runs, const char *job_id, const char *schedule_id, json_t *overrides,
                  GError **error);
 /* Blocks until the run has ended. True also when it failed for some VMs, as XO; false for an error
@@ -83,6 +97,9 @@ bool runs_cancel(Runs *runs, const char *run_id, GError **error);
 char *runs_restore(Runs *runs, const char *backup_id, const char *sr_id, json_t *settings,
                    GError **error);
 
+/* The logs of jobs that call methods, live ones included: {id: log}; each call is a task whose data
+ * has the method and its parameters. */
+json_t *runs_call_logs(Runs *runs, GError **error);
 /* Consolidated logs, live ones included: {id: log}, those with after_ms <= start < before_ms (0:
  * open), the newest `limit` (0: all). */
 json_t *runs_logs(Runs *runs, gint64 after_ms, gint64 before_ms, unsigned limit, GError **error);

@@ -102,9 +102,12 @@ static void tell_no_match(GError *failure, const char *run_id, ApiCall *call, GE
 static json_t *run_job(ApiCall *call, GError **error)
 {
     GError *failure = NULL;
+    json_t *job = jobs_get(call_parts(call)->jobs, call_string(call, "id"), "backup", &failure);
     json_t *overrides = run_overrides(call);
-    g_autofree char *run_id = runs_start(runs(call), call_string(call, "id"),
-                                         call_string(call, "schedule"), overrides, &failure);
+    g_autofree char *run_id = job ? runs_start(runs(call), call_string(call, "id"),
+                                               call_string(call, "schedule"), overrides, &failure)
+                                  : NULL;
+    json_decref(job);
     json_decref(overrides);
     if (!run_id)
         tell(failure, call_string(call, "id"), error);

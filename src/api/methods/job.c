@@ -54,7 +54,116 @@ static json_t *schedule_delete(ApiCall *call, GError **error)
     return NULL;
 }
 
-/* Jobs of kinds that are kept (they came with a configuration), but not run. */
+/* --- Running --- */
+
+/* Runs a job and waits for its end. */
+static bool run(ApiCall *call, const char *job, const char *schedule, GError **error)
+{
+    Runs *runs = call_parts(call)->runs;
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *run_id = runs_start(runs, job, schedule, NULL, &failure);
+    if (run_id && runs_wait(runs, run_id, &failure))
+        return true;
+    if (!run_id && err_is(failure, ERR_NOT_FOUND))
+        api_error_no_such(error, job, "job");
+    else
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+}
+
+/* One after the other, as long as none fails as a whole. */
+static json_t *run_jobs(ApiCall *call, GError **error)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach (call_get(call, "idSequence"), i, id)
+        if (!run(call, json_string_value(id), NULL, error))
+            break;
+    return NULL;
+}
+
+/* A job that finds no VM is no reason to stop. */
+static bool run_schedule(ApiCall *call, const char *id, GError **error)
+{
+    GError *failure = NULL;
+    json_t *schedule = jobs_get_schedule(jobs(call), id, &failure);
+    if (!schedule) {
+        tell(failure, id, error);
+        return false;
+    }
+    bool ok = run(call, json_string_value(json_object_get(schedule, "jobId")), id, &failure);
+    json_decref(schedule);
+    if (failure && err_is(failure, ERR_NO_MATCH)) {
+        g_clear_error(&failure);
+        ok = true;
+    }
+    if (failure)
+        g_propagate_error(error, failure);
+    return ok;
+}
+
+static json_t *run_schedules(ApiCall *call, GError **error)
+{
+    size_t i;
+    json_t *id;
+    json_array_foreach (call_get(call, "schedules"), i, id)
+        if (!run_schedule(call, json_string_value(id), error))
+            break;
+    return NULL;
+}
+
+/* --- Jobs that call methods --- */
+
+static json_t *job_create(ApiCall *call, GError **error)
+{
+    json_t *job = json_copy(call_get(call, "job"));
+    const char *type = json_string_value(json_object_get(job, "type"));
+    char *id = NULL;
+    if (!json_object_get(job, "userId"))
+        json_object_set_new(job, "userId", json_string(call_user_id(call)));
+    if (g_strcmp0(type, "call") == 0)
+        id = jobs_create(jobs(call), "call", job, error);
+    else
+        api_error_invalid(error, "type: expected \"call\": other jobs have methods of their own");
+    json_decref(job);
+    json_t *made = id ? json_string(id) : NULL;
+    g_free(id);
+    return made;
+}
+
+/* The failure is taken. */
+static void tell_job(GError *failure, const char *id, GError **error)
+{
+    if (failure && err_is(failure, ERR_NOT_FOUND)) {
+        api_error_no_such(error, id, "job");
+        g_error_free(failure);
+    } else if (failure) {
+        g_propagate_error(error, failure);
+    }
+}
+
+static json_t *job_set(ApiCall *call, GError **error)
+{
+    GError *failure = NULL;
+    const char *id = json_string_value(json_object_get(call_get(call, "job"), "id"));
+    if (!id) {
+        api_error_invalid(error, "job: expected an id");
+        return NULL;
+    }
+    jobs_edit(jobs(call), id, "call", call_get(call, "job"), &failure);
+    tell_job(failure, id, error);
+    return NULL;
+}
+
+static json_t *job_delete(ApiCall *call, GError **error)
+{
+    GError *failure = NULL;
+    jobs_delete(jobs(call), call_string(call, "id"), NULL, &failure);
+    tell_job(failure, call_string(call, "id"), error);
+    return NULL;
+}
+
+/* Jobs of kinds that have methods of their own, but for making them. */
 static json_t *jobs_of(ApiCall *call, const char *type, GError **error)
 {
     return jobs_list(jobs(call), type, error);
@@ -104,6 +213,18 @@ const Method methods_job[] = {
     { "schedule.delete", schedule_delete, PARAMS(REQ(STR("id"))), .summary = "Delete a schedule." },
     { "job.getAll", call_job_get_all, NULL, .summary = "All jobs that call methods." },
     { "job.get", call_job_get, PARAMS(REQ(STR("id"))), .summary = "One job that calls methods." },
+    { "job.create", job_create,
+      PARAMS(
+          REQ(OBJ("job"), .words = "type (call), key, method, name, timeout in ms, paramsVector")),
+      .summary = "Create a job that calls a method." },
+    { "job.set", job_set, PARAMS(REQ(OBJ("job"), .words = "its id, and what is to change")),
+      .summary = "Change a job that calls a method." },
+    { "job.delete", job_delete, PARAMS(REQ(STR("id"))),
+      .summary = "Delete a job and its schedules." },
+    { "job.runSequence", run_jobs, PARAMS(REQ(ARR("idSequence", P_STRING))), .long_running = true,
+      .summary = "Run jobs one after the other." },
+    { "schedule.runSequence", run_schedules, PARAMS(REQ(ARR("schedules", P_STRING))),
+      .long_running = true, .summary = "Run the jobs of schedules one after the other." },
     { "mirrorBackup.getAllJobs", mirror_job_get_all, NULL,
       .summary = "All jobs that mirror backup repositories." },
     { "mirrorBackup.getJob", mirror_job_get, PARAMS(REQ(STR("id"))),

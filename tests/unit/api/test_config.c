@@ -95,7 +95,7 @@ static const char whole[] =
     " \"remotes\": [{\"id\": \"r1\", \"name\": \"here\", \"url\": \"file:///somewhere\","
     "  \"enabled\": true},"
     "  {\"id\": \"r2\", \"name\": \"there\", \"url\": \"gopher://somewhere\"}],"
-    " \"jobs\": [" JOB ", {\"id\": \"j2\", \"type\": \"call\", \"method\": \"vm.start\"},"
+    " \"jobs\": [" JOB ", {\"id\": \"j2\", \"type\": \"mirrorBackup\"},"
     "  {\"id\": \"j3\", \"type\": \"backup\", \"mode\": \"sideways\", \"vms\": {}}],"
     " \"schedules\": [{\"id\": \"s1\", \"jobId\": \"j1\", \"cron\": \"0 3 * JANUARY "
     "mon-Wednesday\","
