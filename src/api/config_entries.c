@@ -293,7 +293,7 @@ static json_t *show_remote(const ApiParts *parts, json_t *record)
 /* --- jobs and schedules --- */
 
 /* Kinds of jobs that are kept, shown and given out again, but not run. */
-static const char *const only_kept[] = { "call", "metadataBackup", "mirrorBackup", NULL };
+static const char *const only_kept[] = { "metadataBackup", "mirrorBackup", NULL };
 
 static bool is_run(json_t *job)
 {
