@@ -74,11 +74,12 @@ static bool chain_read_part(Disk *base, guint32 block, gsize offset, void *buffe
     return member->ops->read_part(member, block, offset, buffer, n, error);
 }
 
-static bool chain_read_start(Disk *base, guint32 block, void *buffer, gsize n, GError **error)
+static bool chain_read_span(Disk *base, guint32 block, void *buffer, gsize *from, gsize to,
+                            GError **error)
 {
     Disk *member = owner_of(base, block);
-    if (member->ops->read_start)
-        return member->ops->read_start(member, block, buffer, n, error);
+    if (member->ops->read_span)
+        return member->ops->read_span(member, block, buffer, from, to, error);
     err_set(error, ERR_UNSUPPORTED, "block %u can only be read as a whole", block);
     return false;
 }
@@ -94,7 +95,7 @@ static void chain_close(Disk *base)
 }
 
 static const struct disk_ops chain_ops = { chain_has, chain_read_block, chain_close,
-                                           .read_start = chain_read_start,
+                                           .read_span = chain_read_span,
                                            .read_stored = chain_read_stored };
 /* Of members that all can. */
 static const struct disk_ops parts_ops = { chain_has, chain_read_block, chain_close,

@@ -51,7 +51,7 @@ bool disk_read_stored(Disk *disk, guint32 block, void *stored, GError **error)
 
 typedef struct {
     guint8 *data;
-    gsize n; /* so much of it is known */
+    gsize from, to; /* so much of it is known */
     guint32 block;
     guint64 used; /* when; 0: never */
 } Cached;
@@ -83,25 +83,26 @@ static Cached *cache_find(Disk *disk, guint32 block)
     }
     if (!oldest->data)
         oldest->data = g_malloc(DISK_BLOCK_BYTES);
-    oldest->n = 0;
+    oldest->from = oldest->to = 0;
     oldest->block = block;
     return oldest;
 }
 
-/* Up to what is wanted; the second time, all of it. */
-static bool cache_fill(Disk *disk, Cached *cached, gsize n, GError **error)
+/* What is wanted and before it what comes with it; the second time, all of it. */
+static bool cache_fill(Disk *disk, Cached *cached, gsize from, gsize to, GError **error)
 {
-    bool first = cached->n == 0;
-    cached->n = 0;
+    bool first = cached->to == 0;
+    cached->from = cached->to = 0;
     cached->used = 0;
-    if (first && n < DISK_BLOCK_BYTES && disk->ops->read_start &&
-        disk->ops->read_start(disk, cached->block, cached->data, n, NULL)) {
-        cached->n = n;
+    if (first && disk->ops->read_span &&
+        disk->ops->read_span(disk, cached->block, cached->data, &from, to, NULL)) {
+        cached->from = from;
+        cached->to = to;
         return true;
     }
     if (!disk_read_block(disk, cached->block, cached->data, error))
         return false;
-    cached->n = DISK_BLOCK_BYTES;
+    cached->to = DISK_BLOCK_BYTES;
     return true;
 }
 
@@ -109,7 +110,8 @@ static bool cache_read(Disk *disk, guint32 block, gsize start, void *buffer, gsi
                        GError **error)
 {
     Cached *cached = cache_find(disk, block);
-    if (start + n > cached->n && !cache_fill(disk, cached, start + n, error))
+    bool known = start >= cached->from && start + n <= cached->to;
+    if (!known && !cache_fill(disk, cached, start, start + n, error))
         return false;
     cached->used = ++disk->cache->now;
     memcpy(buffer, cached->data + start, n);

@@ -36,9 +36,11 @@ struct disk_ops {
     /* Part of a block, where that is cheaper than the whole; may be absent. */
     bool (*read_part)(Disk *disk, guint32 block, gsize offset, void *buffer, gsize n,
                       GError **error);
-    /* The first n bytes of a block, where nothing can be had without what lies before it; absent:
-     * the whole block is read. */
-    bool (*read_start)(Disk *disk, guint32 block, void *buffer, gsize n, GError **error);
+    /* The bytes from *from to `to` of a block, to the same places of a buffer for all of it, where
+     * they cannot be had without some that lie before: *from becomes where those begin. Absent: the
+     * whole block is read. */
+    bool (*read_span)(Disk *disk, guint32 block, void *buffer, gsize *from, gsize to,
+                      GError **error);
     /* A block behind DISK_HEAD_BYTES that the disk may use as it likes, which spares it a copy; may
      * be absent. */
     bool (*read_stored)(Disk *disk, guint32 block, void *stored, GError **error);

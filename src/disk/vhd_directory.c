@@ -49,11 +49,14 @@ guint8 *vhd_packed_new(const Codec *codec)
     return g_aligned_alloc(1, codec_bound(codec, VHD_STORED_BYTES), PACKED_ALIGN_BYTES);
 }
 
-bool vhd_block_put(Chunks *chunks, const Codec *codec, const char *name, const guint8 *stored,
+bool vhd_block_put(Chunks *chunks, const Codec *codec, const char *name, const void *data,
                    guint8 *packed, GError **error)
 {
+    guint8 bitmap[VHD_BITMAP_BYTES];
     gsize max = codec_bound(codec, VHD_STORED_BYTES);
-    gsize n_packed = codec_compress(codec, stored, VHD_STORED_BYTES, packed, max, error);
+    memset(bitmap, 0xff, sizeof bitmap);
+    gsize n_packed = codec_compress_both(codec, bitmap, sizeof bitmap, data, DISK_BLOCK_BYTES,
+                                         packed, max, error);
     return n_packed && chunks_put(chunks, name, packed, n_packed, error);
 }
 
@@ -192,8 +195,10 @@ static bool directory_read_block(Disk *base, guint32 block, void *buffer, GError
     return true;
 }
 
-/* Decoding stops at what is wanted. A bitmap that is not full needs the whole. */
-static bool directory_read_start(Disk *base, guint32 block, void *buffer, gsize n, GError **error)
+/* Decoding begins as near as it can and stops at what is wanted. A bitmap that is not full needs
+ * the whole. */
+static bool directory_read_span(Disk *base, guint32 block, void *buffer, gsize *from, gsize to,
+                                GError **error)
 {
     DirectoryDisk *disk = (DirectoryDisk *) base;
     char name[VHD_NAME_BYTES];
@@ -204,17 +209,15 @@ static bool directory_read_start(Disk *base, guint32 block, void *buffer, gsize 
         return false;
     gsize n_packed;
     const void *data = g_bytes_get_data(packed, &n_packed);
-    if (!codec_expand_start(disk->directory.codec, data, n_packed, bitmap, sizeof bitmap, buffer, n,
-                            error)) {
+    if (!codec_expand_part(disk->directory.codec, data, n_packed, bitmap, sizeof bitmap, buffer,
+                           from, to, error)) {
         g_prefix_error(error, "chunk %s: ", name);
         return false;
     }
     for (gsize i = 0; i < sizeof bitmap; i++)
         if (bitmap[i] != 0xff) {
-            g_autofree guint8 *whole = g_malloc(DISK_BLOCK_BYTES);
-            bool ok = directory_read_block(base, block, whole, error);
-            memcpy(buffer, whole, ok ? n : 0);
-            return ok;
+            *from = 0;
+            return directory_read_block(base, block, buffer, error);
         }
     return true;
 }
@@ -228,7 +231,7 @@ static void directory_close(Disk *base)
 }
 
 static const struct disk_ops directory_ops = { directory_has, directory_read_block, directory_close,
-                                               .read_start = directory_read_start,
+                                               .read_span = directory_read_span,
                                                .read_stored = directory_read_stored };
 
 Disk *vhd_directory_open(Chunks *chunks, GError **error)

@@ -10,7 +10,7 @@
 /* What one thread works with; kept, for fresh memory of this size costs a tenth of the work. */
 typedef struct Scratch {
     struct Scratch *next;
-    guint8 *stored, *packed;
+    guint8 *packed;
 } Scratch;
 
 typedef struct {
@@ -47,7 +47,6 @@ static Scratch *scratch_take(DirectoryWriter *writer)
     if (scratch)
         return scratch;
     scratch = g_new0(Scratch, 1);
-    scratch->stored = g_aligned_alloc(1, VHD_STORED_BYTES, VHD_SECTOR_BYTES);
     scratch->packed = vhd_packed_new(writer->codec);
     return scratch;
 }
@@ -64,7 +63,6 @@ static void scratch_free(DirectoryWriter *writer)
 {
     for (Scratch *at = writer->spare, *next; at; at = next) {
         next = at->next;
-        g_aligned_free(at->stored);
         g_aligned_free(at->packed);
         g_free(at);
     }
@@ -79,10 +77,7 @@ static bool directory_put_block(DiskWriter *base, guint32 block, const void *dat
     char name[VHD_NAME_BYTES];
     vhd_block_name(block, name);
     Scratch *scratch = scratch_take(writer);
-    memset(scratch->stored, 0xff, VHD_BITMAP_BYTES);
-    memcpy(scratch->stored + VHD_BITMAP_BYTES, data, DISK_BLOCK_BYTES);
-    bool ok =
-        vhd_block_put(writer->chunks, writer->codec, name, scratch->stored, scratch->packed, error);
+    bool ok = vhd_block_put(writer->chunks, writer->codec, name, data, scratch->packed, error);
     scratch_give(writer, scratch);
     return ok;
 }

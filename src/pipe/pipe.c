@@ -14,7 +14,7 @@ enum {
     WATCH_MS = 100,
     STOP_MS = 30000,    /* once all should stop, a writer has so long to come back */
     SOURCE_BLOCKS = 2,  /* that a source holds besides: what it takes apart, what it reads */
-    WRITER_BLOCKS = 3,  /* that a writer's thread holds: as stored, compressed, scratch */
+    WRITER_BLOCKS = 3,  /* that a writer's thread holds: compressed (of brotli twice), scratch */
     SOURCE_THREADS = 2, /* besides the readers: the export, and the one that runs the pipe */
 };
 

@@ -24,20 +24,26 @@ static guint8 *sample(gsize n, bool noise)
     return data;
 }
 
-/* Any part from the beginning on; more than there is, is damage. */
-static void check_start(const Codec *codec, const guint8 *packed, gsize n_packed,
+/* Any part; more than there is, is damage. */
+static void check_parts(const Codec *codec, const guint8 *packed, gsize n_packed, gsize n_head,
                         const guint8 *data, gsize n)
 {
-    g_autofree guint8 *head = g_malloc(n + 1), *out = g_malloc(n + 1);
+    g_autofree guint8 *head = g_malloc(n_head + 1), *out = g_malloc(n + 1);
     g_autoptr(GError) error = NULL;
-    for (gsize n_head = 0; n_head <= MIN(n, 512); n_head += 512)
-        for (gsize n_out = 0; n_head + n_out <= n; n_out += MAX(n / 3, 1)) {
-            assert_true(
-                codec_expand_start(codec, packed, n_packed, head, n_head, out, n_out, &error));
-            assert_memory_equal(head, data, n_head);
-            assert_memory_equal(out, data + n_head, n_out);
-        }
-    assert_false(codec_expand_start(codec, packed, n_packed, head, 0, out, n + 1, &error));
+    gsize step = MAX(n / 7, 1), from;
+    for (gsize wanted = 0; wanted < n; wanted += step) {
+        gsize to = MIN(wanted + 4096, n);
+        from = wanted;
+        memset(head, 0, n_head);
+        assert_true(
+            codec_expand_part(codec, packed, n_packed, head, n_head, out, &from, to, &error));
+        assert_true(from <= wanted);
+        assert_memory_equal(head, data, n_head);
+        assert_memory_equal(out + from, data + n_head + from, to - from);
+    }
+    from = 0;
+    assert_false(
+        codec_expand_part(codec, packed, n_packed, head, n_head, out, &from, n + 1, &error));
     assert_true(err_is(error, ERR_CORRUPT));
 }
 
@@ -53,7 +59,7 @@ static void round_trip(const Codec *codec, gsize n, bool noise)
     assert_true(n_packed > 0 && n_packed <= max);
     assert_true(codec_expand(codec, packed, n_packed, out, n, &error));
     assert_memory_equal(out, data, n);
-    check_start(codec, packed, n_packed, data, n);
+    check_parts(codec, packed, n_packed, 0, data, n);
     assert_false(codec_expand(codec, packed, n_packed, out, n + 1, &error));
     assert_true(err_is(error, ERR_CORRUPT));
     g_clear_error(&error);
@@ -68,6 +74,85 @@ static void round_trip(const Codec *codec, gsize n, bool noise)
     g_clear_error(&error);
     assert_null(codec_expand_all(codec, packed, n_packed, n - 1, &error));
     assert_true(err_is(error, ERR_LIMIT));
+}
+
+/* By zlib, which checks the header too. */
+static void check_foreign(const guint8 *packed, gsize n_packed, const guint8 *data, gsize n)
+{
+    g_autofree guint8 *out = g_malloc(n);
+    z_stream z = {
+        .next_in = (guint8 *) packed, .avail_in = n_packed, .next_out = out, .avail_out = n
+    };
+    assert_int_equal(inflateInit2(&z, 31), Z_OK);
+    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+    inflateEnd(&z);
+    assert_memory_equal(out, data, n);
+}
+
+enum { CELL_BYTES = 64 << 10 };
+
+/* Cells of zeros, noise, text, and a page of noise over and over. */
+static guint8 *mixture(gsize n)
+{
+    guint8 *data = g_malloc0(n);
+    g_autofree guint8 *noise = sample(n, true), *text = sample(n, false);
+    for (gsize at = 0, cell = 0; at < n; at += CELL_BYTES, cell++) {
+        gsize part = MIN(CELL_BYTES, n - at);
+        if (cell % 5 == 1 || cell % 5 == 2)
+            memcpy(data + at, noise + at, part);
+        else if (cell % 5 == 3)
+            memcpy(data + at, text + at, part);
+        for (gsize i = 0; cell % 5 == 4 && i < part; i += 4096)
+            memcpy(data + at + i, noise, MIN(4096, part - i));
+    }
+    return data;
+}
+
+/* A head from elsewhere; by every codec, whole and in parts, and gzip by another reader. */
+static void test_mixture(void **state)
+{
+    enum { HEAD = 512, N = 2 << 20 };
+    g_autofree guint8 *data = mixture(HEAD + N + 1);
+    memset(data, 0xff, HEAD);
+    for (gsize i = 0; i < G_N_ELEMENTS(names); i++)
+        for (gsize n = N - 1; n <= N + 1; n++) {
+            const Codec *codec = codec_find(names[i]);
+            gsize max = codec_bound(codec, HEAD + n);
+            g_autofree guint8 *packed = g_malloc(max), *out = g_malloc(HEAD + n),
+                              *head = g_memdup2(data, HEAD);
+            gsize n_packed =
+                codec_compress_both(codec, head, HEAD, data + HEAD, n, packed, max, NULL);
+            assert_true(n_packed > 0);
+            assert_true(codec_expand(codec, packed, n_packed, out, HEAD + n, NULL));
+            assert_memory_equal(out, data, HEAD + n);
+            check_parts(codec, packed, n_packed, HEAD, data, n);
+            if (strcmp(names[i], "none") == 0)
+                continue;
+            assert_true(n_packed < (HEAD + n) / 2); /* the repeated page is no noise */
+            if (strcmp(names[i], "gzip") == 0)
+                check_foreign(packed, n_packed, data, HEAD + n);
+        }
+}
+
+/* Reading begins where it can: far behind the start, unless the header that says so is damaged. */
+static void test_gzip_marks(void **state)
+{
+    enum { N = 2 << 20, AT = 1900000 };
+    g_autofree guint8 *data = mixture(N);
+    const Codec *gzip = codec_find("gzip");
+    gsize max = codec_bound(gzip, N), from = AT;
+    g_autofree guint8 *packed = g_malloc(max), *out = g_malloc(N);
+    gsize n = codec_compress(gzip, data, N, packed, max, NULL);
+    assert_true(codec_expand_part(gzip, packed, n, NULL, 0, out, &from, AT + 1, NULL));
+    assert_int_equal(from, 1835008);
+    for (gsize at = 10; at < 54; at++) {
+        guint8 was = packed[at];
+        from = AT;
+        packed[at] ^= 0x10;
+        bool ok = codec_expand_part(gzip, packed, n, NULL, 0, out, &from, AT + 1, NULL);
+        assert_true(!ok || memcmp(out + from, data + from, AT + 1 - from) == 0);
+        packed[at] = was;
+    }
 }
 
 static void test_round_trips(void **state)
@@ -93,12 +178,7 @@ static void test_gzip_foreign(void **state)
     const Codec *gzip = codec_find("gzip");
     g_autofree guint8 *packed = g_malloc(codec_bound(gzip, N));
     gsize n = codec_compress(gzip, data, N, packed, codec_bound(gzip, N), NULL);
-    g_autofree guint8 *out = g_malloc(N);
-    z_stream z = { .next_in = packed, .avail_in = n, .next_out = out, .avail_out = N };
-    assert_int_equal(inflateInit2(&z, 31), Z_OK);
-    assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
-    inflateEnd(&z);
-    assert_memory_equal(out, data, N);
+    check_foreign(packed, n, data, N);
 }
 
 static void test_gzip_members(void **state)
@@ -146,7 +226,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trips),  cmocka_unit_test(test_gzip_foreign),
-        cmocka_unit_test(test_gzip_members), cmocka_unit_test(test_hashes),
+        cmocka_unit_test(test_gzip_members), cmocka_unit_test(test_mixture),
+        cmocka_unit_test(test_gzip_marks),   cmocka_unit_test(test_hashes),
         cmocka_unit_test(test_hash_slices),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
