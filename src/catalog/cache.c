@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "catalog/metadata.h"
 #include "catalog/points.h"
 #include "codec/codec.h"
 
@@ -13,7 +14,7 @@
 #define CACHE_MAX_BYTES          (256u << 20)
 #define CACHE_EXPANDED_MAX_BYTES (1024u << 20)
 
-json_t *cache_read(Catalog *catalog, const char *vm, gint64 *mtime_ns)
+static json_t *read_cache(Catalog *catalog, const char *vm, bool brief, gint64 *mtime_ns)
 {
     g_autofree char *path = layout_vm(vm, LAYOUT_CACHE);
     RemoteStat st;
@@ -22,6 +23,7 @@ json_t *cache_read(Catalog *catalog, const char *vm, gint64 *mtime_ns)
     g_autoptr(GBytes) packed = remote_get(catalog->remote, path, CACHE_MAX_BYTES, NULL);
     if (!packed)
         return NULL;
+    static const JsonWant entries[] = { { "*", metadata_brief }, { NULL } };
     gsize n;
     const void *data = g_bytes_get_data(packed, &n);
     g_autoptr(GBytes)
@@ -29,11 +31,22 @@ json_t *cache_read(Catalog *catalog, const char *vm, gint64 *mtime_ns)
     if (!text)
         return NULL;
     data = g_bytes_get_data(text, &n);
-    json_t *cache = json_loadb(data, n, JSON_ALLOW_NUL, NULL);
+    json_t *cache = brief ? json_part(data, n, entries, NULL)
+                          : json_loadb(data, n, JSON_ALLOW_NUL, NULL);
     if (cache && !json_is_object(cache))
         g_clear_pointer(&cache, json_decref);
     *mtime_ns = st.mtime_ns;
     return cache;
+}
+
+json_t *cache_read(Catalog *catalog, const char *vm, gint64 *mtime_ns)
+{
+    return read_cache(catalog, vm, false, mtime_ns);
+}
+
+json_t *cache_read_brief(Catalog *catalog, const char *vm, gint64 *mtime_ns)
+{
+    return read_cache(catalog, vm, true, mtime_ns);
 }
 
 static json_t *cache_of(json_t *points)

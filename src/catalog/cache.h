@@ -7,6 +7,8 @@
 /* The object, and when it was written; NULL when there is none or it cannot be read, which is never
  * an error: the files are the truth. */
 json_t *cache_read(Catalog *catalog, const char *vm, gint64 *mtime_ns);
+/* Of each entry, what metadata_parse_brief reads. */
+json_t *cache_read_brief(Catalog *catalog, const char *vm, gint64 *mtime_ns);
 /* Lists again and replaces it; when that cannot be done it is removed. Never fails. */
 void cache_refresh(Catalog *catalog, const char *vm);
 /* Replaces it by what `points` (as catalog_points gives) say. When that cannot be written the old

@@ -128,13 +128,14 @@ static void index_put(Catalog *catalog, const char *vm, const char *digest, json
 
 static json_t *read_views(Catalog *catalog, const char *vm, json_t **problems, GError **error)
 {
-    json_t *points = catalog_points(catalog, vm, problems, error), *point, *views = json_array();
-    gsize i;
-    json_array_foreach (points, i, point)
-        json_array_append_new(views, catalog_view(point, ""));
+    g_autoptr(Points) points = points_read_brief(catalog, vm, error);
     if (!points)
-        g_clear_pointer(&views, json_decref);
-    json_decref(points);
+        return NULL;
+    json_t *views = json_array(), *point;
+    gsize i;
+    json_array_foreach (points->points, i, point)
+        json_array_append_new(views, catalog_view(point, ""));
+    *problems = points_problems(points);
     return views;
 }
 

@@ -142,6 +142,46 @@ bool metadata_check(json_t *point, const char *name, GError **error)
     return false;
 }
 
+/* Of the collections that are not shown only the type is asked for. */
+static const JsonWant nothing[] = { { NULL } };
+static const JsonWant brief_vm[] = {
+    { "uuid" }, { "name_label" }, { "name_description" }, { "tags" }, { NULL },
+};
+static const JsonWant brief_vdi[] = { { "uuid" }, { "name_label" }, { NULL } };
+static const JsonWant brief_vdis[] = { { "*", brief_vdi }, { NULL } };
+static const JsonWant brief_snapshot[] = { { "suspend_VDI" }, { NULL } };
+
+const JsonWant metadata_brief[] = {
+    { "_filename" },
+    { "isImmutable" },
+    { "isVhdDifferencing" },
+    { "jobId" },
+    { "mode" },
+    { "scheduleId" },
+    { "size" },
+    { "tags" },
+    { "timestamp" },
+    { "vbds", nothing },
+    { "vdis", brief_vdis },
+    { "vhds" },
+    { "vifs", nothing },
+    { "vm", brief_vm },
+    { "vmSnapshot", brief_snapshot },
+    { "xva" },
+    { NULL },
+};
+
+json_t *metadata_parse_brief(const void *data, gsize n, const char *name, GError **error)
+{
+    g_autoptr(GError) fault = NULL;
+    json_t *point = json_part(data, n, metadata_brief, &fault);
+    if (!point)
+        err_set(error, ERR_CORRUPT, "%s is not readable as JSON: %s", name, fault->message);
+    else if (!metadata_check(point, name, error))
+        g_clear_pointer(&point, json_decref);
+    return point;
+}
+
 json_t *metadata_parse(const void *data, gsize n, const char *name, GError **error)
 {
     json_error_t where;

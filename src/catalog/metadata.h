@@ -1,8 +1,8 @@
 /* The JSON of a restore point, as XO 's <date>.json holds it. Private to the catalog. */
 #pragma once
 
-#include <glib.h>
-#include <jansson.h>
+#include "base/json_part.h"
+
 #include <stdbool.h>
 
 #define METADATA_MAX_BYTES (64u << 20)
@@ -11,6 +11,9 @@
  * very old backups (0 and 1) become booleans. CORRUPT says what is wrong; `name` is for the
  * message. */
 json_t *metadata_parse(const void *data, gsize n, const char *name, GError **error);
+/* The same, of what catalog_view shows and the check asks for: the rest is passed over unread. */
+json_t *metadata_parse_brief(const void *data, gsize n, const char *name, GError **error);
+extern const JsonWant metadata_brief[];
 /* The same check of one that was parsed already (from a cache). */
 bool metadata_check(json_t *point, const char *name, GError **error);
 bool metadata_is_full(json_t *point);

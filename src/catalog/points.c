@@ -67,10 +67,12 @@ static bool cache_agrees(Catalog *catalog, const char *vm, const Points *points,
            MUTANT(cache_ignores_names); /* mutant: catalog_points */
 }
 
-static bool take_cache(Catalog *catalog, const char *vm, Points *points)
+static bool take_cache(Catalog *catalog, const char *vm, bool brief, Points *points)
 {
     gint64 mtime_ns;
-    json_t *cache = cache_read(catalog, vm, &mtime_ns), *entry;
+    json_t *cache = brief ? cache_read_brief(catalog, vm, &mtime_ns)
+                          : cache_read(catalog, vm, &mtime_ns),
+           *entry;
     const char *key;
     bool agrees = cache && cache_agrees(catalog, vm, points, cache, mtime_ns);
     if (agrees)
@@ -80,7 +82,7 @@ static bool take_cache(Catalog *catalog, const char *vm, Points *points)
     return agrees;
 }
 
-static bool read_one(Catalog *catalog, const char *vm, const char *name, Points *points,
+static bool read_one(Catalog *catalog, const char *vm, const char *name, bool brief, Points *points,
                      GError **error)
 {
     g_autoptr(GError) failure = NULL;
@@ -90,7 +92,8 @@ static bool read_one(Catalog *catalog, const char *vm, const char *name, Points 
     if (text) {
         gsize n;
         const void *data = g_bytes_get_data(text, &n);
-        point = metadata_parse(data, n, path, &failure);
+        point = brief ? metadata_parse_brief(data, n, path, &failure)
+                      : metadata_parse(data, n, path, &failure);
     } else if (err_is(failure, ERR_NOT_FOUND)) { /* deleted since the listing */
         return true;
     } else if (!err_is(failure, ERR_LIMIT)) {
@@ -104,11 +107,11 @@ static bool read_one(Catalog *catalog, const char *vm, const char *name, Points 
     return true;
 }
 
-static bool read_all(Catalog *catalog, const char *vm, Points *points, GError **error)
+static bool read_all(Catalog *catalog, const char *vm, bool brief, Points *points, GError **error)
 {
     for (guint i = 0; i < points->names->len; i++)
         if (layout_is_metadata(points->names->pdata[i]) &&
-            !read_one(catalog, vm, points->names->pdata[i], points, error))
+            !read_one(catalog, vm, points->names->pdata[i], brief, points, error))
             return false;
     return true;
 }
@@ -137,7 +140,8 @@ static void sort(json_t **points)
     *points = sorted;
 }
 
-Points *points_read(Catalog *catalog, const char *vm, bool use_cache, GError **error)
+static Points *read_folder(Catalog *catalog, const char *vm, bool use_cache, bool brief,
+                           GError **error)
 {
     if (!layout_check_name("VM uuid", vm, error))
         return NULL;
@@ -146,10 +150,32 @@ Points *points_read(Catalog *catalog, const char *vm, bool use_cache, GError **e
     points->unreadable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (!names_read(catalog, vm, points, error))
         return NULL;
-    if (!(use_cache && take_cache(catalog, vm, points)) && !read_all(catalog, vm, points, error))
+    if (!(use_cache && take_cache(catalog, vm, brief, points)) &&
+        !read_all(catalog, vm, brief, points, error))
         return NULL;
     sort(&points->points);
     return g_steal_pointer(&points);
+}
+
+Points *points_read(Catalog *catalog, const char *vm, bool use_cache, GError **error)
+{
+    return read_folder(catalog, vm, use_cache, false, error);
+}
+
+Points *points_read_brief(Catalog *catalog, const char *vm, GError **error)
+{
+    return read_folder(catalog, vm, true, true, error);
+}
+
+json_t *points_problems(const Points *points)
+{
+    json_t *problems = json_array();
+    GHashTableIter iter;
+    gpointer reason;
+    g_hash_table_iter_init(&iter, points->unreadable);
+    while (g_hash_table_iter_next(&iter, NULL, &reason))
+        json_array_append_new(problems, json_string(reason));
+    return problems;
 }
 
 bool points_refresh_cache(Catalog *catalog, const char *vm, GError **error)
@@ -165,15 +191,8 @@ static json_t *read_points(Catalog *catalog, const char *vm, bool use_cache, jso
 {
     g_autoptr(Points) points = points_read(catalog, vm, use_cache, error);
     if (problems)
-        *problems = json_array();
-    if (!points)
-        return NULL;
-    GHashTableIter iter;
-    gpointer reason;
-    g_hash_table_iter_init(&iter, points->unreadable);
-    while (problems && g_hash_table_iter_next(&iter, NULL, &reason))
-        json_array_append_new(*problems, json_string(reason));
-    return json_incref(points->points);
+        *problems = points ? points_problems(points) : json_array();
+    return points ? json_incref(points->points) : NULL;
 }
 
 json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error)

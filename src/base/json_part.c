@@ -1,0 +1,274 @@
+/* A scanner with two hands: one builds, the other passes over. Plain strings and integers are taken
+ * as they stand; what is rarer is left to jansson, piece by piece. */
+#include "base/json_part.h"
+
+#include "base/error.h"
+#include "base/mutant.h"
+
+#include <string.h>
+
+enum { INTEGER_MAX_DIGITS = 18 };
+
+typedef struct {
+    const char *at, *end, *begin;
+    unsigned depth;
+} Scan;
+
+static void set_fault(const Scan *scan, const char *what, GError **error)
+{
+    if (error && !*error)
+        err_set(error, ERR_INVALID, "%s at byte %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT, what,
+                (gsize) (scan->at - scan->begin), (gsize) (scan->end - scan->begin));
+}
+
+static void *fault(const Scan *scan, const char *what, GError **error)
+{
+    set_fault(scan, what, error);
+    return NULL;
+}
+
+static void pass_blanks(Scan *scan)
+{
+    while (scan->at < scan->end &&
+           (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\t' || *scan->at == '\r'))
+        scan->at++;
+}
+
+/* The next character that is no blank; 0 at the end. */
+static char peek(Scan *scan)
+{
+    pass_blanks(scan);
+    return scan->at < scan->end ? *scan->at : '\0';
+}
+
+static bool take(Scan *scan, char wanted)
+{
+    if (peek(scan) != wanted)
+        return false;
+    scan->at++;
+    return true;
+}
+
+/* --- passing over --- */
+
+/* From behind the quote to behind the other. *escapes: not to be taken as it stands. */
+static bool pass_string(Scan *scan, bool *escapes)
+{
+    const char *at = scan->at, *end = scan->end;
+    while (at < end && *at != '"') {
+        if (*at == '\\') {
+            *escapes = true;
+            at++;
+        }
+        at++;
+    }
+    if (at >= end)
+        return false;
+    scan->at = at + 1;
+    return true;
+}
+
+static void pass_scalar(Scan *scan)
+{
+    while (scan->at < scan->end && !strchr(",]} \n\r\t", *scan->at))
+        scan->at++;
+}
+
+/* From the opening bracket on. */
+static bool pass_nest(Scan *scan)
+{
+    gsize depth = 0;
+    bool escapes;
+    while (scan->at < scan->end) {
+        switch (*scan->at++) {
+        case '"':
+            if (!pass_string(scan, &escapes))
+                return false;
+            break;
+        case '{':
+        case '[':
+            depth++;
+            break;
+        case '}':
+        case ']':
+            if (--depth == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool pass(Scan *scan)
+{
+    bool escapes;
+    switch (peek(scan)) {
+    case '"':
+        scan->at++;
+        return pass_string(scan, &escapes);
+    case '{':
+    case '[':
+        return pass_nest(scan);
+    case '\0':
+    case ',':
+    case ']':
+    case '}':
+    case ':':
+        return false;
+    default:
+        pass_scalar(scan);
+        return true;
+    }
+}
+
+/* --- building --- */
+
+static json_t *build(Scan *scan, const JsonWant *wants, GError **error);
+
+static json_t *by_jansson(const Scan *scan, const char *from, GError **error)
+{
+    json_t *value =
+        json_loadb(from, (gsize) (scan->at - from), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    return value ? value : fault(scan, "no sound value before", error);
+}
+
+static bool is_plain(const char *text, gsize n)
+{
+    for (gsize i = 0; i < n; i++)
+        if ((guchar) text[i] < ' ')
+            return false;
+    return true;
+}
+
+static json_t *build_string(Scan *scan, GError **error)
+{
+    const char *from = scan->at++;
+    bool escapes = false;
+    if (!pass_string(scan, &escapes))
+        return fault(scan, "a string without end", error);
+    gsize n = (gsize) (scan->at - from) - 2;
+    if (escapes || !is_plain(from + 1, n))
+        return by_jansson(scan, from, error);
+    json_t *value = json_stringn(from + 1, n);
+    return value ? value : fault(scan, "a string that is not UTF-8 before", error);
+}
+
+static json_t *build_scalar(Scan *scan, GError **error)
+{
+    const char *from = scan->at;
+    pass_scalar(scan);
+    const char *digits = from + (scan->at > from && *from == '-');
+    gsize n = (gsize) (scan->at - digits);
+    gint64 value = 0;
+    if (n == 0 || n > INTEGER_MAX_DIGITS || (*digits == '0' && n > 1))
+        return by_jansson(scan, from, error);
+    for (gsize i = 0; i < n; i++) {
+        if (!g_ascii_isdigit(digits[i]))
+            return by_jansson(scan, from, error);
+        value = value * 10 + (digits[i] - '0');
+    }
+    return json_integer(*from == '-' ? -value : value);
+}
+
+/* The row of a key; NULL: not wanted. */
+static const JsonWant *find_want(const JsonWant *wants, const char *key, gsize n)
+{
+    for (; wants->key; wants++)
+        if ((strlen(wants->key) == n && memcmp(wants->key, key, n) == 0) ||
+            strcmp(wants->key, "*") == 0)
+            return wants;
+    return NULL;
+}
+
+static bool build_member(Scan *scan, const JsonWant *wants, json_t *object, GError **error)
+{
+    static const JsonWant all = { "*", NULL };
+    if (peek(scan) != '"')
+        return fault(scan, "no key", error);
+    const char *from = scan->at + 1;
+    json_t *spelled = NULL;
+    bool escapes = false;
+    scan->at++;
+    if (!pass_string(scan, &escapes))
+        return fault(scan, "a key without end", error);
+    const char *key = from;
+    gsize n = (gsize) (scan->at - from) - 1;
+    if (escapes || !is_plain(key, n)) {
+        spelled = by_jansson(scan, from - 1, error);
+        key = json_string_value(spelled);
+        n = json_string_length(spelled);
+    }
+    bool ok = key && take(scan, ':');
+    if (!ok)
+        set_fault(scan, "no value", error);
+    const JsonWant *want = !ok ? NULL : wants ? find_want(wants, key, n) : &all;
+    if (want) {
+        json_t *value = build(scan, want->inside, error);
+        ok = value && json_object_setn_new(object, key, n, value) == 0;
+        if (!ok)
+            set_fault(scan, "no sound key before", error);
+    } else if (ok && !(ok = pass(scan))) {
+        set_fault(scan, "a value without end", error);
+    }
+    json_decref(spelled);
+    return ok;
+}
+
+static json_t *build_object(Scan *scan, const JsonWant *wants, GError **error)
+{
+    json_t *object = json_object();
+    scan->at++;
+    bool ok = true, closed = take(scan, '}');
+    while (ok && !closed) {
+        ok = build_member(scan, wants, object, error);
+        closed = ok && take(scan, '}');
+        if (ok && !closed && !(ok = take(scan, ',')))
+            set_fault(scan, "neither , nor }", error);
+    }
+    if (!ok)
+        g_clear_pointer(&object, json_decref);
+    return object;
+}
+
+static json_t *build_array(Scan *scan, GError **error)
+{
+    json_t *array = json_array();
+    scan->at++;
+    bool ok = true, closed = take(scan, ']');
+    while (ok && !closed) {
+        json_t *value = build(scan, NULL, error);
+        ok = value && json_array_append_new(array, value) == 0;
+        closed = ok && take(scan, ']');
+        if (ok && !closed && !(ok = take(scan, ',')))
+            set_fault(scan, "neither , nor ]", error);
+    }
+    if (!ok)
+        g_clear_pointer(&array, json_decref);
+    return array;
+}
+
+static json_t *build(Scan *scan, const JsonWant *wants, GError **error)
+{
+    char first = peek(scan);
+    if (first == '"')
+        return build_string(scan, error);
+    if (first != '{' && first != '[')
+        return build_scalar(scan, error);
+    if (++scan->depth > JSON_PART_MAX_DEPTH)
+        return fault(scan, "nested too deep", error);
+    json_t *value = first == '{' ? build_object(scan, wants, error) : build_array(scan, error);
+    scan->depth--;
+    return value;
+}
+
+json_t *json_part(const char *text, gsize n, const JsonWant *wants, GError **error)
+{
+    Scan scan = { text, text + n, text, 0 };
+    json_t *value = build(&scan, wants, error);
+    if (!value)
+        return NULL;
+    pass_blanks(&scan);
+    if (scan.at == scan.end || MUTANT(json_part_tail)) /* mutant: base_json_part */
+        return value;
+    json_decref(value);
+    return fault(&scan, "more than one value", error);
+}
