@@ -157,6 +157,9 @@ typedef struct {
 VhdStream *vhd_stream_new(const VhdStreamOps *ops);
 /* The blocks that will come, in file order, once head() was called; owned by the stream. */
 const guint32 *vhd_stream_blocks(const VhdStream *stream, guint32 *n);
+/* Where the next bytes will be wanted, and how many of them: fed from there they are not copied.
+ * NULL: anywhere. */
+void *vhd_stream_room(VhdStream *stream, gsize *n);
 bool vhd_stream_feed(VhdStream *stream, const void *data, gsize n, GError **error);
 bool vhd_stream_finish(VhdStream *stream, GError **error);
 void vhd_stream_free(VhdStream *stream);

@@ -53,7 +53,8 @@ static void expect(VhdStream *stream, Place place, gsize want)
 static void collect(VhdStream *stream, const guint8 *data, gsize n)
 {
     if (stream->given) {
-        memcpy(stream->given + stream->have, data, n);
+        if (data != stream->given + stream->have) /* unless it came there by itself */
+            memcpy(stream->given + stream->have, data, n);
         stream->have += n;
         return;
     }
@@ -158,6 +159,14 @@ static bool take(VhdStream *stream, GError **error)
         return true;
     stream->place = AT_ERROR;
     return false;
+}
+
+void *vhd_stream_room(VhdStream *stream, gsize *n)
+{
+    if (!stream->given || stream->skip > 0)
+        return NULL;
+    *n = stream->want - stream->have;
+    return stream->given + stream->have;
 }
 
 bool vhd_stream_feed(VhdStream *stream, const void *data, gsize n, GError **error)

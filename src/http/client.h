@@ -17,6 +17,8 @@ typedef enum {
 
 /* The body as it arrives; false stops the transfer and sets an error. */
 typedef bool (*HttpSink)(const void *data, size_t n, void *user, GError **error);
+/* Where the next bytes of the body should go, and how many may; NULL: anywhere. */
+typedef void *(*HttpRoom)(size_t *n, void *user);
 /* The next bytes to send: up to n; 0 at the end; -1 with an error. */
 typedef ssize_t (*HttpSource)(void *data, size_t n, void *user, GError **error);
 /* Each answer header line, name lower-cased; before them the status as ":status", "200", so that a
@@ -41,9 +43,14 @@ typedef struct {
     /* On a new connection: libcurl sends a request again, whatever its method, when a connection
      * that it used before breaks without an answer. For what must not happen twice. */
     bool once;
+    /* A long answer to a GET, on a connection of its own and with less work for each byte. Without
+     * a proxy; total_timeout_ms is that of the connecting. With `room` the sink is given that
+     * place, or another. */
+    bool straight;
+    HttpRoom room;
     HttpSink sink;
     HttpHeaderSeen header_seen;
-    void *user;                                                      /* of the three callbacks */
+    void *user;                                                      /* of the callbacks */
     unsigned connect_timeout_ms, stall_timeout_ms, total_timeout_ms; /* 0: 20 s, 300 s, none */
     Cancel *cancel; /* ends the transfer within a second */
 } HttpCall;

@@ -49,7 +49,7 @@ static int on_verify(X509_STORE_CTX *context, void *user)
     return !pin->refused;
 }
 
-static CURLcode on_context(CURL *easy, void *context, void *user)
+CURLcode pin_context(CURL *easy, void *context, void *user)
 {
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_cert_verify_callback(context, on_verify, user);
@@ -61,7 +61,7 @@ void pin_set(CURL *easy, HttpPin *pin)
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
     curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, on_context);
+    curl_easy_setopt(easy, CURLOPT_SSL_CTX_FUNCTION, pin_context);
     curl_easy_setopt(easy, CURLOPT_SSL_CTX_DATA, pin);
 }
 

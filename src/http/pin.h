@@ -15,5 +15,7 @@ typedef struct {
 /* The handshake of easy accepts exactly the wanted certificate; pin lives as long as the transfer.
  */
 void pin_set(CURL *easy, HttpPin *pin);
+/* What it does to a context, for who has a context function of his own; user is the pin. */
+CURLcode pin_context(CURL *easy, void *context, void *user);
 /* Two fingerprints in any case, with or without colons. */
 bool pin_equal(const char *a, const char *b);

@@ -59,6 +59,11 @@ static bool on_block(guint32 block, const void *data, void *user, GError **error
     return true;
 }
 
+static void *data_room(size_t *n, void *user)
+{
+    return vhd_stream_room(((VhdSource *) user)->stream, n);
+}
+
 static bool on_data(const void *data, size_t n, void *user, GError **error)
 {
     return vhd_stream_feed(((VhdSource *) user)->stream, data, n, error);
@@ -68,8 +73,8 @@ static void *export_main(void *data)
 {
     VhdSource *source = data;
     GError *error = NULL;
-    bool ok = xapi_export_vdi(source->xapi, source->vdi, source->export_base, "vhd", on_data,
-                              source, source->base.stop, &error);
+    bool ok = xapi_export_vdi_to(source->xapi, source->vdi, source->export_base, "vhd", data_room,
+                                 on_data, source, source->base.stop, &error);
     /* The pool closes the connection when it is done: only the format knows whether it was. */
     GError *cut = NULL;
     bool whole = vhd_stream_finish(source->stream, &cut);

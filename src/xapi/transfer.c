@@ -30,6 +30,7 @@ typedef struct {
     Cancel *cancel;
 
     HttpSink sink;     /* of an export */
+    HttpRoom room;     /* of an export; may be absent */
     HttpSource source; /* of an import */
     void *user;
     gint64 n_bytes; /* -1: unknown */
@@ -109,6 +110,13 @@ static bool take_body(const void *bytes, size_t n, void *user, GError **error)
     return !transfer->judged || transfer->embedded || pass_on(transfer, data, n, error);
 }
 
+static void *body_room(size_t *n, void *user)
+{
+    Transfer *transfer = user;
+    bool is_data = transfer->judged && !transfer->embedded && is_good(transfer);
+    return is_data && transfer->room ? transfer->room(n, transfer->user) : NULL;
+}
+
 static ssize_t give_body(void *data, size_t n, void *user, GError **error)
 {
     Transfer *transfer = user;
@@ -152,6 +160,8 @@ static int ask(Transfer *transfer, bool probe, GError **error)
                         : transfer->n_bytes >= 0 ? transfer->n_bytes
                                                  : UNKNOWN_LENGTH,
         .cut_at_end = sends && transfer->n_bytes < 0,
+        .straight = transfer->sink != NULL,
+        .room = body_room,
         .sink = take_body,
         .header_seen = see_header,
         .user = transfer,
@@ -354,7 +364,7 @@ static void add_query(GString *query, const char *name, const char *value)
 
 /* `query` is taken. */
 static bool export_from(Xapi *xapi, const char *what, const char *path, GString *query,
-                        HttpSink sink, void *user, Cancel *cancel, GError **error)
+                        HttpRoom room, HttpSink sink, void *user, Cancel *cancel, GError **error)
 {
     Transfer transfer = {
         .xapi = xapi,
@@ -363,6 +373,7 @@ static bool export_from(Xapi *xapi, const char *what, const char *path, GString 
         .path = path,
         .query = g_string_free(query, FALSE),
         .cancel = cancel,
+        .room = room,
         .sink = sink,
         .user = user,
     };
@@ -374,13 +385,19 @@ static bool export_from(Xapi *xapi, const char *what, const char *path, GString 
 bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *format,
                      HttpSink sink, void *user, Cancel *cancel, GError **error)
 {
+    return xapi_export_vdi_to(xapi, vdi, base, format, NULL, sink, user, cancel, error);
+}
+
+bool xapi_export_vdi_to(Xapi *xapi, const char *vdi, const char *base, const char *format,
+                        HttpRoom room, HttpSink sink, void *user, Cancel *cancel, GError **error)
+{
     GString *query = g_string_new(NULL);
     add_query(query, "vdi", vdi);
     add_query(query, "format", format);
     if (base)
         add_query(query, "base", base);
     g_autofree char *what = g_strdup_printf("export of the disk %s", vdi);
-    return export_from(xapi, what, "/export_raw_vdi/", query, sink, user, cancel, error);
+    return export_from(xapi, what, "/export_raw_vdi/", query, room, sink, user, cancel, error);
 }
 
 bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSink sink, void *user,
@@ -390,7 +407,7 @@ bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSin
     add_query(query, "ref", vm);
     add_query(query, "use_compression", compression);
     g_autofree char *what = g_strdup_printf("export of the VM %s", vm);
-    return export_from(xapi, what, "/export/", query, sink, user, cancel, error);
+    return export_from(xapi, what, "/export/", query, NULL, sink, user, cancel, error);
 }
 
 bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource source,

@@ -76,6 +76,9 @@ bool xapi_events(Xapi *xapi, const char *const *classes, double timeout_s, char 
  */
 bool xapi_export_vdi(Xapi *xapi, const char *vdi, const char *base, const char *format,
                      HttpSink sink, void *user, Cancel *cancel, GError **error);
+/* The same, its bytes where `room` wants them. */
+bool xapi_export_vdi_to(Xapi *xapi, const char *vdi, const char *base, const char *format,
+                        HttpRoom room, HttpSink sink, void *user, Cancel *cancel, GError **error);
 /* PUT /import_raw_vdi, its task watched: success only when the task says so. */
 bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource source,
                      gint64 n_bytes, void *user, Cancel *cancel, GError **error);

@@ -53,6 +53,28 @@ static void torn(HttpRequest *request, gint64 length)
     g_usleep(50000);
 }
 
+static char pattern(guint64 at)
+{
+    return (char) (at * 7 + (at >> 13));
+}
+
+/* With a length, in chunks, or until the end of the connection. */
+static void give_pattern(HttpRequest *request, int way)
+{
+    static const gint64 lengths[] = { BODY_BYTES, HTTP_LENGTH_CHUNKED, HTTP_LENGTH_UNTIL_CLOSE };
+    char piece[10007];
+    http_reply_header(request, "Task-Id", "OpaqueRef:1");
+    http_reply_begin(request, 200, NULL, lengths[way], NULL);
+    for (guint64 at = 0, n; at < BODY_BYTES; at += n) {
+        n = MIN(sizeof piece, BODY_BYTES - at);
+        for (guint64 i = 0; i < n; i++)
+            piece[i] = pattern(at + i);
+        if (!http_reply_write(request, piece, n, NULL))
+            return;
+    }
+    http_reply_end(request, NULL);
+}
+
 static void stall(HttpRequest *request)
 {
     http_reply_begin(request, 200, NULL, 100, NULL);
@@ -73,6 +95,8 @@ static void handler(HttpRequest *request, void *user)
         torn(request, HTTP_LENGTH_CHUNKED);
     else if (strcmp(path, "/torn-until-close") == 0)
         torn(request, HTTP_LENGTH_UNTIL_CLOSE);
+    else if (strcmp(path, "/pattern") == 0)
+        give_pattern(request, atoi(http_query_text(request)));
     else if (strcmp(path, "/stall") == 0)
         stall(request);
     else if (strcmp(path, "/move") == 0) {
@@ -140,6 +164,11 @@ static char *fetch(HttpCall call, const char *base, const char *path, int *statu
 
 static void expect_error(HttpCall call, const char *base, const char *path, ErrCode code)
 {
+    if (!call.straight && !call.method && !call.total_timeout_ms) { /* in both ways */
+        HttpCall other = call;
+        other.straight = true;
+        expect_error(other, base, path, code);
+    }
     g_autoptr(GError) error = NULL;
     int status;
     g_autofree char *text = fetch(call, base, path, &status, &error);
@@ -147,11 +176,6 @@ static void expect_error(HttpCall call, const char *base, const char *path, ErrC
         fail_msg("%s: %d instead of error %d: %s", path, status, code,
                  error ? error->message : "none");
     assert_null(strstr(error->message, "secret"));
-}
-
-static char pattern(guint64 at)
-{
-    return (char) (at * 7 + (at >> 13));
 }
 
 static char *pattern_answer(const char *method, guint64 n)
@@ -380,26 +404,30 @@ static void *answer_once(void *user)
     return NULL;
 }
 
-static void expect_of_peer(const char *text, ErrCode code)
+static void expect_of_peer(HttpCall call, const char *text, ErrCode code)
 {
     Peer peer = { .text = text };
     g_autofree char *base = g_strdup_printf("http://127.0.0.1:%u", closed_port(&peer.listener));
     listen(peer.listener, 5);
     pthread_t thread;
     pthread_create(&thread, NULL, answer_once, &peer);
-    expect_error((HttpCall){ 0 }, base, "/", code);
+    call.method = call.straight ? NULL : "GET"; /* it answers once */
+    expect_error(call, base, "/", code);
     pthread_join(thread, NULL);
     close(peer.listener);
 }
 
 static void test_bad_peers(void **state)
 {
-    expect_of_peer("SSH-2.0-OpenSSH_9.2\r\n", ERR_PROTOCOL);
-    expect_of_peer("", ERR_NETWORK);
-    /* Closed in good order, but before the end. */
-    expect_of_peer("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", ERR_TRUNCATED);
-    expect_of_peer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
-                   ERR_TRUNCATED);
+    for (int straight = 0; straight < 2; straight++) {
+        HttpCall call = { .straight = straight };
+        expect_of_peer(call, "SSH-2.0-OpenSSH_9.2\r\n", ERR_PROTOCOL);
+        expect_of_peer(call, "", ERR_NETWORK);
+        /* Closed in good order, but before the end. */
+        expect_of_peer(call, "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf", ERR_TRUNCATED);
+        expect_of_peer(call, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+                       ERR_TRUNCATED);
+    }
 }
 
 static void test_deadlines(void **state)
@@ -553,15 +581,140 @@ static void test_threads(void **state)
     }
 }
 
+typedef struct {
+    char *data, *room;
+    guint64 n;
+    unsigned n_headers, n_in_room;
+} Taken;
+
+/* Odd sizes, and nothing at first. */
+static void *give_room(size_t *n, void *user)
+{
+    Taken *taken = user;
+    *n = MIN(70001, BODY_BYTES - taken->n);
+    taken->room = taken->n > 100000 && *n > 0 ? taken->data + taken->n : NULL;
+    return taken->room;
+}
+
+static bool take_pattern(const void *data, size_t n, void *user, GError **error)
+{
+    Taken *taken = user;
+    assert_true(n <= BODY_BYTES - taken->n);
+    if (data != taken->data + taken->n)
+        memcpy(taken->data + taken->n, data, n);
+    else
+        taken->n_in_room++;
+    taken->n += n;
+    return true;
+}
+
+static void count_header(const char *name, const char *value, void *user)
+{
+    if (strcmp(name, ":status") == 0)
+        assert_string_equal(value, "200");
+    if (strcmp(name, "task-id") == 0 && strcmp(value, "OpaqueRef:1") == 0)
+        ((Taken *) user)->n_headers++;
+}
+
+static void check_straight(const char *base, unsigned way)
+{
+    g_autoptr(GError) error = NULL;
+    Taken taken = { .data = g_malloc(BODY_BYTES) };
+    g_autofree char *url = g_strdup_printf("%s/pattern?%u", base, way);
+    HttpCall call = { .url = url,
+                      .trust = HTTP_TRUST_ANY,
+                      .straight = true,
+                      .room = give_room,
+                      .sink = take_pattern,
+                      .header_seen = count_header,
+                      .user = &taken };
+    assert_int_equal(http_call(&call, &error), 200);
+    assert_int_equal(taken.n, BODY_BYTES);
+    assert_int_equal(taken.n_headers, 1);
+    assert_true(taken.n_in_room > 0 || way == 1); /* chunks are taken apart first */
+    for (guint64 i = 0; i < BODY_BYTES; i++)
+        if (taken.data[i] != pattern(i))
+            fail_msg("byte %" G_GUINT64_FORMAT, i);
+    g_free(taken.data);
+}
+
+static void test_straight(void **state)
+{
+    Fixture *f = *state;
+    for (unsigned way = 0; way < 3; way++) {
+        check_straight(f->plain, way);
+        check_straight(f->tls, way);
+    }
+}
+
+/* As a host may answer: interim heads, extensions, trailers, no body. */
+static void test_straight_peers(void **state)
+{
+    static const struct {
+        const char *answer, *body;
+    } rows[] = {
+        { "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbodyX",
+          "body" },
+        { "HTTP/1.0 200 OK\n\nall of it", "all of it" },
+        { "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\n\r\n4;x=1\r\nbody\r\n0\r\nA: b\r\n\r\n",
+          "body" },
+        { "HTTP/1.1 204 None\r\n\r\nX", "" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        Peer peer = { .text = rows[i].answer };
+        g_autofree char *base = g_strdup_printf("http://127.0.0.1:%u", closed_port(&peer.listener));
+        listen(peer.listener, 5);
+        pthread_t thread;
+        pthread_create(&thread, NULL, answer_once, &peer);
+        int status;
+        g_autoptr(GError) error = NULL;
+        g_autofree char *body = fetch((HttpCall){ .straight = true }, base, "/", &status, &error);
+        assert_null(error);
+        assert_string_equal(body, rows[i].body);
+        pthread_join(thread, NULL);
+        close(peer.listener);
+    }
+}
+
+static void test_straight_bad_peers(void **state)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 20 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 4x\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nbody",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\nbody\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\nbody\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbodyXX\r\n0\r\n\r\n",
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(answers); i++)
+        expect_of_peer((HttpCall){ .straight = true }, answers[i], ERR_PROTOCOL);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_methods),   T(test_uploads),     T(test_cut),       T(test_no_redirect),
-        T(test_trust),     T(test_certificate), T(test_truncated), T(test_unreachable),
-        T(test_bad_peers), T(test_deadlines),   T(test_cancel),    T(test_callbacks_fail),
-        T(test_nested),    T(test_threads),     T(test_folded),
+        T(test_methods),
+        T(test_uploads),
+        T(test_cut),
+        T(test_no_redirect),
+        T(test_trust),
+        T(test_certificate),
+        T(test_truncated),
+        T(test_unreachable),
+        T(test_bad_peers),
+        T(test_deadlines),
+        T(test_cancel),
+        T(test_callbacks_fail),
+        T(test_nested),
+        T(test_straight),
+        T(test_straight_peers),
+        T(test_straight_bad_peers),
+        T(test_threads),
+        T(test_folded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
