@@ -196,6 +196,22 @@ gsize gzip_compress(const void *head, gsize n_head, const void *data, gsize n, v
 
 /* --- reading --- */
 
+/* Behind the extra field, the only one that we write; 0: another header, or not whole. */
+static gsize extra_end(const guint8 *data, gsize n)
+{
+    if (n < HEADER_BYTES + 2 || data[3] != (FLAG_EXTRA | FLAG_CHECK))
+        return 0;
+    gsize end = HEADER_BYTES + 2 + get_u16(data + HEADER_BYTES);
+    return end + 2 <= n ? end : 0;
+}
+
+/* libdeflate does not look at the check of a header, zlib, and so XO, does. */
+static bool is_checked(const guint8 *data, gsize n)
+{
+    gsize end = extra_end(data, n);
+    return end == 0 || get_u16(data + end) == (crc32_gzip_refl(0, (guint8 *) data, end) & 0xffff);
+}
+
 /* A file may hold several members, one after the other. */
 Expanded gzip_expand(const void *data, gsize n, void *out, gsize max, gsize *n_out)
 {
@@ -203,7 +219,10 @@ Expanded gzip_expand(const void *data, gsize n, void *out, gsize max, gsize *n_o
     enum libdeflate_result result = LIBDEFLATE_SUCCESS;
     gsize in = 0;
     *n_out = 0;
-    do {
+    if (!is_checked(data, n))
+        result = LIBDEFLATE_BAD_DATA;
+    while (result == LIBDEFLATE_SUCCESS &&
+           (in == 0 || (in < n && !MUTANT(gzip_trailing)))) { /* mutant: codec */
         gsize used = 0, made = 0;
         result = libdeflate_gzip_decompress_ex(state, (const guint8 *) data + in, n - in,
                                                (guint8 *) out + *n_out, max - *n_out, &used, &made);
@@ -211,7 +230,7 @@ Expanded gzip_expand(const void *data, gsize n, void *out, gsize max, gsize *n_o
             in += used;
             *n_out += made;
         }
-    } while (result == LIBDEFLATE_SUCCESS && in < n && !MUTANT(gzip_trailing)); /* mutant: codec */
+    }
     libdeflate_free_decompressor(state);
     if (result == LIBDEFLATE_INSUFFICIENT_SPACE)
         return TOO_LONG;
@@ -222,12 +241,9 @@ Expanded gzip_expand(const void *data, gsize n, void *out, gsize max, gsize *n_o
  * or the header is not ours and whole. */
 static gsize find_mark(const guint8 *data, gsize n, gsize n_head, gsize *from)
 {
-    if (n < HEADER_BYTES + 2 + EXTRA_BYTES || data[3] != (FLAG_EXTRA | FLAG_CHECK) ||
-        data[12] != 'C' || data[13] != 'z')
-        return 0;
-    gsize n_extra = get_u16(data + 10), end = HEADER_BYTES + 2 + n_extra;
-    if (n_extra < EXTRA_BYTES || n < end + 2 || get_u16(data + 14) != n_extra - 4 ||
-        get_u16(data + end) != (crc32_gzip_refl(0, (guint8 *) data, end) & 0xffff))
+    gsize end = extra_end(data, n), n_extra = end ? end - HEADER_BYTES - 2 : 0;
+    if (n_extra < EXTRA_BYTES || data[12] != 'C' || data[13] != 'z' ||
+        get_u16(data + 14) != n_extra - 4 || !is_checked(data, n))
         return 0;
     gsize n_marks = (n_extra - EXTRA_BYTES) / sizeof(guint32), stride = get_u32(data + 20);
     if (get_u32(data + 16) != n_head || stride == 0)

@@ -116,7 +116,7 @@ static unsigned lie_everywhere(const char *options, const char *verb, guint64 bi
 static void test_lies(void **state)
 {
     assert_true(lie_everywhere(modes[0], "bytes.write", 85) >= N_BLOCKS + 3);
-    assert_true(lie_everywhere(modes[1], "chunks.put", 83) == N_BLOCKS + 4);
+    assert_true(lie_everywhere(modes[1], "chunks.put", 91) == N_BLOCKS + 4);
     assert_true(lie_everywhere(modes[2], "chunks.put", 7) >= N_BLOCKS + 3);
     assert_true(lie_everywhere(modes[0], "put", 99) >= 2);
 }

@@ -151,6 +151,7 @@ static void test_gzip_marks(void **state)
         packed[at] ^= 0x10;
         bool ok = codec_expand_part(gzip, packed, n, NULL, 0, out, &from, AT + 1, NULL);
         assert_true(!ok || memcmp(out + from, data + from, AT + 1 - from) == 0);
+        assert_false(codec_expand(gzip, packed, n, out, N, NULL));
         packed[at] = was;
     }
 }
