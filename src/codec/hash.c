@@ -4,6 +4,9 @@
 #include <isa-l/crc.h>
 #include <openssl/evp.h>
 #include <xxhash.h>
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h> /* XXH3 with the widest registers that the processor has */
+#endif
 
 /* XXH3 runs at the speed of the cache only while its input is in it. */
 enum { SLICE_BYTES = 64 << 10 };
