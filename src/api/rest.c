@@ -102,6 +102,7 @@ static void serve(RestRequest *request)
         request->route->run(request);
     json_decref(request->args);
     json_decref(request->user);
+    g_clear_pointer(&request->viewer, viewer_free);
     g_clear_pointer(&request->session, session_unref);
 }
 

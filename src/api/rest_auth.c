@@ -40,7 +40,8 @@ static json_t *by_password(RestRequest *request, const char *header, GError **er
         return NULL;
     }
     *colon = 0;
-    return session_sign_in(request->session, credentials, colon + 1, error);
+    return session_sign_in_otp(request->session, credentials, colon + 1,
+                               http_query(request->http, "otp"), error);
 }
 
 void rest_refuse_login(RestRequest *request, const GError *error)
@@ -59,6 +60,14 @@ static void refuse(RestRequest *request, const GError *error)
         rest_refuse(request, 400, error->message, NULL);
     else
         rest_refuse_login(request, error);
+}
+
+static void set_rights(RestRequest *request)
+{
+    g_autoptr(AccountRights) rights = session_rights(request->session);
+    request->is_admin = account_is_admin(request->user);
+    if (!rights || !rights_see_all(rights))
+        request->viewer = viewer_new(rights, servers_text, request->parts->servers);
 }
 
 bool rest_sign_in(RestRequest *request)
@@ -84,8 +93,9 @@ bool rest_sign_in(RestRequest *request)
         request->user = by_password(request, header, &error);
     else
         err_set(&error, ERR_BAD_LOGIN, "invalid credentials");
-    request->is_admin = request->user && account_is_admin(request->user);
-    if (!request->user)
+    if (request->user)
+        set_rights(request);
+    else
         refuse(request, error);
     return request->user != NULL;
 }

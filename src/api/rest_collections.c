@@ -157,15 +157,16 @@ static char *object_text(RestRequest *request, const RestCollection *collection,
     Inventory *inventory = NULL;
     g_autoptr(Link) link = servers_find(request->parts->servers, id, &inventory);
     const char *type = inventory ? inventory_type(inventory, id) : NULL;
-    g_autoptr(GBytes) text = NULL;
+    g_autoptr(GBytes) text = type ? inventory_text(inventory, id) : NULL;
+    bool shown = text && rest_may_view(request, id, type, text);
+    g_clear_pointer(&inventory, inventory_unref);
     if (g_strcmp0(type, collection->type) != 0)
         api_error_no_such(error, id, collection->type);
-    else if (!rest_may_view(request, id))
+    else if (!shown)
         api_error_unauthorized(error, "view", id);
-    else
-        text = inventory_text(inventory, id);
-    g_clear_pointer(&inventory, inventory_unref);
-    return text ? g_strndup(g_bytes_get_data(text, NULL), g_bytes_get_size(text)) : NULL;
+    return shown && g_strcmp0(type, collection->type) == 0
+               ? g_strndup(g_bytes_get_data(text, NULL), g_bytes_get_size(text))
+               : NULL;
 }
 
 static char *item_text(RestRequest *request, const RestCollection *collection, GError **error)

@@ -6,12 +6,11 @@
 
 #include <string.h>
 
-bool rest_may_view(RestRequest *request, const char *object_id)
+bool rest_may_view(RestRequest *request, const char *id, const char *type, GBytes *text)
 {
-    return request->is_admin ||
+    return !request->viewer ||
            MUTANT(rest_views_all) || /* mutant: system:test_rest.People.test_others */
-           account_may(request->parts->accounts, request->user, object_id, "view", servers_text,
-                       request->parts->servers);
+           viewer_sees(request->viewer, id, type, text);
 }
 
 typedef struct {
@@ -28,7 +27,7 @@ typedef struct {
 static void see(const char *id, const char *type, GBytes *text, void *user)
 {
     Walk *walk = user;
-    if (!walk->full && rest_may_view(walk->request, id))
+    if (!walk->full && rest_may_view(walk->request, id, type, text))
         walk->full =
             !walk->seen(id, g_bytes_get_data(text, NULL), g_bytes_get_size(text), walk->user);
 }
@@ -121,7 +120,8 @@ static void see_message(const char *id, const char *type, GBytes *bytes, void *u
     size_t n = g_bytes_get_size(bytes);
     const char *const about[] = { walk->about, NULL };
     if (walk->full || is_alarm(text, n) != walk->alarms ||
-        (walk->about && !member_is(text, n, "$object", about)) || !rest_may_view(walk->request, id))
+        (walk->about && !member_is(text, n, "$object", about)) ||
+        !rest_may_view(walk->request, id, type, bytes))
         return;
     g_autofree char *alarm = walk->alarms ? alarm_text(walk->request, text, n) : NULL;
     walk->full = !walk->seen(id, alarm ? alarm : text, alarm ? strlen(alarm) : n, walk->user);
@@ -161,20 +161,15 @@ bool rest_each_own_alarm(RestRequest *request, const RestCollection *collection,
 
 /* --- The disks of a machine --- */
 
-static bool see_disk(RestRequest *request, const char *type, const char *vbd_id, RestSeen seen,
+static bool see_disk(RestRequest *request, const char *wanted, const char *vbd_id, RestSeen seen,
                      void *user)
 {
     json_t *vbd = servers_object(request->parts->servers, vbd_id);
-    const char *id = json_string_value(json_object_get(vbd, "VDI"));
+    const char *id = json_string_value(json_object_get(vbd, "VDI")), *type = NULL;
     bool is_cd = json_is_true(json_object_get(vbd, "is_cd_drive"));
-    json_t *vdi = id && !is_cd ? servers_object(request->parts->servers, id) : NULL;
-    bool goes_on = true;
-    if (g_strcmp0(json_string_value(json_object_get(vdi, "type")), type) == 0 &&
-        rest_may_view(request, id)) {
-        g_autofree char *text = json_dumps(vdi, JSON_COMPACT);
-        goes_on = seen(id, text, strlen(text), user);
-    }
-    json_decref(vdi);
+    g_autoptr(GBytes) text = id && !is_cd ? servers_text(id, &type, request->parts->servers) : NULL;
+    bool shown = text && g_strcmp0(type, wanted) == 0 && rest_may_view(request, id, type, text);
+    bool goes_on = !shown || seen(id, g_bytes_get_data(text, NULL), g_bytes_get_size(text), user);
     json_decref(vbd);
     return goes_on;
 }

@@ -27,6 +27,7 @@ struct RestRequest {
     Session *session; /* NULL on public routes, as is the user */
     json_t *user;     /* public record */
     bool is_admin;
+    Viewer *viewer; /* of objects; NULL: all are shown */
 };
 
 /* What {name} of the route stands for. */
@@ -56,4 +57,5 @@ void rest_refuse_login(RestRequest *request, const GError *error);
 /* Calls a method as the caller; `params` is borrowed. The result, a new reference (null when the
  * method has nothing to say), or NULL. */
 json_t *rest_call(RestRequest *request, const char *method, json_t *params, GError **error);
-bool rest_may_view(RestRequest *request, const char *object_id);
+/* Whether the caller is shown an object, with its type and its text. */
+bool rest_may_view(RestRequest *request, const char *id, const char *type, GBytes *text);
