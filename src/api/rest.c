@@ -4,6 +4,7 @@
 #include "api/rest_call.h"
 #include "api/rest_collection.h"
 #include "api/rest_tasks.h"
+#include "api/rest_openapi.h"
 #include "api/rest_people.h"
 #include "api/rest_request.h"
 #include "base/error.h"
@@ -167,6 +168,7 @@ Rest *rest_new(const ApiParts *parts)
     rest->actions = rest_actions_new(rest);
     rest->router = rest_router_new();
     rest_router_add_table(rest->router, door_routes);
+    rest_router_add_table(rest->router, rest_openapi_routes);
     rest_router_add_table(rest->router, rest_task_routes);
     rest_router_add_table(rest->router, rest_people_routes);
     rest_collections_add(rest->router);

@@ -205,10 +205,13 @@ static const RestCall calls[] = {
 
 static void add(RestRouter *router, const RestCall *call, const Method *method)
 {
-    RestRoute route = {
-        call->verb, NULL, rest_call_serve, call, call->summary ? call->summary : method->summary,
-        false
-    };
+    RestRoute route = { call->verb,
+                        NULL,
+                        rest_call_serve,
+                        call,
+                        call->summary ? call->summary : method->summary,
+                        false,
+                        REST_CALLS };
     rest_router_add(router, &route, call->path);
 }
 

@@ -218,14 +218,14 @@ static void add_own(RestRouter *router, const char *owner, const char *name,
                     const RestCollection *items)
 {
     g_autofree char *path = g_strdup_printf("%s/{id}/%s", owner, name);
-    RestRoute route = { "GET", NULL, list_own, items, items->summary, false };
+    RestRoute route = { "GET", NULL, list_own, items, items->summary, false, REST_LIST };
     rest_router_add(router, &route, path);
 }
 
 static void add_collection(RestRouter *router, const RestCollection *row)
 {
-    RestRoute all = { "GET", NULL, list_all, row, row->summary, false };
-    RestRoute one = { "GET", NULL, get_one, row, row->summary, false };
+    RestRoute all = { "GET", NULL, list_all, row, row->summary, false, REST_LIST };
+    RestRoute one = { "GET", NULL, get_one, row, row->summary, false, REST_PLAIN };
     g_autofree char *path = g_strdup_printf("%s/{id%s}", row->name, row->long_ids ? "*" : "");
     if (row->subs && strchr(row->subs, 'A'))
         add_own(router, row->name, "alarms", &own_alarms);

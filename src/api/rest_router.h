@@ -13,12 +13,20 @@
 typedef struct RestRequest RestRequest;
 typedef struct RestRouter RestRouter;
 
+/* What a route takes and answers, for its description. */
+typedef enum {
+    REST_PLAIN,
+    REST_LIST, /* the query parameters of lists */
+    REST_CALLS /* `with` is a RestCall: the parameters of its method */
+} RestShape;
+
 typedef struct {
     const char *verb, *path;
     void (*run)(RestRequest *request);
     const void *with;    /* what `run` needs to know */
     const char *summary; /* one sentence */
     bool is_public;      /* for anybody, signed in or not */
+    RestShape shape;
 } RestRoute;
 
 RestRouter *rest_router_new(void);

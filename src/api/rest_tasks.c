@@ -372,7 +372,8 @@ static void abort_for_go(RestRequest *request)
 
 const RestRoute rest_task_routes[] = {
     { "GET", "tasks", get_all,
-      .summary = "What lasts: actions and runs; watch=true with ndjson=true goes on." },
+      .summary = "What lasts: actions and runs; watch=true with ndjson=true goes on.",
+      .shape = REST_LIST },
     { "GET", "tasks/{id}", get_one, .summary = "One task; wait=true waits for its end." },
     { "DELETE", "tasks", drop_all, .summary = "Forget the tasks that have ended." },
     { "DELETE", "tasks/{id}", drop_one, .summary = "Forget a task that has ended." },

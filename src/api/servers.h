@@ -51,7 +51,8 @@ void servers_look_again(Servers *servers, const char *id);
 Link *servers_find(Servers *servers, const char *id, Inventory **inventory);
 /* XO's view of an object, or NULL. */
 json_t *servers_object(Servers *servers, const char *id);
-/* The same as JSON text, a new reference, with its type: an AccountObject, `servers` is the user. */
+/* The same as JSON text, a new reference, with its type: an AccountObject, `servers` is the user.
+ */
 GBytes *servers_text(const char *id, const char **type, void *servers);
 /* Each object of a type (NULL: all) of all pools. */
 void servers_each(Servers *servers, const char *type,

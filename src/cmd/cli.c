@@ -15,6 +15,8 @@ const CliVerb cli_verbs[] = {
       "objects as JSON, by properties: list-objects --uuid type=VM", .own_options = true },
     { "run", cli_run, "JOB [SCHEDULE]", "run a backup job (by id or name) and follow it" },
     { "watch", cli_watch_objects, "", "print changes of objects as they happen" },
+    { "rest", cli_rest, "get|post|put|patch|del PATH [name=value…]",
+      "one request of the REST API: rest get vms fields=name_label" },
     { "list-methods", cli_list_methods, "[WORD]", "the methods of the server, with parameters" },
     { "list-commands", cli_list_methods, NULL, NULL },
     { "help", cli_help, "METHOD", "one method with its parameters" },

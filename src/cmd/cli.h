@@ -102,6 +102,7 @@ int cli_help(CliOptions *options, char **words);
 /* cadenza config import|export */
 int cli_transfer(CliOptions *options, char **words);
 int cli_run(CliOptions *options, char **words);
+int cli_rest(CliOptions *options, char **words);
 int cli_complete(CliOptions *options, char **words);
 int cli_completion(CliOptions *options, char **words);
 
