@@ -5,13 +5,16 @@
  *
  *   volatile_fs MOUNTPOINT FOLDER    starts with what is in FOLDER; stays in the foreground
  *   mkdir MOUNTPOINT/.cut-SEED-PERCENT    writes what survives to FOLDER.after, then fails every
- * call */
+ * call
+ *   mkdir MOUNTPOINT/.stall-CALL    (which fails) the next such call, "fsync", and all that follow
+ * it wait until SIGUSR1 */
 #define FUSE_USE_VERSION 35
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <fuse3/fuse.h>
 #include <glib.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,7 +22,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { SECTOR_BYTES = 512, CUT_PREFIX = 6 };
+enum { SECTOR_BYTES = 512, CUT_PREFIX = 6, STALL_PREFIX = 8 };
 
 typedef struct {
     guint64 number;
@@ -43,8 +46,11 @@ typedef struct {
     GQueue changes; /* volatile, oldest first */
     guint64 last_number;
     const char *place;
+    char *stall; /* the call that does not come back: "fsync"; NULL: all do */
     bool is_cut;
 } Disk;
+
+static volatile sig_atomic_t released;
 
 static Disk *the_disk(void)
 {
@@ -179,10 +185,37 @@ static int cut(Disk *disk, const char *order)
     return 0;
 }
 
+/* --- Stalls --- */
+
+static void on_release(int signal)
+{
+    released = 1;
+}
+
+/* The next call of this name does not come back before SIGUSR1, nor does any that follows it: there
+ * is one thread. */
+static int order_stall(Disk *disk, const char *order)
+{
+    g_free(disk->stall);
+    disk->stall = g_strdup(order + STALL_PREFIX);
+    released = 0;
+    return -ECANCELED; /* a folder that is made is looked at */
+}
+
+static void stall(Disk *disk, const char *call)
+{
+    if (!disk->stall || strcmp(disk->stall, call) != 0)
+        return;
+    while (!released)
+        g_usleep(10000);
+    g_clear_pointer(&disk->stall, g_free);
+}
+
 /* --- Calls --- */
 
 #define DISK_OR_FAIL(disk)                                                                         \
     Disk *disk = the_disk();                                                                       \
+    stall(disk, __func__ + strlen("fs_"));                                                         \
     if (disk->is_cut)                                                                              \
     return -EIO
 
@@ -244,6 +277,8 @@ static int fs_mkdir(const char *path, mode_t mode)
     DISK_OR_FAIL(disk);
     if (strncmp(path, "/.cut-", CUT_PREFIX) == 0)
         return cut(disk, path);
+    if (strncmp(path, "/.stall-", STALL_PREFIX) == 0)
+        return order_stall(disk, path);
     return make(disk, path, S_IFDIR | mode, &made);
 }
 
@@ -503,6 +538,7 @@ int main(int argc, char **argv)
         return 2;
     }
     Disk disk = { .place = argv[2] };
+    signal(SIGUSR1, on_release);
     disk.root = load(&disk, disk.place);
     if (!disk.root)
         return 2;
