@@ -66,8 +66,9 @@ static bool ask_machine_of(const Question *question, const char *vbd, unsigned d
     g_autofree char *id = NULL;
     JsonPick pick = { "VM" };
     size_t at = 0;
-    return text && json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), &pick, 1) &&
-           next_id(&pick, &at, &id) && ask(question, id, depth);
+    if (text)
+        json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), &pick, 1);
+    return next_id(&pick, &at, &id) && ask(question, id, depth);
 }
 
 static bool ask_one(const Question *question, const char *field_name, const char *id,
@@ -98,8 +99,7 @@ static bool ask_parents(const Question *question, const char *type, GBytes *text
             continue;
         JsonPick picks[MAX_FIELDS] = { { inherits[i].fields[0] }, { inherits[i].fields[1] } };
         unsigned n_picks = picks[1].name ? 2 : 1;
-        if (!json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), picks, n_picks))
-            return false;
+        json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), picks, n_picks);
         for (unsigned k = 0; k < n_picks; k++)
             if (ask_field(question, &picks[k], depth))
                 return true;

@@ -1,6 +1,6 @@
 /* The one way into a method, and the one place where permissions are asked. */
 #include "api/call.h"
-#include "api/method.h"
+#include "api/audit.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -207,6 +207,14 @@ bool call_check(const ApiParts *parts, Session *session, const char *name, json_
     return begin(&call, parts, session, name, error) && check(&call, params, error);
 }
 
+/* Who signs in is known only afterwards. */
+static void tell(ApiCall *call, json_t *sent, json_t *result, const GError *failure, gint64 took_ms)
+{
+    json_t *user = call->user ? json_incref(call->user) : session_user(call->session);
+    audit_call(call->parts, call->method, user, call->session, sent, result, failure, took_ms);
+    json_decref(user);
+}
+
 bool call_run(const ApiParts *parts, Session *session, const char *name, json_t *params,
               ApiResult *result, GError **error)
 {
@@ -222,6 +230,7 @@ bool call_run(const ApiParts *parts, Session *session, const char *name, json_t 
         log_debug("api", "%s: %" G_GINT64_FORMAT " ms", name, took_ms);
     else
         log_debug("api", "%s: %" G_GINT64_FORMAT " ms: %s", name, took_ms, failure->message);
+    tell(&call, params, result->value, failure, took_ms);
     if (!ok)
         g_propagate_error(error, g_steal_pointer(&failure));
     return ok;

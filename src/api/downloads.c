@@ -102,6 +102,16 @@ json_t *downloads_offer_file(Downloads *downloads, const char *name, GBytes *dat
     return keep(downloads, offer, "$getFrom", error);
 }
 
+json_t *downloads_serve(Downloads *downloads, const char *name,
+                        void (*give)(HttpRequest *request, void *user), void *user, GError **error)
+{
+    Offer *offer = g_new0(Offer, 1);
+    offer->name = g_strdup(name);
+    offer->take = give;
+    offer->user = user;
+    return keep(downloads, offer, "$getFrom", error);
+}
+
 json_t *downloads_expect(Downloads *downloads, DownloadsTake take, void *user,
                          GDestroyNotify user_free, GError **error)
 {

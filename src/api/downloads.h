@@ -20,6 +20,11 @@ json_t *downloads_offer(Downloads *downloads, const char *type, GBytes *data, GE
 /* The same for a file: the address ends with its name, a browser keeps it. */
 json_t *downloads_offer_file(Downloads *downloads, const char *name, GBytes *data, GError **error);
 
+/* Answers a request for the data itself, in pieces, without a limit: {"$getFrom": path}. `user`
+ * must outlive the server's doors. */
+json_t *downloads_serve(Downloads *downloads, const char *name,
+                        void (*give)(HttpRequest *request, void *user), void *user, GError **error);
+
 /* Reads the body and answers. */
 typedef void (*DownloadsTake)(HttpRequest *request, void *user);
 /* Waits for data: {"$sendTo": path}, or NULL with LIMIT. `take` is called at most once; `user` is

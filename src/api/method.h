@@ -25,6 +25,7 @@ typedef struct {
     bool long_running;   /* may take minutes: has its own pool of threads */
     const char *rest;    /* "POST /vms/{id}/actions/start", NULL: not there */
     const char *summary; /* one sentence */
+    bool secret_result;  /* is shown in no log */
 } Method;
 
 /* NULL when there is none of that name. */

@@ -33,6 +33,7 @@ typedef struct {
     const char *objects;  /* "VM,VM-snapshot": names an object of one of these types, "*": of any */
     const char *permission; /* wanted on that object: "view", "operate", "administrate" */
     const char *words;      /* for people, may be NULL */
+    bool secret;            /* is shown in no log */
 } Param;
 
 #define PARAMS(...) ((const Param[]){ __VA_ARGS__, { NULL } })
@@ -64,6 +65,7 @@ typedef struct {
 #define ARR(n, t)        TYPED(n, P_ARRAY), .items = (t)
 #define CHOICE(n, list)  TYPED(n, P_STRING), .may_be_empty = true, .choices = list
 #define ANY(n)           TYPED(n, 0)
+#define SECRET(n)        STR(n), .secret = true
 #define ID(n, type, may) STR(n), .objects = type, .permission = may
 
 /* Prepares what a client sent (object, array or NULL; borrowed) for a method "<space>.<verb>":

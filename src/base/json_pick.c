@@ -1,150 +1,82 @@
-/* Strings are crossed by memchr, brackets are counted; numbers and words end at a comma or bracket.
- */
 #include "base/json_pick.h"
 
+#include "base/json_members.h"
 #include "base/mutant.h"
 
 #include <string.h>
 
-typedef struct {
-    const char *at, *end;
-} Cursor;
-
-static void skip_blanks(Cursor *cursor)
-{
-    while (cursor->at < cursor->end && strchr(" \t\r\n", *cursor->at) && *cursor->at)
-        cursor->at++;
-}
-
-/* From the opening quote to after the closing one. */
-static bool skip_string(Cursor *cursor)
-{
-    const char *quote = cursor->at;
-    while ((quote = memchr(quote + 1, '"', (size_t) (cursor->end - quote - 1)))) {
-        const char *before = quote;
-        while (before[-1] == '\\')
-            before--;
-        if ((quote - before) % 2 == 0)
-            break;
-    }
-    if (!quote)
-        return false;
-    cursor->at = quote + 1;
-    return true;
-}
-
-/* From the opening bracket to after the closing one. */
-static bool skip_brackets(Cursor *cursor)
-{
-    unsigned depth = 0;
-    while (cursor->at < cursor->end) {
-        char c = *cursor->at;
-        if (c == '"') {
-            if (!skip_string(cursor))
-                return false;
-            continue;
-        }
-        cursor->at++;
-        if (c == '{' || c == '[')
-            depth++;
-        else if ((c == '}' || c == ']') && --depth == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool skip_value(Cursor *cursor)
-{
-    if (cursor->at >= cursor->end)
-        return false;
-    if (*cursor->at == '"')
-        return skip_string(cursor);
-    if (*cursor->at == '{' || *cursor->at == '[')
-        return skip_brackets(cursor);
-    const char *start = cursor->at;
-    while (cursor->at < cursor->end && !strchr(",}] \t\r\n", *cursor->at))
-        cursor->at++;
-    return cursor->at > start;
-}
-
-static JsonPick *wanted(JsonPick *picks, unsigned n_picks, const char *name, size_t n)
+static JsonPick *wanted(JsonPick *picks, unsigned n_picks, const JsonMember *member)
 {
     for (unsigned i = 0; i < n_picks; i++)
-        if (!picks[i].value && strlen(picks[i].name) == n && memcmp(picks[i].name, name, n) == 0)
+        if (!picks[i].value && strlen(picks[i].name) == member->n_name &&
+            memcmp(picks[i].name, member->name, member->n_name) == 0)
             return &picks[i];
     return NULL;
 }
 
-/* "name": value; *n_found counts. */
-static bool take_member(Cursor *cursor, JsonPick *picks, unsigned n_picks, unsigned *n_found)
+void json_pick(const char *text, size_t n, JsonPick *picks, unsigned n_picks)
 {
-    const char *name = cursor->at + 1;
-    if (cursor->at >= cursor->end || *cursor->at != '"' || !skip_string(cursor))
-        return false;
-    JsonPick *pick = wanted(picks, n_picks, name, (size_t) (cursor->at - 1 - name));
-    skip_blanks(cursor);
-    if (cursor->at >= cursor->end || *cursor->at != ':')
-        return false;
-    cursor->at++;
-    skip_blanks(cursor);
-    const char *start = cursor->at;
-    /* mutant: base_json_pick */
-    bool nested = MUTANT(json_pick_inside) && *start == '{';
-    if (nested && json_pick(start, (size_t) (cursor->end - start), picks, n_picks))
-        return skip_value(cursor);
-    if (!skip_value(cursor))
-        return false;
-    if (pick) {
-        pick->value = start;
-        pick->n = (size_t) (cursor->at - start);
-        ++*n_found;
+    JsonMembers members;
+    JsonMember member;
+    json_members_init(&members, text, n);
+    for (unsigned n_found = 0; n_found < n_picks && json_members_next(&members, &member);) {
+        if (MUTANT(json_pick_inside) && *member.value == '{') /* mutant: base_json_pick */
+            json_pick(member.value, member.n_value, picks, n_picks);
+        JsonPick *pick = wanted(picks, n_picks, &member);
+        if (!pick)
+            continue;
+        pick->value = member.value;
+        pick->n = member.n_value;
+        n_found++;
     }
-    return true;
 }
 
-bool json_pick(const char *text, size_t n, JsonPick *picks, unsigned n_picks)
+/* After the string whose opening quote is at `at`; the end when it has none. */
+static size_t after_string(const JsonPick *pick, size_t at)
 {
-    Cursor cursor = { text, text + n };
-    unsigned n_found = 0;
-    skip_blanks(&cursor);
-    if (cursor.at >= cursor.end || *cursor.at++ != '{')
-        return false;
-    skip_blanks(&cursor);
-    if (cursor.at < cursor.end && *cursor.at == '}')
-        return true;
-    while (take_member(&cursor, picks, n_picks, &n_found)) {
-        if (n_found == n_picks)
-            return true;
-        skip_blanks(&cursor);
-        if (cursor.at >= cursor.end)
-            return false;
-        if (*cursor.at == '}')
-            return true;
-        if (*cursor.at++ != ',')
-            return false;
-        skip_blanks(&cursor);
+    for (at++; at < pick->n && pick->value[at] != '"'; at++)
+        if (pick->value[at] == '\\')
+            at++;
+    return at < pick->n ? at + 1 : pick->n;
+}
+
+/* Inner arrays and objects are crossed with all their strings. */
+static size_t after_nested(const JsonPick *pick, size_t at)
+{
+    unsigned depth = 0;
+    while (at < pick->n) {
+        char c = pick->value[at];
+        if (c == '"') {
+            at = after_string(pick, at);
+            continue;
+        }
+        at++;
+        if (c == '{' || c == '[')
+            depth++;
+        else if ((c == '}' || c == ']') && --depth == 0)
+            break;
     }
-    return false;
+    return at;
 }
 
 bool json_pick_text(const JsonPick *pick, size_t *at, const char **text, size_t *n)
 {
-    while (pick->value && *at < pick->n) {
-        Cursor cursor = { pick->value + *at, pick->value + pick->n };
-        const char *start = cursor.at;
-        if (*start == '"' && skip_string(&cursor)) {
-            *at += (size_t) (cursor.at - start);
-            *text = start + 1;
-            *n = (size_t) (cursor.at - start) - 2;
-            if (!memchr(*text, '\\', *n))
-                return true;
-        } else if (*at > 0 && (*start == '{' || *start == '[') && skip_brackets(&cursor)) {
-            *at += (size_t) (cursor.at - start);
-        } else if (*at == 0 && *start == '{') {
-            return false;
-        } else {
-            ++*at;
-        }
+    if (!pick->value || *pick->value == '{')
+        return false;
+    if (*at == 0 && *pick->value == '[')
+        *at = 1;
+    while (*at < pick->n) {
+        size_t start = *at;
+        char c = pick->value[start];
+        *at = c == '"'               ? after_string(pick, start)
+              : c == '{' || c == '[' ? after_nested(pick, start)
+                                     : start + 1;
+        if (c != '"' || *at - start < 2)
+            continue;
+        *text = pick->value + start + 1;
+        *n = *at - start - 2;
+        if (!memchr(*text, '\\', *n))
+            return true;
     }
     return false;
 }

@@ -26,6 +26,8 @@ const CliVerb cli_verbs[] = {
     { "unregister", cli_logout, NULL, NULL },
     { "config", cli_transfer, "export [FILE] | import FILE",
       "the configuration as a file, as XO has it" },
+    { "audit", cli_audit, "verify [FINGERPRINT] | fingerprint | export FILE | check FILE",
+      "the log of who did what: check it, keep it, check what was kept" },
     { "completion", cli_completion, "bash|zsh", "what a shell evaluates to complete words",
       .offline = true },
     { "complete", cli_complete, NULL, NULL, .offline = true, .own_options = true },

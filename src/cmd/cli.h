@@ -103,6 +103,8 @@ int cli_help(CliOptions *options, char **words);
 int cli_transfer(CliOptions *options, char **words);
 int cli_run(CliOptions *options, char **words);
 int cli_rest(CliOptions *options, char **words);
+/* cadenza audit verify|fingerprint|export|check */
+int cli_audit(CliOptions *options, char **words);
 int cli_complete(CliOptions *options, char **words);
 int cli_completion(CliOptions *options, char **words);
 

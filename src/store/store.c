@@ -20,6 +20,8 @@ static const char *const state_steps[] = {
 static const char *const log_steps[] = {
     "CREATE TABLE logs (name_space TEXT NOT NULL, time_ms INTEGER NOT NULL, n INTEGER NOT NULL,"
     " value TEXT NOT NULL, PRIMARY KEY (name_space, time_ms, n)) WITHOUT ROWID",
+    "CREATE TABLE audit (n INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,"
+    " value TEXT NOT NULL)",
 };
 
 static void name_holder(const char *path, const char *folder, GError **error)

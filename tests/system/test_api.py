@@ -233,7 +233,7 @@ class Wire(Box):
             if "result" in answer:
                 self.server.call("vm.delete", id=answer["result"])
 
-    def test_flood(self):
+    def test_unwelcome_flood(self):  # the last: its address has to wait afterwards
         """Strangers who guess passwords by the hundred do not hold up those who are signed in."""
         admin, strangers = self.admin(), [self.socket() for _ in range(8)]
         for number, stranger in enumerate(strangers):

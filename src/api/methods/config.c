@@ -81,10 +81,11 @@ static json_t *import_config(ApiCall *call, GError **error)
 
 const Method methods_config[] = {
     { "xo.exportConfig", export_config,
-      PARAMS(DEF("true", BOOL("compress")), OPT(ARR("entries", P_STRING)), OPT(STR("passphrase"))),
+      PARAMS(DEF("true", BOOL("compress")), OPT(ARR("entries", P_STRING)),
+             OPT(SECRET("passphrase"))),
       .long_running = true,
       .summary = "Give the configuration out as a file, with passwords; a passphrase seals it." },
-    { "xo.importConfig", import_config, PARAMS(OPT(STR("passphrase"))),
+    { "xo.importConfig", import_config, PARAMS(OPT(SECRET("passphrase"))),
       .summary = "Take in a configuration of this server or of Xen Orchestra; the answer to the "
                  "file is a report." },
     { NULL },

@@ -49,13 +49,13 @@ static json_t *drop(ApiCall *call, GError **error)
 const Method methods_server[] = {
     { "server.getAll", get_all, NULL, .summary = "All servers with their state." },
     { "server.add", add,
-      PARAMS(REQ(STR("host")), REQ(STR("username")), REQ(STR("password")), OPT(STR("label")),
+      PARAMS(REQ(STR("host")), REQ(STR("username")), REQ(SECRET("password")), OPT(STR("label")),
              DEF("true", BOOL("autoConnect")), OPT(BOOL("allowUnauthorized")),
              OPT(STR("httpProxy")), FINGERPRINT),
       .summary = "Add a server (a pool's master or any of its hosts); it is connected in the "
                  "background." },
     { "server.set", set,
-      PARAMS(REQ(STR("id")), OPT(STR("host")), OPT(STR("username")), OPT(STR("password")),
+      PARAMS(REQ(STR("id")), OPT(STR("host")), OPT(STR("username")), OPT(SECRET("password")),
              OPT(TYPED("label", P_STRING | P_NULL)), OPT(BOOL("allowUnauthorized")),
              OPT(BOOL("readOnly")), OPT(TYPED("httpProxy", P_STRING | P_NULL)), FINGERPRINT),
       .summary = "Change a server." },

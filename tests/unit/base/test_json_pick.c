@@ -9,15 +9,15 @@
 #include <string.h>
 #include <cmocka.h>
 
-static bool pick_one(const char *text, JsonPick *pick)
+static void pick_one(const char *text, JsonPick *pick)
 {
-    return json_pick(text, strlen(text), pick, 1);
+    json_pick(text, strlen(text), pick, 1);
 }
 
 static void assert_value(const char *text, const char *name, const char *expected)
 {
     JsonPick pick = { name };
-    assert_true(pick_one(text, &pick));
+    pick_one(text, &pick);
     assert_non_null(pick.value);
     assert_int_equal(pick.n, strlen(expected));
     assert_memory_equal(pick.value, expected, pick.n);
@@ -40,8 +40,7 @@ static void test_values(void **state)
 static void test_nested(void **state)
 {
     JsonPick pick = { "$container" };
-    assert_true(
-        pick_one("{\"other\":{\"$container\":\"evil\"},\"x\":\"\\\"$container\\\":1\"}", &pick));
+    pick_one("{\"other\":{\"$container\":\"evil\"},\"x\":\"\\\"$container\\\":1\"}", &pick);
     assert_null(pick.value);
     assert_value("{\"other\":{\"$container\":\"evil\"},\"$container\":\"good\"}", "$container",
                  "\"good\"");
@@ -54,10 +53,11 @@ static void test_damaged(void **state)
                                          "{\"b\":1;", "{\"b\":\"x}", "1",        "{\"b\"1}" };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         JsonPick pick = { "z" };
-        assert_false(pick_one(texts[i], &pick));
+        pick_one(texts[i], &pick);
+        assert_null(pick.value);
     }
     JsonPick pick = { "z" };
-    assert_true(pick_one("{}", &pick));
+    pick_one("{}", &pick);
 }
 
 static void assert_texts(const char *value, const char *expected)
