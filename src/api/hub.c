@@ -23,6 +23,9 @@ struct Hub {
     GHashTable *changes;  /* id → Change */
     bool stopping;
     GThread *thread;
+    GMutex tap_mutex; /* guards the tap, and is held while it is called */
+    HubTap tap;
+    void *tap_user;
 };
 
 static void listener_free(void *data)
@@ -194,6 +197,25 @@ static Listener *listener_copy(const Listener *listener)
     return copy;
 }
 
+static void tell_tap(Hub *hub, GHashTable *changes)
+{
+    GHashTableIter iter;
+    void *id, *change;
+    g_mutex_lock(&hub->tap_mutex);
+    g_hash_table_iter_init(&iter, changes);
+    while (hub->tap && g_hash_table_iter_next(&iter, &id, &change))
+        hub->tap(id, ((Change *) change)->before, ((Change *) change)->now, hub->tap_user);
+    g_mutex_unlock(&hub->tap_mutex);
+}
+
+void hub_set_tap(Hub *hub, HubTap tap, void *user)
+{
+    g_mutex_lock(&hub->tap_mutex);
+    hub->tap = tap;
+    hub->tap_user = user;
+    g_mutex_unlock(&hub->tap_mutex);
+}
+
 /* Called with the mutex held; lets it go while it writes and sends. */
 static void run_batch(Hub *hub)
 {
@@ -206,6 +228,7 @@ static void run_batch(Hub *hub)
     g_mutex_unlock(&hub->mutex);
     for (unsigned i = 0; i < listeners->len; i++)
         send_to(listeners->pdata[i], editions, changes);
+    tell_tap(hub, changes);
     g_mutex_lock(&hub->mutex);
 }
 
@@ -231,6 +254,7 @@ Hub *hub_new(void)
 {
     Hub *hub = g_new0(Hub, 1);
     g_mutex_init(&hub->mutex);
+    g_mutex_init(&hub->tap_mutex);
     g_cond_init(&hub->cond);
     hub->listeners = g_ptr_array_new_with_free_func(listener_free);
     hub->changes = changes_new();
@@ -248,6 +272,7 @@ void hub_free(Hub *hub)
     g_ptr_array_unref(hub->listeners);
     g_hash_table_unref(hub->changes);
     g_mutex_clear(&hub->mutex);
+    g_mutex_clear(&hub->tap_mutex);
     g_cond_clear(&hub->cond);
     g_free(hub);
 }

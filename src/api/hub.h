@@ -26,6 +26,13 @@ json_t *hub_list(Hub *hub);
 /* Closes every socket. */
 void hub_close_all(Hub *hub);
 
+/* One more that hears of every change, of whatever may be seen by whom: an object of `before`
+ * (NULL: it was not there) that is in `now` (NULL: it has gone). Called from the hub's thread,
+ * should be quick. */
+typedef void (*HubTap)(const char *id, Inventory *before, Inventory *now, void *user);
+/* NULL: nobody; the old one is not called any more when it returns. */
+void hub_set_tap(Hub *hub, HubTap tap, void *user);
+
 /* Objects of `now` that came or changed since `before`, and ids of `before` that went; any of the
  * lists and snapshots may be NULL. */
 void hub_changed(Hub *hub, Inventory *before, Inventory *now, GPtrArray *entered, GPtrArray *left);

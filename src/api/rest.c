@@ -4,6 +4,7 @@
 #include "api/rest_call.h"
 #include "api/rest_collection.h"
 #include "api/rest_tasks.h"
+#include "api/rest_events.h"
 #include "api/rest_openapi.h"
 #include "api/rest_people.h"
 #include "api/rest_request.h"
@@ -166,10 +167,13 @@ Rest *rest_new(const ApiParts *parts)
     rest->parts = parts;
     rest->tasks = tasks_new(parts->store);
     rest->actions = rest_actions_new(rest);
+    rest->feeds = rest_feeds_new(parts);
     rest->router = rest_router_new();
     rest_router_add_table(rest->router, door_routes);
     rest_router_add_table(rest->router, rest_openapi_routes);
     rest_router_add_table(rest->router, rest_task_routes);
+    rest_router_add_table(rest->router, rest_event_routes);
+    rest_router_add_table(rest->router, rest_dashboard_routes);
     rest_router_add_table(rest->router, rest_people_routes);
     rest_collections_add(rest->router);
     rest_calls_add(rest->router);
@@ -178,6 +182,7 @@ Rest *rest_new(const ApiParts *parts)
 
 void rest_free(Rest *rest)
 {
+    rest_feeds_free(rest->feeds);
     g_thread_pool_free(rest->actions, FALSE, TRUE);
     rest_router_free(rest->router);
     tasks_free(rest->tasks);

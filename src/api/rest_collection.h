@@ -34,6 +34,10 @@ void rest_list_items(RestRequest *request, const RestCollection *collection);
 /* The item that {id} of the route names exists and may be seen; false with an error. */
 bool rest_check_item(RestRequest *request, const RestCollection *collection, GError **error);
 
+/* Whether a message's text is of an alarm, and that as XO shows it (caller frees). */
+bool rest_is_alarm(const char *text, size_t n);
+char *rest_alarm_text(const ApiParts *parts, const char *text, size_t n);
+
 /* --- Sources --- */
 
 bool rest_each_object(RestRequest *request, const RestCollection *collection, RestSeen seen,

@@ -59,7 +59,7 @@ static bool member_is(const char *text, size_t n, const char *name, const char *
     return false;
 }
 
-static bool is_alarm(const char *text, size_t n)
+bool rest_is_alarm(const char *text, size_t n)
 {
     static const char *const names[] = { "ALARM", "BOND_STATUS_CHANGED", "MULTIPATH_PERIODIC_ALERT",
                                          NULL };
@@ -86,10 +86,10 @@ static json_t *alarm_body(json_t *message)
     return json_pack("{s:s, s:s}", "value", is_share ? percent : number, "name", word);
 }
 
-static json_t *alarm_object(RestRequest *request, json_t *message)
+static json_t *alarm_object(const ApiParts *parts, json_t *message)
 {
     const char *id = json_string_value(json_object_get(message, "$object"));
-    json_t *object = id ? servers_object(request->parts->servers, id) : NULL;
+    json_t *object = id ? servers_object(parts->servers, id) : NULL;
     const char *type = json_string_value(json_object_get(object, "type"));
     const RestCollection *collection = type ? rest_collection_of_type(type) : NULL;
     g_autofree char *path = collection ? g_strdup_printf(REST_BASE "/%s/%s", collection->name, id)
@@ -100,12 +100,12 @@ static json_t *alarm_object(RestRequest *request, json_t *message)
     return shown;
 }
 
-static char *alarm_text(RestRequest *request, const char *text, size_t n)
+char *rest_alarm_text(const ApiParts *parts, const char *text, size_t n)
 {
     json_t *message = json_loadb(text, n, JSON_ALLOW_NUL, NULL);
     double time_s = json_number_value(json_object_get(message, "time"));
     json_object_set_new(message, "body", alarm_body(message));
-    json_object_set_new(message, "object", alarm_object(request, message));
+    json_object_set_new(message, "object", alarm_object(parts, message));
     json_object_set_new(message, "time", json_integer((json_int_t) time_s * 1000));
     json_object_del(message, "$object");
     char *shown = json_dumps(message, JSON_COMPACT);
@@ -119,11 +119,11 @@ static void see_message(const char *id, const char *type, GBytes *bytes, void *u
     const char *text = g_bytes_get_data(bytes, NULL);
     size_t n = g_bytes_get_size(bytes);
     const char *const about[] = { walk->about, NULL };
-    if (walk->full || is_alarm(text, n) != walk->alarms ||
+    if (walk->full || rest_is_alarm(text, n) != walk->alarms ||
         (walk->about && !member_is(text, n, "$object", about)) ||
         !rest_may_view(walk->request, id, type, bytes))
         return;
-    g_autofree char *alarm = walk->alarms ? alarm_text(walk->request, text, n) : NULL;
+    g_autofree char *alarm = walk->alarms ? rest_alarm_text(walk->request->parts, text, n) : NULL;
     walk->full = !walk->seen(id, alarm ? alarm : text, alarm ? strlen(alarm) : n, walk->user);
 }
 

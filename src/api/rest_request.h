@@ -14,8 +14,9 @@ struct Rest {
     const ApiParts *parts;
     RestRouter *router;
     Tasks *tasks;
-    GThreadPool *actions; /* of rest_action.c */
-    gint n_waiting;       /* of rest_tasks.c */
+    GThreadPool *actions;    /* of rest_action.c */
+    struct RestFeeds *feeds; /* of rest_events.c */
+    gint n_waiting;          /* of rest_tasks.c */
 };
 
 struct RestRequest {

@@ -210,26 +210,45 @@ static void get_one(RestRequest *request)
 
 /* --- Watching --- */
 
-typedef struct {
-    RestList *list;
+struct RestTaskWatch {
     GHashTable *known; /* id → text, as it was told last */
     GHashTable *now;   /* ids that are there */
     GHashTable *ended; /* ids of runs that will not change any more */
-} Watch;
+    RestTaskNews tell;
+    void *user;
+};
+
+RestTaskWatch *rest_task_watch_new(void)
+{
+    RestTaskWatch *watch = g_new0(RestTaskWatch, 1);
+    watch->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+    watch->now = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    watch->ended = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    return watch;
+}
+
+void rest_task_watch_free(RestTaskWatch *watch)
+{
+    g_hash_table_unref(watch->known);
+    g_hash_table_unref(watch->now);
+    g_hash_table_unref(watch->ended);
+    g_free(watch);
+}
 
 static bool watch_one(const char *id, const char *text, size_t n, void *user)
 {
-    Watch *watch = user;
+    RestTaskWatch *watch = user;
     const char *old = g_hash_table_lookup(watch->known, id);
+    const char *event = old ? "update" : "add";
     g_hash_table_add(watch->now, g_strdup(id));
     if (g_strcmp0(old, text) == 0)
         return true;
     g_hash_table_replace(watch->known, g_strdup(id), g_strdup(text));
-    return rest_list_tell(watch->list, "update", id, text, n);
+    return watch->tell(event, id, text, n, watch->user);
 }
 
 /* A run is looked at until it has ended: there may be many old ones. */
-static bool watch_runs(RestRequest *request, Watch *watch)
+static bool watch_runs(RestRequest *request, RestTaskWatch *watch)
 {
     g_autoptr(GPtrArray)
         ids = runs_log_ids(request->parts->runs, now_ms() - REST_RUN_DAYS * DAY_MS, 0, NULL);
@@ -247,7 +266,7 @@ static bool watch_runs(RestRequest *request, Watch *watch)
     return goes_on;
 }
 
-static bool watch_gone(Watch *watch)
+static bool watch_gone(RestTaskWatch *watch)
 {
     GHashTableIter iter;
     void *id, *text;
@@ -256,30 +275,40 @@ static bool watch_gone(Watch *watch)
     while (goes_on && g_hash_table_iter_next(&iter, &id, &text)) {
         if (g_hash_table_contains(watch->now, id))
             continue;
-        goes_on = rest_list_tell(watch->list, "remove", id, text, strlen(text));
+        goes_on = watch->tell("remove", id, text, strlen(text), watch->user);
         g_hash_table_iter_remove(&iter);
     }
     g_hash_table_remove_all(watch->now);
     return goes_on;
 }
 
+bool rest_task_watch_step(RestTaskWatch *watch, RestRequest *request, RestTaskNews tell, void *user)
+{
+    watch->tell = tell;
+    watch->user = user;
+    return each_own(request, NULL, watch_one, watch) &&
+           (!request->is_admin || watch_runs(request, watch)) && watch_gone(watch);
+}
+
+/* Over REST a new task is an update, too. */
+static bool tell_list(const char *event, const char *id, const char *text, size_t n, void *user)
+{
+    const char *word = g_str_equal(event, "remove") ? event : "update";
+    return rest_list_tell(user, word, id, text, n);
+}
+
 static void watch_tasks(RestRequest *request, const RestQuery *query)
 {
-    Watch watch = { rest_list_new(request, query, "tasks"),
-                    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
-                    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL),
-                    g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL) };
+    RestList *list = rest_list_new(request, query, "tasks");
+    RestTaskWatch *watch = rest_task_watch_new();
     guint64 seen = tasks_changes(request->rest->tasks, 0, 0);
-    bool goes_on = rest_list_flush(watch.list);
+    bool goes_on = rest_list_flush(list);
     while (goes_on && !http_client_left(request->http)) {
-        goes_on = each_own(request, NULL, watch_one, &watch) &&
-                  (!request->is_admin || watch_runs(request, &watch)) && watch_gone(&watch);
+        goes_on = rest_task_watch_step(watch, request, tell_list, list);
         seen = tasks_changes(request->rest->tasks, seen, REST_WAIT_STEP_MS);
     }
-    rest_list_end(watch.list);
-    g_hash_table_unref(watch.known);
-    g_hash_table_unref(watch.now);
-    g_hash_table_unref(watch.ended);
+    rest_list_end(list);
+    rest_task_watch_free(watch);
 }
 
 static void get_all(RestRequest *request)

@@ -21,6 +21,16 @@ char *rest_one_task(RestRequest *request, const char *id, GError **error);
 /* An error as the result of a task. */
 json_t *rest_task_failure(const ApiParts *parts, Session *session, const GError *error);
 
+/* What changed among the tasks that the caller is shown since the last step: "add", "update" or
+ * "remove" (with its last text). False from `tell` ends the step. */
+typedef struct RestTaskWatch RestTaskWatch;
+typedef bool (*RestTaskNews)(const char *event, const char *id, const char *text, size_t n,
+                             void *user);
+RestTaskWatch *rest_task_watch_new(void);
+void rest_task_watch_free(RestTaskWatch *watch);
+bool rest_task_watch_step(RestTaskWatch *watch, RestRequest *request, RestTaskNews tell,
+                          void *user);
+
 /* A request that waits takes one of REST_MAX_WAITING places; false when it was answered with 503.
  */
 bool rest_wait_begin(RestRequest *request);

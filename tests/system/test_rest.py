@@ -482,6 +482,98 @@ class Tasks(Rest):
         self.refused(404, "/tasks/nowhere/actions/abort", "POST")
 
 
+class Events(Rest):
+    def open(self, token=None):
+        """A stream of events: its socket's reader, and its id."""
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=20)
+        self.addCleanup(connection.close)
+        connection.request("GET", f"{BASE}/events", headers={"Cookie": f"authenticationToken={token or box.token}"})
+        stream = connection.getresponse()
+        self.addCleanup(stream.close)
+        self.assertEqual((stream.status, stream.headers["Content-Type"]), (200, "text/event-stream"))
+        event, data = self.next(stream)
+        self.assertEqual((event, set(data)), ("init", {"id"}))
+        return stream, data["id"]
+
+    def next(self, stream):
+        lines = [stream.readline().decode().rstrip("\n") for _ in range(3)]
+        self.assertEqual((lines[0][:7], lines[1][:6], lines[2]), ("event: ", "data: ", ""), lines)
+        return lines[0][7:], json.loads(lines[1][6:])
+
+    def subscribe(self, stream, collection, status=201, **more):
+        answer = self.ask(f"/events/{stream}/subscriptions", "POST", body=dict(collection=collection, **more))
+        self.assertEqual(answer.status, status, answer.text)
+        return answer.json
+
+    def test_objects(self):
+        """What comes, changes and goes; changes of other fields than those wanted are no news."""
+        stream, id_ = self.open()
+        self.assertEqual(self.subscribe(id_, "VM", fields=["name_label", "tags"]), {"id": "VM"})
+        self.subscribe(id_, "VM-snapshot", fields=["name_label"])
+        vm = self.vm("Running")["id"]
+        answer = self.ask(f"/vms/{vm}/actions/snapshot?sync=true", "POST", body={"name_label": "news"})
+        snapshot = answer.json["id"]
+        wanted = {"$subscription": "VM-snapshot", "event": "add", "id": snapshot, "name_label": "news"}
+        self.assertEqual(self.next(stream), ("add", wanted))  # the VM's list of snapshots is not asked for
+        self.ask(f"/vms/{vm}/tags/news", "PUT")
+        event, data = self.next(stream)
+        self.assertEqual((event, data["$subscription"], data["id"]), ("update", "VM", vm))
+        self.assertEqual(set(data), {"$subscription", "event", "id", "name_label", "tags"})
+        self.assertIn("news", data["tags"])
+        self.ask(f"/vm-snapshots/{snapshot}", "DELETE")
+        self.assertEqual(self.next(stream), ("remove", dict(wanted, event="remove")))
+        self.assertEqual(self.ask(f"/events/{id_}/subscriptions/VM", "DELETE").status, 204)
+        self.refused(404, f"/events/{id_}/subscriptions/VM", "DELETE")
+        self.ask(f"/vms/{vm}/tags/news", "DELETE")
+        self.subscribe(id_, "task", fields=["status"])
+        time.sleep(0.2)  # tasks that are there already are no news
+        task = self.ask(f"/vms/{vm}/actions/snapshot", "POST").json["taskId"]
+        seen = []
+        while not seen or seen[-1]["status"] == "pending":
+            event, data = self.next(stream)
+            if data["$subscription"] == "task" and data["id"] == task:
+                seen.append(data)
+        self.assertEqual(seen[-1]["status"], "success")
+
+    def test_refusals(self):
+        stream, id_ = self.open()
+        self.subscribe(id_, "no such", status=422)
+        self.subscribe(id_, "VM", status=422, fields=[])
+        self.subscribe(NOWHERE, "VM", status=404)
+        user = box.server.call("user.create", email="events@example.org", password="a password")
+        token = box.server.call_with({}, "token.create", user="events@example.org", password="a password", token="")
+        answer = self.ask(f"/events/{id_}/subscriptions", "POST", token=token, body={"collection": "VM"})
+        self.assertEqual(answer.status, 404)  # somebody else's
+        # Others hear of what they may see.
+        own, own_id = self.open(token)
+        self.assertEqual(self.ask(f"/events/{own_id}/subscriptions", "POST", token=token,
+                                  body={"collection": "VM", "fields": ["tags"]}).status, 201)
+        hidden, shown = [item["id"] for item in box.server.objects(type="VM")][:2]
+        box.server.call("acl.add", subject=user, object=shown, action="viewer")
+        for vm in (hidden, shown):
+            self.ask(f"/vms/{vm}/tags/heard", "PUT")
+        self.assertEqual(self.next(own)[1]["id"], shown)
+
+
+class Dashboard(Rest):
+    def test_dashboard(self):
+        """The parts of XO's, with the figures of this pool."""
+        wanted, have = recorded("rest/dashboard.json"), self.get("/dashboard")
+        for part in set(wanted) - {"backupRepositories", "missingPatches"}:
+            self.assertEqual(type(have[part]), type(wanted[part]), part)
+            if isinstance(wanted[part], dict):
+                self.assertEqual(set(have[part]), set(wanted[part]), part)
+        states = [vm["power_state"] for vm in box.server.objects(type="VM")]
+        self.assertEqual((have["vmsStatus"]["total"], have["vmsStatus"]["running"]),
+                         (len(states), states.count("Running")))
+        self.assertEqual((have["nPools"], have["nHosts"], have["hostsStatus"]["running"]), (1, 2, 2))
+        self.assertEqual(have["resourcesOverview"]["nCpus"],
+                         sum(host["cpus"]["cores"] for host in box.server.objects(type="host")))
+        self.assertEqual(have["backups"]["vmsProtection"]["notInJob"], len(states))
+        lines = self.ask("/dashboard?ndjson=true").text.splitlines()
+        self.assertEqual({key for line in lines for key in json.loads(line)}, set(have))
+
+
 class People(Rest):
     def test_own(self):
         """"me", one's tokens and groups; those of others are for administrators."""

@@ -1,0 +1,295 @@
+/* The figures of a first page: counted over the objects that are held, the jobs, and the logs of
+ * the last days. Patches are not known here, which XO says with hasAuthorization: false. */
+#include "api/error.h"
+#include "api/rest_events.h"
+#include "base/json_members.h"
+#include "base/pattern.h"
+
+#include <string.h>
+
+enum { RECENT_DAYS = 7, RUNS_OF_A_JOB = 3, MAX_LOGS = 2000 };
+
+static void count(json_t *part, const char *key)
+{
+    json_object_set_new(part, key,
+                        json_integer(json_integer_value(json_object_get(part, key)) + 1));
+}
+
+static void add(json_t *part, const char *key, json_t *value)
+{
+    json_int_t sum = json_integer_value(json_object_get(part, key)) +
+                     (json_int_t) json_number_value(value);
+    json_object_set_new(part, key, json_integer(sum));
+}
+
+/* An object of zeros. */
+static json_t *zeros(const char *keys)
+{
+    g_auto(GStrv) names = g_strsplit(keys, " ", -1);
+    json_t *part = json_object();
+    for (unsigned i = 0; names[i]; i++)
+        json_object_set_new(part, names[i], json_integer(0));
+    return part;
+}
+
+static const char *text_of(json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+/* --- Objects --- */
+
+typedef struct {
+    void (*see)(json_t *object, json_t *part, json_t *resources);
+    json_t *part, *resources;
+} Count;
+
+static void count_one(const char *id, const char *type, GBytes *text, void *user)
+{
+    Count *counting = user;
+    json_t *object =
+        json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text), JSON_ALLOW_NUL, NULL);
+    counting->see(object, counting->part, counting->resources);
+    json_decref(object);
+}
+
+static void see_host(json_t *host, json_t *part, json_t *resources)
+{
+    const char *state = text_of(host, "power_state");
+    bool enabled = json_is_true(json_object_get(host, "enabled"));
+    count(part, "total");
+    count(part, g_str_equal(state, "Halted")     ? "halted"
+                : !g_str_equal(state, "Running") ? "unknown"
+                : enabled                        ? "running"
+                                                 : "disabled");
+    add(resources, "nCpus", json_object_get(json_object_get(host, "cpus"), "cores"));
+    add(resources, "memorySize", json_object_get(json_object_get(host, "memory"), "size"));
+}
+
+/* Machines are many: their texts are not parsed. */
+static void count_vm(const char *id, const char *type, GBytes *text, void *user)
+{
+    static const char *const states[][3] = { { "\"Running\"", "running", "active" },
+                                             { "\"Halted\"", "halted", "inactive" },
+                                             { "\"Paused\"", "paused", "active" },
+                                             { "\"Suspended\"", "suspended", "inactive" } };
+    json_t *part = user;
+    JsonMembers members;
+    JsonMember member;
+    json_members_init(&members, g_bytes_get_data(text, NULL), g_bytes_get_size(text));
+    count(part, "total");
+    while (json_members_next(&members, &member)) {
+        if (member.n_name != strlen("power_state") ||
+            memcmp(member.name, "power_state", member.n_name) != 0)
+            continue;
+        for (unsigned i = 0; i < G_N_ELEMENTS(states); i++) {
+            if (strlen(states[i][0]) != member.n_value ||
+                memcmp(states[i][0], member.value, member.n_value) != 0)
+                continue;
+            count(part, states[i][1]);
+            count(part, states[i][2]);
+            return;
+        }
+    }
+    count(part, "unknown");
+}
+
+static void see_sr(json_t *sr, json_t *part, json_t *resources)
+{
+    const char *content = text_of(sr, "content_type"), *kind = text_of(sr, "SR_type");
+    if (g_str_equal(content, "iso") || g_str_equal(kind, "iso") || g_str_equal(kind, "udev") ||
+        json_number_value(json_object_get(sr, "size")) <= 0)
+        return;
+    add(part, "total", json_object_get(sr, "size"));
+    add(part, "used", json_object_get(sr, "physical_usage"));
+    add(part, "other", json_object_get(sr, "physical_usage"));
+    add(resources, "srSize", json_object_get(sr, "size"));
+}
+
+static void add_objects(RestRequest *request, json_t *all)
+{
+    Servers *servers = request->parts->servers;
+    json_t *resources = zeros("nCpus memorySize srSize");
+    json_t *hosts = zeros("disabled running halted unknown total");
+    json_t *vms = zeros("active inactive running halted paused suspended unknown total");
+    json_t *size = zeros("available other replicated total used");
+    Count of_hosts = { see_host, hosts, resources }, of_srs = { see_sr, size, resources };
+    servers_each(servers, "host", count_one, &of_hosts);
+    servers_each(servers, "SR", count_one, &of_srs);
+    servers_each(servers, "VM", count_vm, vms);
+    json_object_set_new(size, "available",
+                        json_integer(json_integer_value(json_object_get(size, "total")) -
+                                     json_integer_value(json_object_get(size, "used"))));
+    json_object_set(all, "nHosts", json_object_get(hosts, "total"));
+    json_object_set_new(all, "hostsStatus", hosts);
+    json_object_set_new(all, "vmsStatus", vms);
+    json_object_set_new(all, "storageRepositories", json_pack("{s:o}", "size", size));
+    json_object_set_new(all, "resourcesOverview", resources);
+}
+
+static void add_pools(RestRequest *request, json_t *all)
+{
+    json_t *servers = servers_list(request->parts->servers, NULL), *server;
+    json_t *part = zeros("connected disconnected unreachable unknown total");
+    size_t i;
+    json_array_foreach (servers, i, server) {
+        bool connected = g_str_equal(text_of(server, "status"), "connected");
+        count(part, "total");
+        count(part, connected                          ? "connected"
+                    : json_object_get(server, "error") ? "unreachable"
+                                                       : "disconnected");
+    }
+    json_decref(servers);
+    json_object_set(all, "nPools", json_object_get(part, "connected"));
+    json_object_set_new(all, "poolsStatus", part);
+    json_object_set_new(all, "missingPatches", json_pack("{s:b}", "hasAuthorization", 0));
+}
+
+/* --- Backups --- */
+
+/* Job id → the statuses of its newest runs. */
+static json_t *recent_runs(RestRequest *request)
+{
+    gint64 since_ms = g_get_real_time() / 1000 - (gint64) RECENT_DAYS * 86400 * 1000;
+    g_autoptr(GPtrArray) ids = runs_log_ids(request->parts->runs, since_ms, 0, NULL);
+    json_t *runs = json_object();
+    for (unsigned i = ids ? ids->len : 0, n = 0; i-- > 0 && n < MAX_LOGS; n++) {
+        json_t *log = runs_log(request->parts->runs, ids->pdata[i], NULL);
+        const char *job = text_of(log, "jobId"), *status = text_of(log, "status");
+        json_t *statuses = json_object_get(runs, job);
+        if (!statuses && *job)
+            json_object_set_new(runs, job, statuses = json_array());
+        if (*job && !g_str_equal(status, "pending") && json_array_size(statuses) < RUNS_OF_A_JOB)
+            json_array_append_new(statuses, json_string(status));
+        json_decref(log);
+    }
+    return runs;
+}
+
+static bool is_enabled(json_t *schedules, const char *job)
+{
+    size_t i;
+    json_t *schedule;
+    json_array_foreach (schedules, i, schedule)
+        if (g_str_equal(text_of(schedule, "jobId"), job) &&
+            json_is_true(json_object_get(schedule, "enabled")))
+            return true;
+    return false;
+}
+
+static bool has(json_t *statuses, const char *word)
+{
+    size_t i;
+    json_t *status;
+    json_array_foreach (statuses, i, status)
+        if (g_str_equal(json_string_value(status), word))
+            return true;
+    return false;
+}
+
+static const char *verdict(json_t *statuses, bool enabled)
+{
+    return !enabled                                                   ? "disabled"
+           : json_array_size(statuses) == 0                           ? "noRecentRun"
+           : has(statuses, "failure") || has(statuses, "interrupted") ? "failed"
+           : has(statuses, "skipped")                                 ? "skipped"
+                                                                      : "successful";
+}
+
+typedef struct {
+    json_t *jobs, *part;
+    GHashTable *good; /* jobs whose last runs went well */
+} Protection;
+
+static void protect(const char *id, const char *type, GBytes *text, void *user)
+{
+    Protection *protection = user;
+    json_t *vm =
+        json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text), JSON_ALLOW_NUL, NULL);
+    bool in_job = false, good = false;
+    size_t i;
+    json_t *job;
+    json_array_foreach (protection->jobs, i, job) {
+        json_t *pattern = json_object_get(job, "vms");
+        if (!pattern || good || !pattern_match(pattern, vm))
+            continue;
+        in_job = true;
+        good = g_hash_table_contains(protection->good, text_of(job, "id"));
+    }
+    count(protection->part, good ? "protected" : in_job ? "unprotected" : "notInJob");
+    json_decref(vm);
+}
+
+static void add_backups(RestRequest *request, json_t *all)
+{
+    json_t *jobs = jobs_list(request->parts->jobs, "backup", NULL), *job;
+    json_t *schedules = jobs_list_schedules(request->parts->jobs, NULL);
+    json_t *runs = recent_runs(request), *issues = json_array();
+    json_t *part = zeros("disabled failed noRecentRun skipped successful total");
+    g_autoptr(GHashTable) good = g_hash_table_new(g_str_hash, g_str_equal);
+    size_t i;
+    json_array_foreach (jobs, i, job) {
+        const char *id = text_of(job, "id");
+        json_t *statuses = json_object_get(runs, id);
+        const char *word = verdict(statuses, is_enabled(schedules, id));
+        count(part, "total");
+        count(part, word);
+        if (g_str_equal(word, "failed"))
+            json_array_append_new(issues, json_pack("{s:O, s:s, s:O, s:s}", "logs", statuses,
+                                                    "name", text_of(job, "name"), "type",
+                                                    json_object_get(job, "type"), "uuid", id));
+        else if (g_str_equal(word, "successful"))
+            g_hash_table_add(good, (void *) id);
+    }
+    json_t *machines = zeros("protected unprotected notInJob");
+    Protection protection = { jobs, machines, good };
+    servers_each(request->parts->servers, "VM", protect, &protection);
+    json_object_set_new(
+        all, "backups",
+        json_pack("{s:o, s:o, s:o}", "jobs", part, "issues", issues, "vmsProtection", machines));
+    json_decref(runs);
+    json_decref(schedules);
+    json_decref(jobs);
+}
+
+/* --- The page --- */
+
+static void reply_lines(RestRequest *request, json_t *all)
+{
+    GString *lines = g_string_new(NULL);
+    const char *key;
+    json_t *part;
+    json_object_foreach (all, key, part) {
+        json_t *one = json_pack("{s:O}", key, part);
+        g_autofree char *text = json_dumps(one, JSON_COMPACT);
+        g_string_append_printf(lines, "%s\n", text);
+        json_decref(one);
+    }
+    json_decref(all);
+    http_reply(request->http, 200, "application/x-ndjson", lines->str, lines->len);
+    g_string_free(lines, TRUE);
+}
+
+static void dashboard(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    if (!request->is_admin) {
+        api_error_unauthorized(&error, "admin", NULL);
+        rest_fail(request, error);
+        return;
+    }
+    json_t *all = json_object();
+    add_pools(request, all);
+    add_objects(request, all);
+    add_backups(request, all);
+    if (rest_flag(request, "ndjson"))
+        reply_lines(request, all);
+    else
+        rest_reply(request, 200, all);
+}
+
+const RestRoute rest_dashboard_routes[] = {
+    { "GET", "dashboard", dashboard, .summary = "The figures of a first page." },
+    { NULL },
+};
