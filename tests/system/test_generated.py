@@ -135,7 +135,7 @@ class Generated(unittest.TestCase):
                 self.take(socket, turn, asked, codes, slow)
                 open_[turn] -= 1
         slow.sort(reverse=True)
-        print(f"codes: {dict(sorted(codes.items()))}, slowest: {[(round(s, 1), name) for s, name in slow[:4]]}", file=sys.stderr)
+        print(f"codes: {dict(sorted(codes.items(), key=str))}, slowest: {[(round(s, 1), name) for s, name in slow[:4]]}", file=sys.stderr)
         self.assertGreater(codes.get("done", 0), N_CALLS // 50)
         self.assertTrue(self.server.alive())
         self.assertEqual(self.server.stop(), 0, self.log.read_text()[-3000:])
