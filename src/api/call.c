@@ -14,12 +14,12 @@ struct ApiCall {
     json_t *params;
     GHashTable *named;  /* parameter → ApiObject */
     GPtrArray *objects; /* owns them */
-    GBytes *text;
+    Rope *text;
 };
 
 void api_result_clear(ApiResult *result)
 {
-    g_clear_pointer(&result->text, g_bytes_unref);
+    g_clear_pointer(&result->text, rope_unref);
     g_clear_pointer(&result->value, json_decref);
 }
 
@@ -38,7 +38,7 @@ static void call_clear(ApiCall *call)
     json_decref(call->params);
     g_clear_pointer(&call->named, g_hash_table_unref);
     g_clear_pointer(&call->objects, g_ptr_array_unref);
-    g_clear_pointer(&call->text, g_bytes_unref);
+    g_clear_pointer(&call->text, rope_unref);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiCall, call_clear)
@@ -306,8 +306,8 @@ const ApiObject *call_object(ApiCall *call, const char *name)
     return g_hash_table_lookup(call->named, name);
 }
 
-void call_set_text(ApiCall *call, GBytes *text)
+void call_set_text(ApiCall *call, Rope *text)
 {
-    g_clear_pointer(&call->text, g_bytes_unref);
+    g_clear_pointer(&call->text, rope_unref);
     call->text = text;
 }

@@ -8,6 +8,7 @@
 #include "api/error.h"
 #include "api/parts.h"
 #include "api/session.h"
+#include "base/rope.h"
 
 typedef struct ApiCall ApiCall;
 
@@ -23,7 +24,7 @@ typedef struct {
 
 /* What a call gave: JSON text, or a value (NULL: true). */
 typedef struct {
-    GBytes *text;
+    Rope *text;
     json_t *value;
 } ApiResult;
 void api_result_clear(ApiResult *result);
@@ -59,4 +60,4 @@ const ApiObject *call_object(ApiCall *call, const char *name);
 const ApiObject *call_find(ApiCall *call, const char *id, const char *types, const char *permission,
                            GError **error);
 /* The result is this JSON text; the method then returns NULL. The reference is taken. */
-void call_set_text(ApiCall *call, GBytes *text);
+void call_set_text(ApiCall *call, Rope *text);

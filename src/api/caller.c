@@ -5,9 +5,10 @@
 
 static json_t *value_of(const ApiResult *result)
 {
-    if (result->text)
-        return json_loadb(g_bytes_get_data(result->text, NULL), g_bytes_get_size(result->text),
-                          JSON_DECODE_ANY, NULL);
+    g_autoptr(GBytes) text = result->text ? rope_flat(result->text) : NULL;
+    if (text)
+        return json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text), JSON_DECODE_ANY,
+                          NULL);
     return result->value ? json_incref(result->value) : json_true();
 }
 

@@ -19,7 +19,7 @@ typedef struct {
     Connection *connection;
     WebSocket *socket;
     RpcMessage *message;
-    GBytes **texts; /* the answer of each request */
+    Rope **texts; /* the answer of each request */
     gint n_open;
 } Exchange;
 
@@ -40,15 +40,15 @@ static void connection_unref(Connection *connection)
 
 static void send_answers(Exchange *exchange)
 {
-    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func((GDestroyNotify) rope_unref);
     for (unsigned i = 0; i < exchange->message->requests->len; i++)
         if (exchange->texts[i])
             g_ptr_array_add(texts, exchange->texts[i]);
     if (texts->len == 0)
         return;
-    g_autoptr(GBytes) all = exchange->message->is_batch ? rpc_batch_text(texts)
-                                                        : g_bytes_ref(texts->pdata[0]);
-    if (!ws_send_text(exchange->socket, all))
+    g_autoptr(Rope) all = exchange->message->is_batch ? rpc_batch_text(texts)
+                                                      : rope_ref(texts->pdata[0]);
+    if (!ws_send_rope(exchange->socket, all))
         log_debug("api", "%s: gone before its answer", session_peer(exchange->connection->session));
 }
 
@@ -62,15 +62,15 @@ static void exchange_close(Exchange *exchange)
     g_free(exchange);
 }
 
-static GBytes *failure_text(Connection *connection, json_t *id, const GError *error)
+static Rope *failure_text(Connection *connection, json_t *id, const GError *error)
 {
     json_t *json = call_error_json(connection->dispatch->parts, connection->session, error);
-    GBytes *text = rpc_error_text(id, json);
+    Rope *text = rpc_error_text(id, json);
     json_decref(json);
     return text;
 }
 
-static GBytes *answer(Exchange *exchange, RpcRequest *request)
+static Rope *answer(Exchange *exchange, RpcRequest *request)
 {
     Connection *connection = exchange->connection;
     g_auto(ApiResult) result = { NULL, NULL };
@@ -161,7 +161,7 @@ static void socket_text(WebSocket *socket, const char *text, size_t n, void *use
     exchange->connection = connection;
     exchange->socket = ws_ref(socket);
     exchange->message = message;
-    exchange->texts = g_new0(GBytes *, n_requests);
+    exchange->texts = g_new0(Rope *, n_requests);
     exchange->n_open = (gint) n_requests;
     for (unsigned i = 0; i < n_requests; i++)
         dispatch(exchange, i);

@@ -121,44 +121,51 @@ static void append_id(GString *text, json_t *id)
     g_string_append(text, buffer);
 }
 
-GBytes *rpc_result_text(json_t *id, json_t *result, GBytes *raw)
+/* Takes the text over. */
+static Rope *rope_of(GString *text)
 {
-    GString *text = g_string_sized_new(64 + (raw ? g_bytes_get_size(raw) : 0));
-    g_string_append(text, "{\"id\":");
-    append_id(text, id);
-    g_string_append(text, ",\"jsonrpc\":\"2.0\",\"result\":");
-    if (raw)
-        g_string_append_len(text, g_bytes_get_data(raw, NULL), (gssize) g_bytes_get_size(raw));
-    else if (result)
-        append_json(text, result);
-    else
-        g_string_append(text,
-                        MUTANT(jsonrpc_void_null) ? "null" : "true"); /* mutant: api_jsonrpc */
-    g_string_append_c(text, '}');
-    return take_text(text);
+    g_autoptr(GBytes) bytes = take_text(text);
+    Rope *rope = rope_new();
+    rope_add(rope, bytes);
+    return rope;
 }
 
-GBytes *rpc_error_text(json_t *id, json_t *error)
+Rope *rpc_result_text(json_t *id, json_t *result, const Rope *raw)
+{
+    GString *text = g_string_new("{\"id\":");
+    append_id(text, id);
+    g_string_append(text, ",\"jsonrpc\":\"2.0\",\"result\":");
+    if (result && !raw)
+        append_json(text, result);
+    else if (!raw)
+        g_string_append(text,
+                        MUTANT(jsonrpc_void_null) ? "null" : "true"); /* mutant: api_jsonrpc */
+    Rope *rope = rope_of(text);
+    if (raw)
+        rope_add_rope(rope, raw);
+    rope_add_string(rope, "}");
+    return rope;
+}
+
+Rope *rpc_error_text(json_t *id, json_t *error)
 {
     GString *text = g_string_new("{\"error\":");
     append_json(text, error);
     g_string_append(text, ",\"id\":");
     append_id(text, id);
     g_string_append(text, ",\"jsonrpc\":\"2.0\"}");
-    return take_text(text);
+    return rope_of(text);
 }
 
-GBytes *rpc_batch_text(GPtrArray *texts)
+Rope *rpc_batch_text(GPtrArray *texts)
 {
-    GString *all = g_string_new("[");
+    Rope *all = rope_new();
     for (unsigned i = 0; i < texts->len; i++) {
-        GBytes *one = texts->pdata[i];
-        if (i > 0)
-            g_string_append_c(all, ',');
-        g_string_append_len(all, g_bytes_get_data(one, NULL), (gssize) g_bytes_get_size(one));
+        rope_add_string(all, i ? "," : "[");
+        rope_add_rope(all, texts->pdata[i]);
     }
-    g_string_append_c(all, ']');
-    return take_text(all);
+    rope_add_string(all, "]");
+    return all;
 }
 
 GBytes *rpc_notification_text(const char *method, GBytes *params)

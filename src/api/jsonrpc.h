@@ -6,6 +6,8 @@
  * Source: https://www.jsonrpc.org/specification and recorded exchanges with XO. No I/O here. */
 #pragma once
 
+#include "base/rope.h"
+
 #include <glib.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -30,10 +32,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(RpcMessage, rpc_message_free)
 
 /* {"id", "jsonrpc", "result"}: the result is `raw` JSON text when given, else `result`, NULL being
  * true. */
-GBytes *rpc_result_text(json_t *id, json_t *result, GBytes *raw);
+Rope *rpc_result_text(json_t *id, json_t *result, const Rope *raw);
 /* `error`: {code, message[, data]}. */
-GBytes *rpc_error_text(json_t *id, json_t *error);
-/* The array of `texts` (GBytes). */
-GBytes *rpc_batch_text(GPtrArray *texts);
+Rope *rpc_error_text(json_t *id, json_t *error);
+/* The array of `texts` (Rope). */
+Rope *rpc_batch_text(GPtrArray *texts);
 /* {"jsonrpc", "method", "params": raw}. */
 GBytes *rpc_notification_text(const char *method, GBytes *params);

@@ -68,8 +68,9 @@ json_t *rest_call(RestRequest *request, const char *method, json_t *params, GErr
     g_auto(ApiResult) result = { NULL, NULL };
     if (!call_run(request->parts, request->session, method, params, &result, error))
         return NULL;
-    if (result.text)
-        return json_loadb(g_bytes_get_data(result.text, NULL), g_bytes_get_size(result.text),
+    g_autoptr(GBytes) text = result.text ? rope_flat(result.text) : NULL;
+    if (text)
+        return json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text),
                           JSON_ALLOW_NUL | JSON_DECODE_ANY, NULL);
     return result.value ? g_steal_pointer(&result.value) : json_null();
 }

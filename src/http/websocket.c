@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/mutant.h"
+#include "http/stage.h"
 
 #include <string.h>
 #include <sys/epoll.h>
@@ -25,6 +26,7 @@ typedef struct {
     guint8 opcode; /* CLOSED in the inbox: the last call */
     guint16 code;  /* of a close frame */
     GBytes *bytes;
+    Rope *rope; /* instead of bytes, of frames to send */
 } Frame;
 
 enum { CLOSED = 0xff };
@@ -56,6 +58,7 @@ struct WebSocket {
     Frame *current;
     guint8 header[10];
     size_t n_header, n_sent;
+    Stage stage; /* of a rope */
     bool gone, blocked, read_wants_write, refused;
     size_t n_read;
     unsigned n_fragments; /* of the message that arrives */
@@ -65,8 +68,20 @@ struct WebSocket {
 static Frame *frame_new(guint8 opcode, guint16 code, GBytes *bytes)
 {
     Frame *frame = g_new(Frame, 1);
-    *frame = (Frame){ opcode, code, bytes };
+    *frame = (Frame){ opcode, code, bytes, NULL };
     return frame;
+}
+
+static Frame *frame_new_rope(Rope *rope)
+{
+    Frame *frame = g_new(Frame, 1);
+    *frame = (Frame){ WSLAY_TEXT_FRAME, 0, NULL, rope };
+    return frame;
+}
+
+static size_t frame_bytes(const Frame *frame)
+{
+    return frame->rope ? rope_bytes(frame->rope) : g_bytes_get_size(frame->bytes);
 }
 
 static void frame_free(void *user)
@@ -76,6 +91,7 @@ static void frame_free(void *user)
         return;
     if (frame->bytes)
         g_bytes_unref(frame->bytes);
+    rope_unref(frame->rope);
     g_free(frame);
 }
 
@@ -92,6 +108,7 @@ void ws_unref(WebSocket *socket)
     g_queue_clear_full(&socket->out, frame_free);
     g_queue_clear_full(&socket->inbox, frame_free);
     frame_free(socket->current);
+    stage_end(&socket->stage);
     if (socket->wslay)
         wslay_event_context_free(socket->wslay);
     pthread_mutex_destroy(&socket->lock);
@@ -121,9 +138,10 @@ static void wake(WebSocket *socket)
         http_loop_wake(server);
 }
 
-static bool queue_frame(WebSocket *socket, guint8 opcode, GBytes *bytes)
+/* Takes the frame over. */
+static bool queue_frame(WebSocket *socket, Frame *frame)
 {
-    size_t n = g_bytes_get_size(bytes);
+    size_t n = frame_bytes(frame);
     pthread_mutex_lock(&socket->lock);
     bool open = !socket->closed && !socket->closing && !socket->overflown;
     if (open && n > socket->max_queued_bytes - socket->queued_bytes && !MUTANT(ws_no_bound)) {
@@ -134,16 +152,23 @@ static bool queue_frame(WebSocket *socket, guint8 opcode, GBytes *bytes)
     }
     if (open) {
         socket->queued_bytes += n;
-        g_queue_push_tail(&socket->out, frame_new(opcode, 0, g_bytes_ref(bytes)));
+        g_queue_push_tail(&socket->out, frame);
         wake(socket);
     }
     pthread_mutex_unlock(&socket->lock);
+    if (!open)
+        frame_free(frame);
     return open;
 }
 
 bool ws_send_text(WebSocket *socket, GBytes *text)
 {
-    return queue_frame(socket, WSLAY_TEXT_FRAME, text);
+    return queue_frame(socket, frame_new(WSLAY_TEXT_FRAME, 0, g_bytes_ref(text)));
+}
+
+bool ws_send_rope(WebSocket *socket, Rope *text)
+{
+    return queue_frame(socket, frame_new_rope(rope_ref(text)));
 }
 
 bool ws_send_string(WebSocket *socket, const char *text)
@@ -154,7 +179,7 @@ bool ws_send_string(WebSocket *socket, const char *text)
 
 bool ws_send_binary(WebSocket *socket, GBytes *data)
 {
-    return queue_frame(socket, WSLAY_BINARY_FRAME, data);
+    return queue_frame(socket, frame_new(WSLAY_BINARY_FRAME, 0, g_bytes_ref(data)));
 }
 
 size_t ws_queued_bytes(WebSocket *socket)
@@ -362,7 +387,7 @@ void ws_detach(WebSocket *socket)
 /* The header of an unfragmented, unmasked frame (RFC 6455 §5.2). */
 static void make_header(WebSocket *socket)
 {
-    guint64 n = g_bytes_get_size(socket->current->bytes);
+    guint64 n = frame_bytes(socket->current);
     guint8 *header = socket->header;
     header[0] = 0x80 | socket->current->opcode;
     unsigned n_length = n < 126 ? 0 : n <= G_MAXUINT16 ? 2 : 8;
@@ -378,6 +403,9 @@ static void make_header(WebSocket *socket)
 static ssize_t write_current(WebSocket *socket)
 {
     gsize n;
+    if (socket->current->rope)
+        return stage_write(&socket->stage, socket->connection->stream, socket->current->rope,
+                           socket->header, socket->n_header);
     const char *data = g_bytes_get_data(socket->current->bytes, &n);
     HttpStream *stream = socket->connection->stream;
     if (socket->n_sent >= socket->n_header) {
@@ -394,7 +422,7 @@ static ssize_t write_current(WebSocket *socket)
 
 static bool push_current(WebSocket *socket)
 {
-    size_t total = socket->n_header + g_bytes_get_size(socket->current->bytes);
+    size_t total = socket->n_header + frame_bytes(socket->current);
     while (socket->n_sent < total) {
         ssize_t put = write_current(socket);
         if (put <= 0) {
@@ -405,9 +433,10 @@ static bool push_current(WebSocket *socket)
         socket->blocked_us = 0;
     }
     pthread_mutex_lock(&socket->lock);
-    socket->queued_bytes -= g_bytes_get_size(socket->current->bytes);
+    socket->queued_bytes -= frame_bytes(socket->current);
     pthread_mutex_unlock(&socket->lock);
     g_clear_pointer(&socket->current, frame_free);
+    stage_end(&socket->stage);
     return true;
 }
 
@@ -433,6 +462,8 @@ static bool begin_frame(WebSocket *socket)
     } else {
         socket->current = frame;
         make_header(socket);
+        if (frame->rope)
+            stage_begin(&socket->stage, socket->n_header + frame_bytes(frame));
     }
     return true;
 }

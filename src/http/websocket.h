@@ -5,6 +5,7 @@
  * that does not read beyond it is dropped. */
 #pragma once
 
+#include "base/rope.h"
 #include "http/server.h"
 
 typedef struct WebSocket WebSocket;
@@ -36,6 +37,8 @@ WebSocket *ws_accept(HttpRequest *request, const WebSocketOps *ops, const WebSoc
 /* Thread-safe. The bytes are shared, not copied. False when the socket is closed or over its bound.
  */
 bool ws_send_text(WebSocket *socket, GBytes *text);
+/* Long texts in pieces: the rope must not change any more. */
+bool ws_send_rope(WebSocket *socket, Rope *text);
 bool ws_send_string(WebSocket *socket, const char *text);
 bool ws_send_binary(WebSocket *socket, GBytes *data);
 /* Changes the limit of messages from the client (small before sign-in, larger after). */

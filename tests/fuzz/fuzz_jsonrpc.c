@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         RpcRequest *request = message->requests->pdata[i];
         json_decref(params_check(rows, request->method, request->params, NULL));
         if (request->id)
-            g_bytes_unref(rpc_result_text(request->id, request->params, NULL));
+            rope_unref(rpc_result_text(request->id, request->params, NULL));
     }
     return 0;
 }

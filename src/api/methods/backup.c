@@ -164,24 +164,22 @@ static char *matching_log(ApiCall *call, const char *id, json_t *pattern)
 }
 
 /* The newest `limit` (0: all) of the logs that match, oldest first: ids are times. */
-static GBytes *select_logs(ApiCall *call, GPtrArray *ids, json_t *pattern, gint64 limit)
+static Rope *select_logs(ApiCall *call, GPtrArray *ids, json_t *pattern, gint64 limit)
 {
-    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) found = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
     for (unsigned i = ids->len; i-- > 0 && (limit <= 0 || found->len < limit);) {
         char *text = matching_log(call, ids->pdata[i], pattern);
         if (text)
-            g_ptr_array_add(found, text);
+            g_ptr_array_add(found, g_bytes_new_take(text, strlen(text)));
     }
-    gsize n_bytes = 2;
-    for (unsigned i = 0; i < found->len; i++)
-        n_bytes += strlen(found->pdata[i]) + 1;
-    GString *all = g_string_append_c(g_string_sized_new(n_bytes), '[');
+    Rope *all = rope_new();
+    rope_add_string(all, "[");
     for (unsigned i = found->len; i-- > 0;) {
-        g_string_append(all, found->pdata[i]);
-        if (i > 0)
-            g_string_append_c(all, ',');
+        rope_add(all, found->pdata[i]);
+        rope_add_string(all, i ? "," : "");
     }
-    return g_string_free_to_bytes(g_string_append_c(all, ']'));
+    rope_add_string(all, "]");
+    return all;
 }
 
 static json_t *get_logs(ApiCall *call, GError **error)

@@ -9,7 +9,7 @@ typedef struct {
     gint64 limit; /* -1: none */
     bool as_lines;
     Viewer *viewer; /* NULL: everything is shown */
-    GString *text;
+    Rope *text;
     gint64 n_objects;
 } Collector;
 
@@ -31,12 +31,14 @@ static void collect(const char *id, const char *type, GBytes *text, void *user)
         (collector->viewer && !viewer_sees(collector->viewer, id, type, text)) ||
         !matches(collector, text))
         return;
-    if (!collector->as_lines)
-        g_string_append_printf(collector->text, "%s\"%s\":", collector->n_objects ? "," : "", id);
-    g_string_append_len(collector->text, g_bytes_get_data(text, NULL),
-                        (gssize) g_bytes_get_size(text));
+    if (!collector->as_lines) {
+        rope_add_string(collector->text, collector->n_objects ? ",\"" : "\"");
+        rope_add_string(collector->text, id);
+        rope_add_string(collector->text, "\":");
+    }
+    rope_add(collector->text, text);
     if (collector->as_lines)
-        g_string_append_c(collector->text, '\n');
+        rope_add_string(collector->text, "\n");
     collector->n_objects++;
 }
 
@@ -73,16 +75,15 @@ static json_t *get_all_objects(ApiCall *call, GError **error)
     g_autoptr(AccountRights) rights = session_rights(call_session(call));
     g_autoptr(Viewer) viewer = viewer_of(call, rights);
     collector.viewer = viewer;
-    collector.text = g_string_new(collector.as_lines ? "" : "{");
+    g_autoptr(Rope) text = collector.text = rope_new();
+    rope_add_string(text, collector.as_lines ? "" : "{");
     servers_each(call_parts(call)->servers, type, collect, &collector);
     g_clear_pointer(&collector.filter, filter_free);
-    if (!collector.as_lines)
-        g_string_append_c(collector.text, '}');
-    GBytes *text = g_string_free_to_bytes(collector.text);
     if (collector.as_lines)
-        return downloads_offer(call_parts(call)->downloads, "application/json; charset=utf-8", text,
-                               error);
-    call_set_text(call, text);
+        return downloads_offer(call_parts(call)->downloads, "application/json; charset=utf-8",
+                               rope_flat(text), error);
+    rope_add_string(text, "}");
+    call_set_text(call, g_steal_pointer(&text));
     return NULL;
 }
 

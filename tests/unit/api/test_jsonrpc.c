@@ -14,7 +14,7 @@ static char *answer(const char *text)
     g_autoptr(RpcMessage) message = rpc_parse(text, strlen(text));
     if (!message)
         return NULL;
-    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func((GDestroyNotify) g_bytes_unref);
+    g_autoptr(GPtrArray) texts = g_ptr_array_new_with_free_func((GDestroyNotify) rope_unref);
     for (unsigned i = 0; i < message->requests->len; i++) {
         RpcRequest *request = message->requests->pdata[i];
         json_t *result = json_string("0.1");
@@ -24,8 +24,8 @@ static char *answer(const char *text)
     }
     if (texts->len == 0)
         return NULL;
-    g_autoptr(GBytes) all = message->is_batch ? rpc_batch_text(texts)
-                                              : g_bytes_ref(texts->pdata[0]);
+    g_autoptr(Rope) rope = message->is_batch ? rpc_batch_text(texts) : rope_ref(texts->pdata[0]);
+    g_autoptr(GBytes) all = rope_flat(rope);
     return g_strndup(g_bytes_get_data(all, NULL), g_bytes_get_size(all));
 }
 
@@ -76,7 +76,8 @@ static void test_frames(void **state)
 static void test_void_is_true(void **state)
 {
     json_t *id = json_integer(3);
-    g_autoptr(GBytes) text = rpc_result_text(id, NULL, NULL);
+    g_autoptr(Rope) rope = rpc_result_text(id, NULL, NULL);
+    g_autoptr(GBytes) text = rope_flat(rope);
     const char *want = "{\"id\":3,\"jsonrpc\":\"2.0\",\"result\":true}";
     assert_int_equal(g_bytes_get_size(text), strlen(want));
     assert_memory_equal(g_bytes_get_data(text, NULL), want, strlen(want));

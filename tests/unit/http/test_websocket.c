@@ -32,6 +32,22 @@ typedef struct {
 
 /* --- the server's side --- */
 
+/* n bytes in pieces of all sizes; byte i is the letter of i modulo 23. */
+static Rope *make_rope(size_t n)
+{
+    Rope *rope = rope_new();
+    g_autofree char *letters = g_malloc(n + 1);
+    for (size_t i = 0; i < n; i++)
+        letters[i] = (char) ('a' + i % 23);
+    for (size_t at = 0, part = 1; at < n; at += part, part = part * 2 + 1) {
+        part = MIN(part, n - at);
+        g_autoptr(GBytes) bytes = g_bytes_new(letters + at, part / 2);
+        rope_add(rope, bytes);
+        rope_add_copy(rope, letters + at + part / 2, part - part / 2);
+    }
+    return rope;
+}
+
 static void on_text(WebSocket *socket, const char *text, size_t n, void *user)
 {
     Fixture *f = user;
@@ -42,6 +58,10 @@ static void on_text(WebSocket *socket, const char *text, size_t n, void *user)
     } else if (strcmp(text, "flood") == 0) {
         while (ws_send_text(socket, f->big))
             f->peak_bytes = MAX(f->peak_bytes, ws_queued_bytes(socket));
+        return;
+    } else if (g_str_has_prefix(text, "rope ")) {
+        g_autoptr(Rope) rope = make_rope((size_t) g_ascii_strtoull(text + 5, NULL, 10));
+        ws_send_rope(socket, rope);
         return;
     } else if (strcmp(text, "close") == 0) {
         ws_send_string(socket, "before");
@@ -506,13 +526,45 @@ static void test_stop(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void rope_story(Fixture *f, bool tls)
+{
+    static const size_t sizes[] = { 0, 1, 125, 126, 65535, 65536, 131061, 131062, 131063, 5000000 };
+    Peer peer = peer_upgrade(f, tls, "/");
+    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree char *ask = g_strdup_printf("rope %zu", sizes[i]), *data = NULL;
+        size_t n = 0;
+        peer_say(&peer, ask);
+        peer_say(&peer, "next"); /* in order, whatever waits */
+        assert_int_equal(peer_frame(&peer, &data, &n), 0x81);
+        assert_int_equal(n, sizes[i]);
+        for (size_t at = 0; at < n; at++)
+            if (data[at] != (char) ('a' + at % 23))
+                fail_msg("byte %zu of %zu is wrong", at, n);
+        expect_text(&peer, "next");
+    }
+    peer_close(&peer);
+}
+
+static void test_rope(void **state)
+{
+    rope_story(*state, false);
+}
+
+static void test_rope_tls(void **state)
+{
+    rope_story(*state, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_handshake),       T(test_echo),       T(test_echo_tls),
-        T(test_order),           T(test_concurrent), T(test_wrong_frames),
-        T(test_close),           T(test_flood),      T(test_silence),
-        T(test_fragments_limit), T(test_stop),       T(test_fragments_number),
+        T(test_handshake),  T(test_echo),
+        T(test_echo_tls),   T(test_order),
+        T(test_concurrent), T(test_wrong_frames),
+        T(test_close),      T(test_flood),
+        T(test_silence),    T(test_fragments_limit),
+        T(test_stop),       T(test_fragments_number),
+        T(test_rope),       T(test_rope_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
