@@ -235,7 +235,7 @@ class Wire(Box):
 
     def test_unwelcome_flood(self):  # the last: its address has to wait afterwards
         """Strangers who guess passwords by the hundred do not hold up those who are signed in."""
-        admin, strangers = self.admin(), [self.socket() for _ in range(8)]
+        admin, strangers = self.admin(), [WebSocket(self.server.url, source="127.0.0.8") for _ in range(8)]
         for number, stranger in enumerate(strangers):
             for guess in range(40):
                 stranger.ask("session.signIn", {"email": f"guess-{number}-{guess}", "password": "wrong"})
@@ -243,6 +243,8 @@ class Wire(Box):
         self.assertEqual(admin.call("system.getVersion")["result"], "0.1")
         self.assertLess(time.monotonic() - started, 2)
         answers = [stranger.answer(60)["error"]["message"] for stranger in strangers for _ in range(40)]
+        for stranger in strangers:
+            stranger.close()
         self.assertTrue(any("too many calls" in answer for answer in answers))
 
     def test_http(self):
