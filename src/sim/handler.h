@@ -14,6 +14,8 @@ typedef struct {
     const char *method; /* "GET" */
     const char *path;   /* "/export_raw_vdi" */
     void (*serve)(HttpRequest *request, Sim *sim);
+    /* Instead, for what each host answers for itself: the number of the host that was asked. */
+    void (*serve_at)(HttpRequest *request, Sim *sim, guint host);
 } Handler;
 
 /* A parameter from the cookie or the query, the cookie first; NULL when absent. */

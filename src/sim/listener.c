@@ -81,7 +81,9 @@ static void host_serve(HttpRequest *request, void *user)
     Host *host = user;
     const char *method = http_method(request);
     const Handler *handler = handler_find(method, http_path(request));
-    if (handler != NULL)
+    if (handler != NULL && handler->serve_at != NULL)
+        handler->serve_at(request, host->sim, host->number);
+    else if (handler != NULL)
         handler->serve(request, host->sim);
     else if (strcmp(method, "POST") == 0)
         rpc_serve(host->sim, host->number, request);

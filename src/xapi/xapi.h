@@ -83,6 +83,11 @@ bool xapi_export_vdi_to(Xapi *xapi, const char *vdi, const char *base, const cha
 bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource source,
                      gint64 n_bytes, void *user, Cancel *cancel, GError **error);
 
+/* GET of what a host answers for itself ("/rrd_updates?start=…", percent-encoded): on `address`, as
+ * host.address tells it. PROTOCOL when the status is not 200. */
+bool xapi_host_get(Xapi *xapi, const char *address, const char *path, HttpSink sink, void *user,
+                   Cancel *cancel, GError **error);
+
 /* GET /export of a whole VM as an archive (XVA): one that is halted, suspended or a snapshot.
  * compression "false", "true" (gzip) or "zstd". The format decides whether it was complete. */
 bool xapi_export_vm(Xapi *xapi, const char *vm, const char *compression, HttpSink sink, void *user,

@@ -2,8 +2,12 @@
 answers, and in the pool's own records."""
 import json
 import pathlib
+import ssl
 import sys
+import time
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import Refused  # noqa: E402
@@ -351,6 +355,50 @@ class Machines(Pool):
         self.assertEqual({pool: [each["timestamp"] for each in list_] for pool, list_ in pools.items()}, {"pool-1": [1, 2, 3], "pool-2": [2]})
         self.assertEqual(pools["pool-2"][0]["type"], "xo-pool-metadata-backup")
         self.refused(2, "metadataBackup.list", dict(email="nobody", password="x"), remotes=[remote])
+
+    def test_stats(self):
+        """Every granularity, in XO's units; each host tells of itself and of its own machines."""
+        for name, step, rows in (("seconds", 5, 120), ("minutes", 60, 120), ("hours", 3600, 168), ("days", 86400, 366)):
+            for host in self.objects(type="host"):
+                got = self.call("host.stats", host=host["id"], granularity=name)
+                self.assertEqual((got["interval"], len(got["stats"]["load"])), (step, rows), name)
+                self.assertEqual(set(got["stats"]["memory"]), {host["memory"]["size"]})
+                self.assertEqual(got["endTimestamp"] % step, 0)
+                self.assertTrue(all(0 <= value <= 100 for value in got["stats"]["cpus"]["0"]))
+        for vm in self.objects(type="VM", power_state="Running"):
+            stats = self.call("vm.stats", id=vm["id"])["stats"]
+            self.assertEqual(set(stats["cpus"]), {str(i) for i in range(vm["CPUs"]["number"])})
+            self.assertEqual({value for value in stats["memory"] if value is not None} | {vm["memory"]["dynamic"][1]},
+                             {vm["memory"]["dynamic"][1]})
+        self.refused(25, "vm.stats", id=self.vm()["id"])
+        self.refused(10, "vm.stats", id=self.vm("Running")["id"], granularity="weeks")
+
+    def test_rrd_of_the_simulator(self):
+        """/rrd_updates as hosts give it: the archive, the formats, the refusals."""
+        master = self.record("pool", self.only(type="pool")["id"])["master"]
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        host = session.call("host.get_uuid", master)
+
+        def get(query, **headers):
+            request = urllib.request.Request(f"{self.sim.url}/rrd_updates?session_id={session.ref}&{query}", headers=headers)
+            with urllib.request.urlopen(request, context=ssl._create_unverified_context()) as answer:
+                return answer.headers["content-type"], answer.read().decode()
+        now = int(time.time())
+        type_, text = get(f"start={now - 595}&interval=5&host=true&json=true&vm_uuid=none")
+        rrd = json.loads(text)
+        self.assertEqual((type_, rrd["meta"]["step"], rrd["meta"]["columns"]), ("application/json", 5, len(rrd["meta"]["legend"])))
+        self.assertEqual({entry.split(":")[2] for entry in rrd["meta"]["legend"]}, {host})
+        times = [row["t"] for row in rrd["data"]]
+        self.assertEqual(times, sorted(times, reverse=True))
+        self.assertEqual(len(times), rrd["meta"]["rows"])
+        self.assertEqual(json.loads(get(f"start={now - 595}&interval=60&host=true&json=true")[1])["meta"]["step"], 60)
+        self.assertEqual(json.loads(get(f"start={now - 86400}&interval=5&host=true&json=true")[1])["meta"]["step"], 3600)
+        type_, text = get("start=-60&host=true&vm_uuid=none", Accept="text/xml")
+        self.assertEqual((type_, text[:13], text.count("<entry>")), ("text/xml", "<xport><meta>", rrd["meta"]["columns"]))
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            get("host=true")
+        self.assertEqual(caught.exception.code, 400)
 
     def test_plugins(self):
         self.assertEqual(self.call("plugin.get"), [])

@@ -63,7 +63,7 @@ def answers(sim, session, name, types, enums):
 def handlers():
     """The paths that the code serves: rows {method, path, function}."""
     text = "".join(path.read_text() for path in sorted((ROOT / "src/sim").glob("*.c")))
-    return {match[2]: match[1] for match in re.finditer(r'\{\s*"([A-Z]+)",\s*"(/[\w/-]*)",\s*\w+\s*\}', text)
+    return {match[2]: match[1] for match in re.finditer(r'\{\s*"([A-Z]+)",\s*"(/[\w/-]*)",\s*(?:\.serve_at = )?\w+\s*\}', text)
             if not match[2].startswith("/sim/")} # those are the control API
 
 
