@@ -9,7 +9,11 @@ struct RestList {
     RestRequest *request;
     const RestQuery *query;
     const char *collection;
-    GString *out, *path;
+    GString *out;
+    char *prefix; /* "/rest/v0/vms/ with the quote */
+    size_t n_prefix;
+    unsigned n_fields;
+    size_t n_names[REST_MAX_FIELDS];
     gint64 n_items;
     bool begun; /* the head is sent */
     bool lost;  /* the client has gone */
@@ -22,7 +26,10 @@ RestList *rest_list_new(RestRequest *request, const RestQuery *query, const char
     list->query = query;
     list->collection = collection;
     list->out = g_string_sized_new(4096);
-    list->path = g_string_new(NULL);
+    list->prefix = g_strdup_printf("\"" REST_BASE "/%s/", collection);
+    list->n_prefix = strlen(list->prefix);
+    for (; query->fields && query->fields[list->n_fields]; list->n_fields++)
+        list->n_names[list->n_fields] = strlen(query->fields[list->n_fields]);
     if (!query->ndjson && !query->markdown)
         g_string_append_c(list->out, '[');
     return list;
@@ -31,7 +38,7 @@ RestList *rest_list_new(RestRequest *request, const RestQuery *query, const char
 void rest_list_drop(RestList *list)
 {
     g_string_free(list->out, TRUE);
-    g_string_free(list->path, TRUE);
+    g_free(list->prefix);
     g_free(list);
 }
 
@@ -102,16 +109,17 @@ static bool is_wanted(const RestQuery *query, const char *text, size_t n)
 /* --- What of each --- */
 
 /* The members named by `fields` at their places; it ends when all are found. */
-static void find_fields(char **fields, const char *text, size_t n, JsonMember *found)
+static void find_fields(char **fields, const size_t *n_names, unsigned n_fields, const char *text,
+                        size_t n, JsonMember *found)
 {
-    unsigned n_fields = g_strv_length(fields), n_found = 0;
+    unsigned n_found = 0;
     JsonMembers members;
     JsonMember member;
     json_members_init(&members, text, n);
     memset(found, 0, n_fields * sizeof *found);
     while (n_found < n_fields && json_members_next(&members, &member)) {
         for (unsigned i = 0; i < n_fields; i++) {
-            if (found[i].name || strlen(fields[i]) != member.n_name ||
+            if (found[i].name || n_names[i] != member.n_name ||
                 memcmp(fields[i], member.name, member.n_name) != 0)
                 continue;
             found[i] = member;
@@ -120,14 +128,25 @@ static void find_fields(char **fields, const char *text, size_t n, JsonMember *f
     }
 }
 
+/* Whether the id is JSON as it is; those of objects are. */
+static bool is_plain(const char *id)
+{
+    for (; *id; id++)
+        if ((guchar) *id < ' ' || *id == '"' || *id == '\\')
+            return false;
+    return true;
+}
+
 static void append_path(RestList *list, const char *id)
 {
-    g_string_truncate(list->path, 0);
-    g_string_append(list->path, REST_BASE "/");
-    g_string_append(list->path, list->collection);
-    g_string_append_c(list->path, '/');
-    g_string_append(list->path, id);
-    json_write_string(list->out, list->path->str, list->path->len);
+    if (is_plain(id)) {
+        g_string_append_len(list->out, list->prefix, (gssize) list->n_prefix);
+        g_string_append(list->out, id);
+        g_string_append_c(list->out, '"');
+        return;
+    }
+    g_autofree char *path = g_strdup_printf("%s%s", list->prefix + 1, id);
+    json_write_string(list->out, path, strlen(path));
 }
 
 static void append_whole(RestList *list, const char *id, const char *text, size_t n)
@@ -143,14 +162,13 @@ static void append_whole(RestList *list, const char *id, const char *text, size_
 static void append_fields(RestList *list, const char *id, const char *text, size_t n)
 {
     JsonMember found[REST_MAX_FIELDS];
-    find_fields(list->query->fields, text, n, found);
+    find_fields(list->query->fields, list->n_names, list->n_fields, text, n, found);
     g_string_append_c(list->out, '{');
-    for (unsigned i = 0; list->query->fields[i]; i++) {
+    for (unsigned i = 0; i < list->n_fields; i++) {
         if (!found[i].name)
             continue;
-        g_string_append_len(list->out, found[i].name - 1, (gssize) found[i].n_name + 2);
-        g_string_append_c(list->out, ':');
-        g_string_append_len(list->out, found[i].value, (gssize) found[i].n_value);
+        const char *start = found[i].name - 1, *end = found[i].value + found[i].n_value;
+        g_string_append_len(list->out, start, end - start);
         g_string_append_c(list->out, ',');
     }
     g_string_append(list->out, "\"href\":");
@@ -204,7 +222,11 @@ static void append_row(RestList *list, const char *id, const char *text, size_t 
             g_string_append(list->out, " --- |");
     }
     g_string_append(list->out, "\n|");
-    find_fields(columns, text, n, found);
+    size_t n_names[REST_MAX_FIELDS];
+    unsigned n_columns = g_strv_length(columns);
+    for (unsigned i = 0; i < n_columns; i++)
+        n_names[i] = strlen(columns[i]);
+    find_fields(columns, n_names, n_columns, text, n, found);
     for (unsigned i = 0; list->query->fields && columns[i]; i++)
         append_cell(list->out, &found[i]);
     if (!list->query->fields)
