@@ -4,6 +4,7 @@
 #include "api/rest_call.h"
 #include "api/rest_collection.h"
 #include "api/rest_tasks.h"
+#include "api/rest_transfer.h"
 #include "api/rest_events.h"
 #include "api/rest_openapi.h"
 #include "api/rest_people.h"
@@ -175,6 +176,7 @@ Rest *rest_new(const ApiParts *parts)
     rest_router_add_table(rest->router, rest_task_routes);
     rest_router_add_table(rest->router, rest_event_routes);
     rest_router_add_table(rest->router, rest_dashboard_routes);
+    rest_router_add_table(rest->router, rest_transfer_routes);
     rest_router_add_table(rest->router, rest_people_routes);
     rest_collections_add(rest->router);
     rest_calls_add(rest->router);

@@ -1,5 +1,6 @@
 /* What a person may do about itself, an administrator may do about everybody. */
 #include "api/rest_people.h"
+#include "api/audit.h"
 #include "api/error.h"
 #include "base/error.h"
 #include "base/mutant.h"
@@ -146,6 +147,9 @@ static void make_token(RestRequest *request)
     json_t *params = user ? rest_body(request, &error) : NULL;
     g_autofree char *token =
         params ? account_create_token(request->parts->accounts, id, params, &error) : NULL;
+    if (params)
+        audit_call(request->parts, method_find("token.create"), request->user, request->session,
+                   params, NULL, error, 0);
     json_t *record = token ? token_record(request, id, token) : NULL;
     if (record)
         rest_reply(request, 201, json_pack("{s:o}", "token", record));

@@ -1,6 +1,7 @@
 """REST v0 from outside: what a real Xen Orchestra answered, signing in, collections and their queries, what others
 than administrators see; against cadenzad and a simulated pool."""
 import base64
+import hashlib
 import http.client
 import json
 import os
@@ -52,7 +53,7 @@ def setUpModule():
 class Box:
     def open(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-rest-"))
-        self.sim = Sim("--hosts", 2, "--vms", 4, "--running", "0.5", "--disk-size", "64MiB", "--seed", 3,
+        self.sim = Sim("--hosts", 2, "--vms", 4, "--running", "0.5", "--disk-size", "16MiB", "--seed", 3,
                        log=self.folder / "sim.log")
         self.server = Server(str(self.folder / "data"), log=self.folder / "server.log")
         self.server.connect(self.sim)
@@ -447,6 +448,69 @@ class Actions(Rest):
         for made in (answer.headers["Location"], path):
             self.assertEqual(self.ask(made, "DELETE").status, 204)
             self.refused(404, made)
+
+
+class Transfers(Rest):
+    """Contents as streams; the simulator tells what a disk holds."""
+
+    def send(self, path, data, verb="POST", chunked=False):
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=60)
+        self.addCleanup(connection.close)
+        headers = {"Cookie": f"authenticationToken={box.token}", "Content-Type": "application/octet-stream"}
+        connection.request(verb, BASE + path, iter([data]) if chunked else data, headers, encode_chunked=chunked)
+        return Answer(connection.getresponse())
+
+    def fetch(self, path):
+        connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=60)
+        self.addCleanup(connection.close)
+        connection.request("GET", BASE + path, headers={"Cookie": f"authenticationToken={box.token}"})
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+
+    def test_disks(self):
+        """What Terraform sends becomes a disk with those bytes, and comes back as it was sent."""
+        sr = box.server.objects(type="pool")[0]["default_SR"]
+        data = (b"A disk. " * 512 + os.urandom(4096)) * 512  # 4 MiB
+        made = self.send(f"/srs/{sr}/vdis?raw=true&name_label=told&name_description=words", data)
+        self.assertEqual((made.status, set(made.json)), (201, {"id"}), made.text)
+        disk = self.get(f"/vdis/{made.json['id']}")
+        self.assertEqual((disk["name_label"], disk["name_description"], disk["size"]), ("told", "words", len(data)))
+        self.assertEqual(box.sim.digest(disk["uuid"]), hashlib.sha256(data).hexdigest())
+        status, headers, raw = self.fetch(f"/vdis/{disk['id']}.raw")
+        self.assertEqual((status, int(headers["Content-Length"])), (200, len(data)))
+        self.assertEqual(headers["Content-Disposition"], 'attachment; filename="told.raw"')
+        self.assertEqual(raw, data)
+        status, headers, vhd = self.fetch(f"/vdis/{disk['id']}.vhd")
+        self.assertEqual((status, vhd[:8]), (200, b"conectix"))
+        copy = self.send(f"/srs/{sr}/vdis?name_label=copy", vhd, chunked=True)
+        self.assertEqual(copy.status, 201, copy.text)
+        self.assertEqual(box.sim.digest(copy.json["id"]), box.sim.digest(disk["uuid"]))
+        other = data[::-1]
+        self.assertEqual(self.send(f"/vdis/{copy.json['id']}.raw", other, "PUT").status, 204)
+        self.assertEqual(box.sim.digest(copy.json["id"]), hashlib.sha256(other).hexdigest())
+        before = len(self.get("/vdis"))
+        self.assertEqual(self.send(f"/srs/{sr}/vdis", b"no VHD at all").status, 422)
+        self.assertEqual(self.send(f"/srs/{sr}/vdis?raw=true", data, chunked=True).status, 422)
+        broken = self.send(f"/srs/{sr}/vdis", vhd[:512] + bytes(8192))  # a footer and nothing behind it
+        self.assertGreaterEqual(broken.status, 400)
+        self.assertEqual(len(self.get("/vdis")), before)
+        for made in (disk, copy.json):
+            self.assertEqual(self.ask(f"/vdis/{made['id']}", "DELETE").status, 204)
+        self.assertEqual(self.fetch(f"/vdis/{NOWHERE}.raw")[0], 404)
+
+    def test_machines(self):
+        """A machine goes out as an archive and comes in again with the same disks."""
+        vm = next(vm for vm in box.server.objects(type="VM") if vm["power_state"] == "Halted")
+        status, headers, archive = self.fetch(f"/vms/{vm['id']}.xva")
+        self.assertEqual(status, 200, archive[:300])
+        pool = box.server.objects(type="pool")[0]
+        made = self.send(f"/pools/{pool['id']}/vms?sr={pool['default_SR']}", archive)
+        self.assertEqual(made.status, 201, made.text)
+        path = made.headers["Location"][len(BASE):]
+        def digests(path):
+            return sorted(box.sim.digest(vdi["uuid"]) for vdi in self.get(path + "/vdis?fields=uuid"))
+        self.assertEqual(digests(path), digests(f"/vms/{vm['id']}"))
+        self.assertEqual(self.ask(path, "DELETE").status, 204)
 
 
 class Tasks(Rest):

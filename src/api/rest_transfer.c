@@ -1,0 +1,364 @@
+/* GET and PUT /vdis/<id>.raw and .vhd, POST /srs/<id>/vdis, GET /vms/<id>.xva, POST
+ * /pools/<id>/vms. A stream that breaks off ends without its end, so that its client knows; a disk
+ * that was made for an import that fails is deleted again. */
+#include "api/error.h"
+#include "api/rest_transfer.h"
+#include "api/rest_collection.h"
+#include "base/error.h"
+#include "disk/vhd_format.h"
+
+#include <string.h>
+
+enum { BARRIER_MS = 30000 };
+
+/* An object of a pool that the caller may do something to. */
+typedef struct {
+    Link *link;
+    json_t *view;
+    const char *ref;
+} Target;
+
+static void target_clear(Target *target)
+{
+    g_clear_pointer(&target->link, link_unref);
+    g_clear_pointer(&target->view, json_decref);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, target_clear)
+
+static bool may(RestRequest *request, const char *id, const char *permission, GError **error)
+{
+    g_autoptr(AccountRights) rights = session_rights(request->session);
+    if (rights && rights_may(rights, id, permission, servers_text, request->parts->servers))
+        return true;
+    api_error_unauthorized(error, permission, id);
+    return false;
+}
+
+/* `id` must be of `type`. */
+static bool find(RestRequest *request, const char *id, const char *type, const char *permission,
+                 Target *target, GError **error)
+{
+    Inventory *inventory = NULL;
+    target->link = servers_find(request->parts->servers, id, &inventory);
+    target->view = inventory ? inventory_object(inventory, id) : NULL;
+    g_clear_pointer(&inventory, inventory_unref);
+    target->ref = json_string_value(json_object_get(target->view, "_xapiRef"));
+    const char *found = json_string_value(json_object_get(target->view, "type"));
+    if (g_strcmp0(found, type) != 0) {
+        api_error_no_such(error, id, type);
+        return false;
+    }
+    if (!may(request, id, permission, error))
+        return false;
+    if (!g_str_equal(permission, "view") && link_is_read_only(target->link)) {
+        err_set(error, ERR_DENIED, "%s: the server of this pool is set to read only", id);
+        return false;
+    }
+    return true;
+}
+
+static Xapi *xapi_of(const Target *target)
+{
+    return pool_xapi(link_pool(target->link));
+}
+
+/* "vdis/{id}.raw" → "raw" */
+static const char *format_of(const RestRequest *request)
+{
+    return strrchr(request->route->path, '.') + 1;
+}
+
+static const char *type_of(const RestRequest *request)
+{
+    g_autofree char *name = g_strndup(request->route->path, strcspn(request->route->path, "/"));
+    return rest_collection_find(name)->type;
+}
+
+/* --- Out --- */
+
+typedef struct {
+    RestRequest *request;
+    const char *name;
+    gint64 n_bytes; /* HTTP_LENGTH_CHUNKED: unknown */
+    bool begun;
+} Out;
+
+/* The answer begins with the first bytes: what fails before is told as an error. */
+static bool begin(Out *out, GError **error)
+{
+    g_autofree char *name = g_strdup(out->name);
+    g_strcanon(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.", '_');
+    g_autofree char *disposition =
+        g_strdup_printf("attachment; filename=\"%s.%s\"", name, format_of(out->request));
+    http_reply_header(out->request->http, "Content-Disposition", disposition);
+    out->begun = true;
+    return http_reply_begin(out->request->http, 200, "application/octet-stream", out->n_bytes,
+                            error);
+}
+
+static bool send_on(const void *data, size_t n, void *user, GError **error)
+{
+    Out *out = user;
+    return (out->begun || begin(out, error)) &&
+           http_reply_write(out->request->http, data, n, error);
+}
+
+static void end(Out *out, bool ok, const GError *error)
+{
+    if (!out->begun && ok)
+        begin(out, NULL);
+    if (!ok && !out->begun)
+        rest_fail(out->request, error);
+    else if (!ok || !http_reply_end(out->request->http, NULL))
+        http_abort(out->request->http);
+}
+
+static void get_disk(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(Target) vdi = { NULL };
+    if (!find(request, rest_arg(request, "id"), type_of(request), "view", &vdi, &error)) {
+        rest_fail(request, error);
+        return;
+    }
+    bool raw = g_str_equal(format_of(request), "raw");
+    json_t *size = json_object_get(vdi.view, "size");
+    Out out = { request, json_string_value(json_object_get(vdi.view, "name_label")),
+                raw ? (gint64) json_number_value(size) : HTTP_LENGTH_CHUNKED, false };
+    bool ok = xapi_export_vdi(xapi_of(&vdi), vdi.ref, NULL, format_of(request), send_on, &out, NULL,
+                              &error);
+    end(&out, ok, error);
+}
+
+static const char *compression_of(RestRequest *request)
+{
+    const char *asked = http_query(request->http, "compress");
+    if (!asked || !*asked || g_str_equal(asked, "false"))
+        return "false";
+    return g_str_equal(asked, "zstd") ? "zstd" : "true";
+}
+
+static void get_machine(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(Target) vm = { NULL };
+    if (!find(request, rest_arg(request, "id"), type_of(request), "administrate", &vm, &error)) {
+        rest_fail(request, error);
+        return;
+    }
+    Out out = { request, json_string_value(json_object_get(vm.view, "name_label")),
+                HTTP_LENGTH_CHUNKED, false };
+    bool ok =
+        xapi_export_vm(xapi_of(&vm), vm.ref, compression_of(request), send_on, &out, NULL, &error);
+    end(&out, ok, error);
+}
+
+/* --- In --- */
+
+/* The body, after the bytes that were read already. */
+typedef struct {
+    HttpRequest *http;
+    guint8 head[VHD_FOOTER_BYTES];
+    size_t n_head, at;
+} In;
+
+static ssize_t receive(void *data, size_t n, void *user, GError **error)
+{
+    In *in = user;
+    size_t left = in->n_head - in->at;
+    if (!left)
+        return http_read(in->http, data, n, error);
+    size_t part = MIN(left, n);
+    memcpy(data, in->head + in->at, part);
+    in->at += part;
+    return (ssize_t) part;
+}
+
+/* The size of a disk, from the length of a raw one or the footer that a VHD begins with. */
+static gint64 disk_bytes(In *in, bool raw, GError **error)
+{
+    gint64 n_bytes = http_body_bytes(in->http);
+    if (raw && n_bytes > 0)
+        return n_bytes;
+    if (raw) {
+        err_set(error, ERR_INVALID, "the header Content-Length must say how large the disk is");
+        return -1;
+    }
+    while (in->n_head < sizeof in->head) {
+        ssize_t n = http_read(in->http, in->head + in->n_head, sizeof in->head - in->n_head, error);
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        in->n_head += (size_t) n;
+    }
+    VhdFooter footer;
+    if (in->n_head < sizeof in->head) {
+        err_set(error, ERR_INVALID, "the body is no VHD: it has %zu bytes", in->n_head);
+        return -1;
+    }
+    return vhd_footer_parse(in->head, &footer, error) ? (gint64) footer.current_size : -1;
+}
+
+static bool fill(RestRequest *request, const char *id, const char *format, In *in, GError **error)
+{
+    g_auto(Target) vdi = { NULL };
+    return find(request, id, "VDI", "operate", &vdi, error) &&
+           xapi_import_vdi(xapi_of(&vdi), vdi.ref, format, receive, http_body_bytes(request->http),
+                           in, NULL, error) &&
+           pool_barrier(link_pool(vdi.link), BARRIER_MS, error);
+}
+
+static void put_disk(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    In in = { .http = request->http };
+    if (fill(request, rest_arg(request, "id"), format_of(request), &in, &error))
+        rest_reply_nothing(request);
+    else
+        rest_fail(request, error);
+}
+
+/* A disk of that size, made by the method that makes disks; its id. */
+static char *make_disk(RestRequest *request, gint64 size_bytes, GError **error)
+{
+    const char *name = http_query(request->http, "name_label");
+    json_t *params = json_pack("{s:s, s:I, s:s}", "name", name && *name ? name : "imported", "size",
+                               (json_int_t) size_bytes, "sr", rest_arg(request, "id"));
+    json_t *made = rest_call(request, "disk.create", params, error);
+    char *id = g_strdup(json_string_value(made));
+    json_decref(params);
+    json_decref(made);
+    return id;
+}
+
+static bool describe(RestRequest *request, const char *id, GError **error)
+{
+    const char *text = http_query(request->http, "name_description");
+    json_t *params = text ? json_pack("{s:s, s:s}", "id", id, "name_description", text) : NULL;
+    json_t *told = params ? rest_call(request, "vdi.set", params, error) : NULL;
+    bool ok = !params || told;
+    json_decref(params);
+    json_decref(told);
+    return ok;
+}
+
+static void drop_disk(RestRequest *request, const char *id)
+{
+    json_t *params = json_pack("{s:s}", "id", id);
+    json_decref(rest_call(request, "vdi.delete", params, NULL));
+    json_decref(params);
+}
+
+static void made(RestRequest *request, const char *collection, const char *id)
+{
+    g_autofree char *path = g_strdup_printf(REST_BASE "/%s/%s", collection, id);
+    http_reply_header(request->http, "Location", path);
+    rest_reply(request, 201, json_pack("{s:s}", "id", id));
+}
+
+static void import_disk(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(Target) sr = { NULL };
+    In in = { .http = request->http };
+    bool raw = rest_flag(request, "raw");
+    bool ok = find(request, rest_arg(request, "id"), "SR", "operate", &sr, &error);
+    gint64 size_bytes = ok ? disk_bytes(&in, raw, &error) : -1;
+    g_autofree char *id = size_bytes > 0 ? make_disk(request, size_bytes, &error) : NULL;
+    if (id && describe(request, id, &error) &&
+        fill(request, id, raw ? "raw" : "vhd", &in, &error)) {
+        made(request, "vdis", id);
+        return;
+    }
+    if (id)
+        drop_disk(request, id);
+    rest_fail(request, error);
+}
+
+/* --- Whole machines --- */
+
+typedef struct {
+    In in;
+    Xapi *xapi;
+    char *uuid;
+} Arrival;
+
+static ssize_t receive_machine(void *data, size_t n, void *user, GError **error)
+{
+    return receive(data, n, &((Arrival *) user)->in, error);
+}
+
+static bool machine_made(const char *const *vms, void *user, GError **error)
+{
+    Arrival *arrival = user;
+    if (vms[0])
+        arrival->uuid =
+            xapi_call_string(arrival->xapi, "VM.get_uuid", json_pack("[s]", vms[0]), error);
+    return !vms[0] || arrival->uuid;
+}
+
+/* Where it goes: ?sr=, else the pool's default. */
+static char *storage_of(RestRequest *request, const Target *pool, GError **error)
+{
+    const char *sr = http_query(request->http, "sr");
+    if (!sr)
+        sr = json_string_value(json_object_get(pool->view, "default_SR"));
+    if (!sr)
+        err_set(error, ERR_INVALID, "sr: the pool has no default storage, say where");
+    return g_strdup(sr);
+}
+
+static void import_machine(RestRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    g_auto(Target) pool = { NULL }, sr = { NULL };
+    const char *id = rest_arg(request, "id");
+    bool ok = find(request, id, "pool", "administrate", &pool, &error);
+    g_autofree char *storage = ok ? storage_of(request, &pool, &error) : NULL;
+    ok = storage && find(request, storage, "SR", "administrate", &sr, &error);
+    if (ok && g_strcmp0(json_string_value(json_object_get(sr.view, "$pool")), id) != 0) {
+        err_set(&error, ERR_INVALID, "sr: %s is not in pool %s", storage, id);
+        ok = false;
+    }
+    Arrival arrival = { .in = { .http = request->http }, .xapi = ok ? xapi_of(&sr) : NULL };
+    XapiImport import = { .source = receive_machine,
+                          .n_bytes = http_body_bytes(request->http),
+                          .made = machine_made,
+                          .user = &arrival };
+    ok = ok && xapi_import_vm(arrival.xapi, sr.ref, &import, NULL, &error) &&
+         pool_barrier(link_pool(sr.link), BARRIER_MS, &error);
+    if (ok && arrival.uuid)
+        made(request, "vms", arrival.uuid);
+    else if (ok)
+        rest_refuse(request, 500, "the pool made no machine of this archive", NULL);
+    else
+        rest_fail(request, error);
+    g_free(arrival.uuid);
+}
+
+#define DISK(of, format)                                                                           \
+    {                                                                                              \
+        "GET", of "/{id}." format, get_disk, .summary = "The content of a disk, as " format "."    \
+    }
+
+const RestRoute rest_transfer_routes[] = {
+    DISK("vdis", "raw"),
+    DISK("vdis", "vhd"),
+    DISK("vdi-snapshots", "raw"),
+    DISK("vdi-snapshots", "vhd"),
+    { "PUT", "vdis/{id}.raw", put_disk, .summary = "Replace the content of a disk, from raw." },
+    { "PUT", "vdis/{id}.vhd", put_disk, .summary = "Replace the content of a disk, from VHD." },
+    { "POST", "srs/{id}/vdis", import_disk,
+      .summary = "Make a disk of the body: VHD, or raw with raw=true; name_label, "
+                 "name_description." },
+    { "GET", "vms/{id}.xva", get_machine, .summary = "A whole machine as an archive (XVA)." },
+    { "GET", "vm-snapshots/{id}.xva", get_machine,
+      .summary = "A whole snapshot as an archive (XVA)." },
+    { "GET", "vm-templates/{id}.xva", get_machine,
+      .summary = "A whole template as an archive (XVA)." },
+    { "POST", "pools/{id}/vms", import_machine,
+      .summary = "Make a machine of an archive (XVA), on the storage that sr names." },
+    { NULL },
+};
