@@ -51,8 +51,9 @@ async function feed(command, args, input, env = {}) {
 const CRASHED = 99
 
 // Runs one side. {died} or {lines}; anything else is a failure of the test.
-export async function engine(request, crash) {
-  const env = crash ? { CADENZA_CRASH: crash } : {}
+// `visits` names a file that gets the name of every crash point that is passed.
+export async function engine(request, crash, visits) {
+  const env = { ...(crash ? { CADENZA_CRASH: crash } : {}), ...(visits ? { CADENZA_CRASH_VISITS: visits } : {}) }
   const { code, signal, stdout, stderr } = await feed(ENGINE, [], request, { ...env, ASAN_OPTIONS: 'detect_leaks=0', G_DEBUG: 'fatal-criticals' })
   const lines = stdout.trim().split('\n').filter(Boolean).map(_ => JSON.parse(_))
   assert.ok(code === 0 || (crash && code === CRASHED), `our engine, ${request.command}, ${crash ?? 'no crash'}: ${signal ?? code}\n${stderr}`)

@@ -2,6 +2,8 @@
 // or the other killed now and then, wherever it was. After every run each point must read as the disk was, by both readers.
 import assert from 'node:assert/strict'
 import { existsSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { dateOf, engine, ENGINE, FULL, randomFrom, rm, scratch, seedOf, versions, World, xo } from './both-sides.mjs'
 
@@ -25,9 +27,18 @@ async function live(world, random) {
   }
 }
 
+// Mostly where the run before came along, so that the most of them die.
+function pickPoint(world, random) {
+  if (!world.visits || random.chance(0.25)) return `${random.pick(OUR_POINTS)}:${1 + random.below(2)}`
+  const name = random.pick([...new Set(world.visits)].sort())
+  return `${name}:${1 + random.below(world.visits.filter(_ => _ === name).length)}`
+}
+
 async function runOurs(world, request, random, crash) {
-  const point = crash && `${random.pick(OUR_POINTS)}:${1 + random.below(4)}`
-  const ended = await engine(request, point)
+  const point = crash && pickPoint(world, random), visits = join(world.folder, 'visits')
+  await rm(visits, { force: true })
+  const ended = await engine(request, point, visits)
+  if (!ended.died) world.visits = (await readFile(visits, 'utf8')).trim().split('\n')
   if (ended.exported) world.exported()
   if (!ended.died) world.forked = false
   return { ...ended, what: crash ? `we, to die at ${point}` : 'we' }
