@@ -3,13 +3,18 @@
 matrix.txt says, one line a method, who may call it and which permission it wants on the objects that it names. What the
 server declares must be what the table says, and what it does must be what both say: a new method without a line fails
 here. Calls that must be refused are really made; those that must be allowed are asked about (acl.explain), for they
-would do something. Another surface (REST) joins by a class with the same two functions, listed in SURFACES."""
+would do something. The routes of REST have lines as well, and are really asked, about objects that are not there. Another
+surface joins by a class with the same functions, listed in SURFACES."""
+import http.client
 import json
 import pathlib
+import re
 import shutil
 import sys
 import tempfile
 import unittest
+import urllib.parse
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import Server, Sim  # noqa: E402
@@ -19,6 +24,7 @@ TABLE = pathlib.Path(__file__).resolve().parent / "matrix.txt"
 LEVELS = {"view": 1, "operate": 2, "administrate": 3}
 ROLES = {"viewer": 1, "operator": 2, "admin": 3}
 IN_FLIGHT = 64
+NOWHERE = "11111111-2222-4333-8444-555555555555"
 
 
 def table():
@@ -101,12 +107,90 @@ class Methods:
         yield "administrator", None, "acl.explain", {"method": name, "params": params}
 
     def cells(self, name, words):
+        if name not in self.infos:
+            return
         yield from self.roles(name, words)
         if words[0] == "user":
             yield from self.objects(name, words)
 
 
-SURFACES = [Methods]
+    def judge(self, cell, answer):
+        """What is wrong, or None."""
+        _, expected, method, params = cell
+        error = answer.get("error")
+        if expected is None:
+            if error:
+                return f"explain fails: {error}"
+            asked = answer["result"]
+            code = asked.get("error", {}).get("code")
+            return None if asked["allowed"] or code not in (2, 10) or (code == 10 and "params" not in params) else f"should be allowed: {asked}"
+        code = error["code"] if error else "no error"
+        return None if code == expected else f"{json.dumps(params)[:200]}: expected error {expected}, got {code}: {str(error or '')[:200]}"
+
+    def ask(self, who, cells):
+        """The answers of calls that are made at once."""
+        socket, step = self.box.sockets[who], 8 if who == "anonymous" else IN_FLIGHT
+        for start in range(0, len(cells), step):
+            ids = [socket.ask(method, params) for _, _, method, params in cells[start:start + step]]
+            answers = {}
+            while len(answers) < len(ids):
+                answer = socket.answer()
+                answers[answer["id"]] = answer
+            yield from (answers[id_] for id_ in ids)
+
+
+class Rest:
+    """The routes of REST, from its own description; "anyone" is public there, the rest shows when somebody asks."""
+    FOR_NOBODY = (-401, -403, -500)
+
+    def __init__(self, box):
+        self.box = box
+        with urllib.request.urlopen(box.server.url + "/rest/v0/docs/swagger.json") as answer:
+            paths = json.load(answer)["paths"]
+        self.routes = {f"{verb.upper()}:{path}": info for path, verbs in paths.items() for verb, info in verbs.items()}
+
+    def declared(self):
+        said = table()
+        return {name: ["anyone"] if info.get("security") == [] else said.get(name, ["user-or-admin"])
+                for name, info in self.routes.items()}
+
+    def cells(self, name, words):
+        """(who, the statuses that are right or, when negative, wrong, verb, path)"""
+        if name not in self.routes:
+            return
+        verb, path = name.split(":", 1)
+        path = "/rest/v0" + re.sub(r"\{id\*?\}", NOWHERE, path)
+        path = re.sub(r"\{[^}]*\}", "x", path)
+        yield "anonymous", (401,) if words[0] != "anyone" else (-401, -403), verb, path
+        if path.startswith("/rest/v0/events"):
+            return  # a stream has no end
+        yield "nobody", (403,) if words[0] == "admin" else self.FOR_NOBODY, verb, path
+        yield "administrator", (-401, -403), verb, path
+
+    def ask(self, who, cells):
+        parts = urllib.parse.urlsplit(self.box.server.url)
+        headers = {"Cookie": f"token={self.box.tokens[who]}"} if who in self.box.tokens else {}
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=20)
+        for _, _, verb, path in cells:
+            connection.request(verb, path, headers=headers)
+            answer = connection.getresponse()
+            yield answer.status, answer.read()
+        connection.close()
+
+    def judge(self, cell, answer):
+        (name, statuses, verb, path), (status, body) = cell, answer
+        right = -status not in statuses if statuses[0] < 0 else status in statuses
+        if self.is_list_for_nobody(name, cell) and status == 200 and body not in (b"[]", b"{}"):
+            return f"{path}: nobody is shown {body[:200]}"
+        return None if right and status != 500 else f"{path}: expected {statuses}, got {status}"
+
+    def is_list_for_nobody(self, name, cell):
+        """Lists of what somebody has rights on; the words of roles and privileges are for everybody."""
+        return (cell[1] == self.FOR_NOBODY and name.startswith("GET:") and "{" not in name and table()[name] == ["user"]
+                and not name.startswith("GET:/acl-"))
+
+
+SURFACES = [Methods, Rest]
 
 
 class Matrix(unittest.TestCase):
@@ -141,7 +225,7 @@ class Matrix(unittest.TestCase):
 
     @classmethod
     def make_people(cls):
-        cls.sockets = {"anonymous": WebSocket(cls.server.url)}
+        cls.sockets, cls.tokens = {"anonymous": WebSocket(cls.server.url)}, {"administrator": cls.server.env["CADENZA_TOKEN"]}
         for who in ("nobody", "owner", *ROLES):
             user = cls.server.call("user.create", email=who, password="a password")
             if who in ROLES:
@@ -152,16 +236,18 @@ class Matrix(unittest.TestCase):
             assert "result" in cls.sockets[who].call("session.signIn", {"email": who, "password": "a password"})
         cls.sockets["administrator"] = WebSocket(cls.server.url)
         cls.sockets["administrator"].call("session.signIn", {"email": cls.server.user, "password": cls.server.password})
+        cls.tokens["nobody"] = cls.sockets["nobody"].call("token.create")["result"]
         for socket in cls.sockets.values():
             cls.addClassCleanup(socket.close)
 
     def test_table(self):
         """Each method has a line, and each line says what the method's own table says."""
+        said, declared = table(), {}
         for surface in SURFACES:
-            declared, said = surface(self).declared(), table()
-            missing = "\n".join(" ".join([name, *words]) for name, words in sorted(declared.items()) if said.get(name) != words)
-            self.assertFalse(missing, f"matrix.txt has no such line; when it is as meant, add:\n{missing}")
-            self.assertEqual(set(said) - set(declared), set(), "matrix.txt names methods that are not there")
+            declared.update(surface(self).declared())
+        missing = "\n".join(" ".join([name, *words]) for name, words in sorted(declared.items()) if said.get(name) != words)
+        self.assertFalse(missing, f"matrix.txt has no such line; when it is as meant, add:\n{missing}")
+        self.assertEqual(set(said) - set(declared), set(), "matrix.txt names methods that are not there")
 
     def test_cells(self):
         """What each caller gets is what the table says."""
@@ -172,40 +258,15 @@ class Matrix(unittest.TestCase):
                 for who, expected, method, params in surface.cells(name, words):
                     by_caller.setdefault(who, []).append((name, expected, method, params))
             for who, cells in by_caller.items():
-                step = 8 if who == "anonymous" else IN_FLIGHT
-                for start in range(0, len(cells), step):
-                    for cell, answer in zip(cells[start:start + step], self.ask(who, cells[start:start + step])):
-                        n_cells += 1
-                        n_refused += cell[1] == 2
-                        verdict = self.judge(cell, answer)
-                        if verdict:
-                            wrong.append(f"{who}: {cell[0]}: {verdict}")
+                for cell, answer in zip(cells, surface.ask(who, cells)):
+                    n_cells += 1
+                    n_refused += cell[1] in (2, (401,), (403,))
+                    verdict = surface.judge(cell, answer)
+                    if verdict:
+                        wrong.append(f"{who}: {cell[0]}: {verdict}")
         print(f"{n_cells} cells of {len(said)} methods, {n_refused} of them refusals", file=sys.stderr)
-        self.assertEqual(wrong, [])
+        self.assertEqual([], wrong, "\n".join(wrong))
         self.assertGreater(n_cells, 3 * len(said) - 20)
-
-    def ask(self, who, cells):
-        """The answers of calls that are made at once."""
-        socket = self.sockets[who]
-        ids = [socket.ask(method, params) for _, _, method, params in cells]
-        answers = {}
-        while len(answers) < len(ids):
-            answer = socket.answer()
-            answers[answer["id"]] = answer
-        return [answers[id_] for id_ in ids]
-
-    def judge(self, cell, answer):
-        """What is wrong, or None."""
-        _, expected, method, params = cell
-        error = answer.get("error")
-        if expected is None:
-            if error:
-                return f"explain fails: {error}"
-            asked = answer["result"]
-            code = asked.get("error", {}).get("code")
-            return None if asked["allowed"] or code not in (2, 10) or (code == 10 and "params" not in params) else f"should be allowed: {asked}"
-        code = error["code"] if error else "no error"
-        return None if code == expected else f"{json.dumps(params)[:200]}: expected error {expected}, got {code}: {str(error or '')[:200]}"
 
 
 if __name__ == "__main__":
