@@ -6,6 +6,9 @@
 #include "base/mutant.h"
 
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 enum { INTEGER_MAX_DIGITS = 18 };
 
@@ -51,18 +54,58 @@ static bool take(Scan *scan, char wanted)
 
 /* --- passing over --- */
 
+/* The first quote or backslash, or the end. */
+static const char *find_quote(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - at >= (ptrdiff_t) sizeof(__m128i); at += sizeof(__m128i)) {
+        __m128i text = _mm_loadu_si128((const __m128i *) at);
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8('"')),
+                                     _mm_cmpeq_epi8(text, _mm_set1_epi8('\\')));
+        unsigned mask = (unsigned) _mm_movemask_epi8(found);
+        if (mask)
+            return at + __builtin_ctz(mask);
+    }
+#endif
+    while (at < end && *at != '"' && *at != '\\')
+        at++;
+    return at;
+}
+
+static bool is_edge(char c)
+{
+    return c == '"' || c == '{' || c == '[' || c == '}' || c == ']';
+}
+
+/* The first quote or bracket, or the end. */
+static const char *find_edge(const char *at, const char *end)
+{
+#ifdef __SSE2__
+    for (; end - at >= (ptrdiff_t) sizeof(__m128i); at += sizeof(__m128i)) {
+        __m128i text = _mm_loadu_si128((const __m128i *) at);
+        __m128i folded = _mm_or_si128(text, _mm_set1_epi8(0x20)); /* [ is { then, and ] is } */
+        __m128i found = _mm_or_si128(_mm_cmpeq_epi8(text, _mm_set1_epi8('"')),
+                                     _mm_or_si128(_mm_cmpeq_epi8(folded, _mm_set1_epi8('{')),
+                                                  _mm_cmpeq_epi8(folded, _mm_set1_epi8('}'))));
+        unsigned mask = (unsigned) _mm_movemask_epi8(found);
+        if (mask)
+            return at + __builtin_ctz(mask);
+    }
+#endif
+    while (at < end && !is_edge(*at))
+        at++;
+    return at;
+}
+
 /* From behind the quote to behind the other. *escapes: not to be taken as it stands. */
 static bool pass_string(Scan *scan, bool *escapes)
 {
-    const char *at = scan->at, *end = scan->end;
-    while (at < end && *at != '"') {
-        if (*at == '\\') {
-            *escapes = true;
-            at++;
-        }
-        at++;
+    const char *at = find_quote(scan->at, scan->end);
+    while (at < scan->end && *at == '\\') {
+        *escapes = true;
+        at = scan->end - at > 2 ? find_quote(at + 2, scan->end) : scan->end;
     }
-    if (at >= end)
+    if (at >= scan->end)
         return false;
     scan->at = at + 1;
     return true;
@@ -79,20 +122,15 @@ static bool pass_nest(Scan *scan)
 {
     gsize depth = 0;
     bool escapes;
-    while (scan->at < scan->end) {
-        switch (*scan->at++) {
-        case '"':
+    while ((scan->at = find_edge(scan->at, scan->end)) < scan->end) {
+        char edge = *scan->at++;
+        if (edge == '"') {
             if (!pass_string(scan, &escapes))
                 return false;
-            break;
-        case '{':
-        case '[':
+        } else if (edge == '{' || edge == '[') {
             depth++;
-            break;
-        case '}':
-        case ']':
-            if (--depth == 0)
-                return true;
+        } else if (--depth == 0) {
+            return true;
         }
     }
     return false;
