@@ -110,12 +110,13 @@ static bool open_under(Fork *fork, GError **error)
 
 static bool note_changed(Fork *fork, GError **error)
 {
-    fork->changed = g_new0(bool, fork->moved->info.n_blocks + 1);
+    guint32 n_blocks = fork->moved->info.n_blocks; /* what lies past it is of no use */
+    fork->changed = g_new0(bool, n_blocks + (gsize) 1);
     for (Member *at = fork->tip; at != fork->base; at = at->parent) {
         g_autoptr(Disk) disk = member_open(fork->cleaning->catalog, &at->place, false, error);
         if (!disk)
             return false;
-        for (guint32 block = 0; block < disk->info.n_blocks; block++)
+        for (guint32 block = 0; block < MIN(disk->info.n_blocks, n_blocks); block++)
             fork->changed[block] = fork->changed[block] || disk_has(disk, block);
     }
     return true;
