@@ -295,6 +295,44 @@ class Machines(Pool):
             self.call("disk.create", name="other", size=MIB, sr=sr, vm=vm, position="9")
         self.assertEqual(len(self.objects(type="VDI")), before, "a disk that could not be attached stays")
 
+    def test_devices(self):
+        """What a Terraform plan does to a running machine: interfaces, disks, the drive."""
+        vm, network = self.vm("Running")["id"], self.objects(type="network")[0]["id"]
+        vif = self.call("vm.createInterface", vm=vm, network=network, mac="00:16:3e:00:00:77")
+        view = self.view(vif)
+        self.assertEqual((view["attached"], view["MAC"], view["$network"], view["$VM"]), (True, "00:16:3e:00:00:77", network, vm))
+        self.call("vif.disconnect", id=vif)
+        self.assertFalse(self.view(vif)["attached"])
+        self.call("vif.connect", id=vif)
+        self.assertTrue(self.view(vif)["attached"])
+        self.call("vif.delete", id=vif)
+        self.assertEqual(self.objects(id=vif), [])
+        with self.assertRaises(Refused):
+            self.call("vm.createInterface", vm=vm, network=network, mac="nonsense")
+        disk = self.call("disk.create", name="alone", size=MIB, sr=self.sr()["id"])
+        self.call("vm.attachDisk", vm=vm, vdi=disk, position="8", bootable=True)
+        vbd = self.only(type="VBD", VDI=disk)
+        self.assertEqual((vbd["attached"], vbd["position"], vbd["bootable"]), (True, "8", True))
+        self.call("vbd.setBootable", vbd=vbd["id"], bootable=False)
+        self.call("vbd.disconnect", id=vbd["id"])
+        vbd = self.view(vbd["id"])
+        self.assertEqual((vbd["attached"], vbd["bootable"]), (False, False))
+        self.call("vbd.connect", id=vbd["id"])
+        with self.assertRaises(Refused):
+            self.call("vbd.delete", id=vbd["id"]) # it is attached
+        self.call("vbd.disconnect", id=vbd["id"])
+        self.call("vbd.delete", id=vbd["id"])
+        self.call("vdi.delete", id=disk)
+        image = next(vdi["id"] for vdi in self.objects(type="VDI") if self.view(vdi["$SR"])["content_type"] == "iso")
+        for _ in range(2): # the second takes the place of the first
+            self.call("vm.insertCd", id=vm, cd_id=image)
+        self.assertEqual([each["VDI"] for each in self.objects(type="VBD", VM=vm, is_cd_drive=True)], [image])
+        self.call("vm.ejectCd", id=vm)
+        self.call("vm.ejectCd", id=vm)
+        self.assertNotIn("VDI", self.only(type="VBD", VM=vm, is_cd_drive=True))
+        self.call("vm.setBootOrder", vm=vm, order="ndc")
+        self.assertEqual(self.view(vm)["boot"]["order"], "ndc")
+
     # --- Networks ---
 
     def test_networks(self):

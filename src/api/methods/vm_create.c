@@ -117,7 +117,7 @@ static bool make_vifs(VmChange *vm, GError **error)
             ok = false;
         }
         const ApiObject *network = ok ? call_find(vm->call, id, "network", NULL, error) : NULL;
-        ok = network && vif_create(vm->xapi, vm->ref, network, device, each, error);
+        ok = network && vif_create(vm->xapi, vm->ref, network, device, each, NULL, error);
     }
     json_decref(devices);
     return ok;

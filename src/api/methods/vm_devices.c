@@ -108,6 +108,19 @@ bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, bool bootable, GE
     return ok;
 }
 
+bool vm_eject_cd(Xapi *xapi, const char *vm, GError **error)
+{
+    json_t *devices = vm_block_devices(xapi, vm, error), *device;
+    bool ok = devices != NULL;
+    size_t i;
+    json_array_foreach (devices, i, device)
+        if (ok && is(device, "type", "CD") && !json_is_true(json_object_get(device, "empty")))
+            ok =
+                xapi_do(xapi, "VBD.eject", json_pack("[O]", json_object_get(device, "ref")), error);
+    json_decref(devices);
+    return ok;
+}
+
 /* --- Network interfaces --- */
 
 static json_t *list_or_empty(json_t *wanted, const char *key)
@@ -117,7 +130,7 @@ static json_t *list_or_empty(json_t *wanted, const char *key)
 }
 
 bool vif_create(Xapi *xapi, const char *vm, const ApiObject *network, const char *device,
-                json_t *wanted, GError **error)
+                json_t *wanted, char **ref, GError **error)
 {
     const char *mac = json_string_value(json_object_get(wanted, "mac"));
     json_t *v4 = list_or_empty(wanted, "allowedIpv4Addresses");
@@ -130,5 +143,9 @@ bool vif_create(Xapi *xapi, const char *vm, const ApiObject *network, const char
                   mtu ? json_integer_value(mtu) : (json_int_t) 1500, "other_config",
                   "qos_algorithm_type", "", "qos_algorithm_params", "locking_mode",
                   locked ? "locked" : "network_default", "ipv4_allowed", v4, "ipv6_allowed", v6);
-    return xapi_do(xapi, "VIF.create", json_pack("[o]", record), error);
+    g_autofree char *made = xapi_call_string(xapi, "VIF.create", json_pack("[o]", record), error);
+    bool ok = made != NULL;
+    if (ref)
+        *ref = g_steal_pointer(&made);
+    return ok;
 }

@@ -33,9 +33,12 @@ json_t *vbd_at(json_t *devices, const char *position);
  */
 bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, bool bootable, GError **error);
 
+/* Empties it; nothing when it is empty, or when there is none. */
+bool vm_eject_cd(Xapi *xapi, const char *vm, GError **error);
+
 /* --- Network interfaces --- */
 
 /* {network, mac?, allowedIpv4Addresses?, allowedIpv6Addresses?} as clients send it, on that device
- * of the VM; `network` has been found by the caller. */
+ * of the VM; `network` has been found by the caller. *ref, its reference, may be NULL. */
 bool vif_create(Xapi *xapi, const char *vm, const ApiObject *network, const char *device,
-                json_t *wanted, GError **error);
+                json_t *wanted, char **ref, GError **error);
