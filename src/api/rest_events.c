@@ -304,6 +304,10 @@ static void stream(RestRequest *request, Feed *feed)
 
 static void open_stream(RestRequest *request)
 {
+    if (g_str_equal(http_method(request->http), "HEAD")) {
+        http_reply(request->http, 200, "text/event-stream", NULL, 0);
+        return;
+    }
     if (!rest_wait_begin(request))
         return;
     RestFeeds *feeds = request->rest->feeds;

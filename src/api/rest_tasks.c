@@ -314,7 +314,7 @@ static void watch_tasks(RestRequest *request, const RestQuery *query)
 static void get_all(RestRequest *request)
 {
     g_auto(RestQuery) query = { .limit = -1 };
-    if (!rest_flag(request, "watch")) {
+    if (!rest_flag(request, "watch") || g_str_equal(http_method(request->http), "HEAD")) {
         rest_list_items(request, rest_collection_find("tasks"));
     } else if (!rest_flag(request, "ndjson")) {
         rest_refuse(request, 400, "watch=true needs ndjson=true", NULL);

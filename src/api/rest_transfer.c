@@ -104,12 +104,20 @@ static bool send_on(const void *data, size_t n, void *user, GError **error)
            http_reply_write(out->request->http, data, n, error);
 }
 
+/* Who asks for the head alone gets it, and nothing is read. */
+static bool is_head(const RestRequest *request)
+{
+    return g_str_equal(http_method(request->http), "HEAD");
+}
+
 static void end(Out *out, bool ok, const GError *error)
 {
     if (!out->begun && ok)
         begin(out, NULL);
     if (!ok && !out->begun)
         rest_fail(out->request, error);
+    else if (is_head(out->request))
+        http_reply_close(out->request->http);
     else if (!ok || !http_reply_end(out->request->http, NULL))
         http_abort(out->request->http);
 }
@@ -126,8 +134,8 @@ static void get_disk(RestRequest *request)
     json_t *size = json_object_get(vdi.view, "size");
     Out out = { request, json_string_value(json_object_get(vdi.view, "name_label")),
                 raw ? (gint64) json_number_value(size) : HTTP_LENGTH_CHUNKED, false };
-    bool ok = xapi_export_vdi(xapi_of(&vdi), vdi.ref, NULL, format_of(request), send_on, &out, NULL,
-                              &error);
+    bool ok = is_head(request) || xapi_export_vdi(xapi_of(&vdi), vdi.ref, NULL, format_of(request),
+                                                  send_on, &out, NULL, &error);
     end(&out, ok, error);
 }
 

@@ -131,6 +131,9 @@ class Door(Rest):
         self.assertEqual(answer.headers["Allow"], "GET, HEAD, OPTIONS")
         answer = self.ask("/vms", "OPTIONS", token=False)
         self.assertEqual((answer.status, answer.headers["Allow"]), (204, "GET, HEAD, OPTIONS"))
+        for path in ("/events", "/tasks?watch=true&ndjson=true", f"{self.get('/vdis?limit=1')[0]}.raw"):
+            answer = self.ask(path, "HEAD")
+            self.assertEqual((answer.status, answer.text), (200, ""), path)
         answer = self.ask("/vms", "HEAD")
         self.assertEqual((answer.status, answer.text), (200, ""))
         self.assertEqual(int(answer.headers["Content-Length"]), len(self.ask("/vms").text))
@@ -559,10 +562,15 @@ class Events(Rest):
         self.assertEqual((event, set(data)), ("init", {"id"}))
         return stream, data["id"]
 
-    def next(self, stream):
-        lines = [stream.readline().decode().rstrip("\n") for _ in range(3)]
-        self.assertEqual((lines[0][:7], lines[1][:6], lines[2]), ("event: ", "data: ", ""), lines)
-        return lines[0][7:], json.loads(lines[1][6:])
+    def next(self, stream, about=None):
+        """The next event; about one object, those of others (of earlier tests) are passed over."""
+        while True:
+            lines = [stream.readline().decode().rstrip("\n") for _ in range(3)]
+            self.assertEqual((lines[0][:7], lines[1][:6], lines[2]), ("event: ", "data: ", ""), lines)
+            event, data = lines[0][7:], json.loads(lines[1][6:])
+            if not about or data.get("id") == about:
+                return event, data
+            self.passed.append(data["id"])
 
     def subscribe(self, stream, collection, status=201, **more):
         answer = self.ask(f"/events/{stream}/subscriptions", "POST", body=dict(collection=collection, **more))
@@ -571,6 +579,7 @@ class Events(Rest):
 
     def test_objects(self):
         """What comes, changes and goes; changes of other fields than those wanted are no news."""
+        self.passed = []
         stream, id_ = self.open()
         self.assertEqual(self.subscribe(id_, "VM", fields=["name_label", "tags"]), {"id": "VM"})
         self.subscribe(id_, "VM-snapshot", fields=["name_label"])
@@ -578,14 +587,15 @@ class Events(Rest):
         answer = self.ask(f"/vms/{vm}/actions/snapshot?sync=true", "POST", body={"name_label": "news"})
         snapshot = answer.json["id"]
         wanted = {"$subscription": "VM-snapshot", "event": "add", "id": snapshot, "name_label": "news"}
-        self.assertEqual(self.next(stream), ("add", wanted))  # the VM's list of snapshots is not asked for
+        self.assertEqual(self.next(stream, snapshot), ("add", wanted))
         self.ask(f"/vms/{vm}/tags/news", "PUT")
-        event, data = self.next(stream)
-        self.assertEqual((event, data["$subscription"], data["id"]), ("update", "VM", vm))
+        event, data = self.next(stream, vm)
+        self.assertEqual((event, data["$subscription"]), ("update", "VM"))
         self.assertEqual(set(data), {"$subscription", "event", "id", "name_label", "tags"})
         self.assertIn("news", data["tags"])
+        self.assertNotIn(vm, self.passed)  # its list of snapshots changed, which nobody asked for
         self.ask(f"/vm-snapshots/{snapshot}", "DELETE")
-        self.assertEqual(self.next(stream), ("remove", dict(wanted, event="remove")))
+        self.assertEqual(self.next(stream, snapshot), ("remove", dict(wanted, event="remove")))
         self.assertEqual(self.ask(f"/events/{id_}/subscriptions/VM", "DELETE").status, 204)
         self.refused(404, f"/events/{id_}/subscriptions/VM", "DELETE")
         self.ask(f"/vms/{vm}/tags/news", "DELETE")
@@ -594,9 +604,7 @@ class Events(Rest):
         task = self.ask(f"/vms/{vm}/actions/snapshot", "POST").json["taskId"]
         seen = []
         while not seen or seen[-1]["status"] == "pending":
-            event, data = self.next(stream)
-            if data["$subscription"] == "task" and data["id"] == task:
-                seen.append(data)
+            seen.append(self.next(stream, task)[1])
         self.assertEqual(seen[-1]["status"], "success")
 
     def test_refusals(self):
@@ -620,6 +628,19 @@ class Events(Rest):
 
 
 class Dashboard(Rest):
+    def test_stats(self):
+        """What machines and hosts used, in the granularity asked for."""
+        pool, host = box.server.objects(type="pool")[0]["id"], box.server.objects(type="host")[0]["id"]
+        for path in (f"/vms/{self.vm('Running')['id']}/stats", f"/hosts/{host}/stats"):
+            for granularity, interval in (("", 5), ("?granularity=hours", 3600)):
+                answer = self.get(path + granularity)
+                self.assertEqual(answer["interval"], interval)
+                self.assertLessEqual({"memory", "cpus"}, set(answer["stats"]))
+        self.assertEqual(self.get(f"/pools/{pool}/stats").keys(),
+                         {item["id"] for item in box.server.objects(type="host")})
+        halted = next(vm for vm in box.server.objects(type="VM") if vm["power_state"] == "Halted")
+        self.refused(409, f"/vms/{halted['id']}/stats")
+
     def test_dashboard(self):
         """The parts of XO's, with the figures of this pool."""
         wanted, have = recorded("rest/dashboard.json"), self.get("/dashboard")
