@@ -1,3 +1,5 @@
+/* One entry for each call of a method: who, from where, what with (secrets left out), and how it
+ * ended. */
 #include "api/audit.h"
 #include "base/log.h"
 #include "base/mutant.h"

@@ -1,3 +1,4 @@
+/* One walk over the members; each name is looked for among those that are wanted. */
 #include "base/json_pick.h"
 
 #include "base/json_members.h"

@@ -1,3 +1,4 @@
+/* The log of who did what, as a table whose rows are chained by their hashes. */
 #include "store/audit.h"
 #include "store/private.h"
 
