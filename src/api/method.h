@@ -1,5 +1,5 @@
-/* A method of the API is one row: every surface (JSON-RPC, command line, later REST and OpenAPI)
- * and every check in front of it derive from the row. Each class of methods is a table in
+/* A method of the API is one row: every surface (JSON-RPC, command line, REST, OpenAPI) and every
+ * check in front of it derive from the row. Each class of methods is a table in
  * api/methods/<class>.c, named in api/methods.def. */
 #pragma once
 
@@ -23,7 +23,7 @@ typedef struct {
     const Param *params; /* NULL: anything is accepted */
     Access access;
     bool long_running;   /* may take minutes: has its own pool of threads */
-    const char *rest;    /* "POST /vms/{id}/actions/start", NULL: not there */
+    const char *rest;    /* "DELETE /vms/{id}" in the method's own words; others: rest_calls.c */
     const char *summary; /* one sentence */
     bool secret_result;  /* is shown in no log */
 } Method;
