@@ -3,7 +3,7 @@
 #include "api/error.h"
 #include "api/rest_collection.h"
 #include "api/rest_events.h"
-#include "base/json_members.h"
+#include "base/json_pick.h"
 #include "base/pattern.h"
 
 #include <string.h>
@@ -76,22 +76,15 @@ static void count_vm(const char *id, const char *type, GBytes *text, void *user)
                                              { "\"Paused\"", "paused", "active" },
                                              { "\"Suspended\"", "suspended", "inactive" } };
     json_t *part = user;
-    JsonMembers members;
-    JsonMember member;
-    json_members_init(&members, g_bytes_get_data(text, NULL), g_bytes_get_size(text));
+    JsonPick state = { "power_state" };
+    json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), &state, 1);
     count(part, "total");
-    while (json_members_next(&members, &member)) {
-        if (member.n_name != strlen("power_state") ||
-            memcmp(member.name, "power_state", member.n_name) != 0)
+    for (unsigned i = 0; state.value && i < G_N_ELEMENTS(states); i++) {
+        if (strlen(states[i][0]) != state.n || memcmp(states[i][0], state.value, state.n) != 0)
             continue;
-        for (unsigned i = 0; i < G_N_ELEMENTS(states); i++) {
-            if (strlen(states[i][0]) != member.n_value ||
-                memcmp(states[i][0], member.value, member.n_value) != 0)
-                continue;
-            count(part, states[i][1]);
-            count(part, states[i][2]);
-            return;
-        }
+        count(part, states[i][1]);
+        count(part, states[i][2]);
+        return;
     }
     count(part, "unknown");
 }

@@ -1,7 +1,7 @@
 /* Items that are objects of pools: as the inventories hold them, and messages, which XO divides
  * into alarms and the rest. */
 #include "api/rest_collection.h"
-#include "base/json_members.h"
+#include "base/json_pick.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -44,18 +44,11 @@ bool rest_each_object(RestRequest *request, const RestCollection *collection, Re
 
 static bool member_is(const char *text, size_t n, const char *name, const char *const *values)
 {
-    JsonMembers members;
-    JsonMember member;
-    json_members_init(&members, text, n);
-    while (json_members_next(&members, &member)) {
-        if (strlen(name) != member.n_name || memcmp(name, member.name, member.n_name) != 0)
-            continue;
-        for (; *values; values++)
-            if (strlen(*values) + 2 == member.n_value &&
-                memcmp(*values, member.value + 1, member.n_value - 2) == 0)
-                return true;
-        return false;
-    }
+    JsonPick pick = { name };
+    json_pick(text, n, &pick, 1);
+    for (; pick.value && *values; values++)
+        if (strlen(*values) + 2 == pick.n && memcmp(*values, pick.value + 1, pick.n - 2) == 0)
+            return true;
     return false;
 }
 
