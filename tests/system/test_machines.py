@@ -3,6 +3,7 @@ answers, and in the pool's own records."""
 import json
 import pathlib
 import ssl
+import struct
 import sys
 import time
 import unittest
@@ -15,6 +16,53 @@ from test_api import Box, until  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 MIB, GIB = 1 << 20, 1 << 30
+
+
+def read_fat(image):
+    """(label, {path: content}) of a FAT16 image: by the letter of Microsoft's specification, as a kernel reads it."""
+    sector, per_cluster, reserved, n_tables, n_root, n_sectors = struct.unpack_from("<HBHBHH", image, 11)
+    table_sectors, = struct.unpack_from("<H", image, 22)
+    assert image[510:512] == b"\x55\xaa" and n_sectors * sector == len(image) and image[54:62] == b"FAT16   "
+    root = (reserved + n_tables * table_sectors) * sector
+    data = root + n_root * 32
+    assert 4085 <= (len(image) - data) // (sector * per_cluster) < 65525 # what makes it FAT16
+    tables = [image[(reserved + i * table_sectors) * sector:][:table_sectors * sector] for i in range(n_tables)]
+    assert len(set(tables)) == 1
+
+    def chain(cluster):
+        content = b""
+        while cluster < 0xfff8:
+            start = data + (cluster - 2) * sector * per_cluster
+            content += image[start:start + sector * per_cluster]
+            cluster, = struct.unpack_from("<H", tables[0], cluster * 2)
+        return content
+
+    def walk(entries, path):
+        long_name = ""
+        for at in range(0, len(entries), 32):
+            entry = entries[at:at + 32]
+            if entry[0] == 0:
+                return
+            if entry[11] == 0x0f:
+                part = (entry[1:11] + entry[14:26] + entry[28:32]).decode("utf-16-le").split("\0")[0].rstrip("\uffff")
+                long_name, sum_ = part + long_name, entry[13]
+                continue
+            if entry[11] == 8:
+                labels.append(entry[:11].decode().rstrip())
+            elif entry[:1] != b".":
+                wanted = 0
+                for byte in entry[:11]:
+                    wanted = ((wanted << 7 | wanted >> 1) & 0xff) + byte & 0xff
+                assert wanted == sum_, "the checksum of the short name"
+                cluster, n_bytes = struct.unpack_from("<HI", entry, 26)
+                if entry[11] & 16:
+                    walk(chain(cluster), path + long_name + "/")
+                else:
+                    files[path + long_name] = chain(cluster)[:n_bytes] if n_bytes else b""
+            long_name = ""
+    labels, files = [], {}
+    walk(image[root:data], "")
+    return labels[0], files
 
 
 class Pool(Box):
@@ -253,6 +301,39 @@ class Machines(Pool):
             self.assertEqual([vbd["VDI"] for vbd in self.objects(type="VBD", VM=cd) if vbd["is_cd_drive"]], [iso["id"]])
             self.call("vm.delete", id=cd)
 
+    def raw(self, vdi):
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        ref = session.call("VDI.get_by_uuid", vdi)
+        with urllib.request.urlopen(f"{self.sim.url}/export_raw_vdi?session_id={session.ref}&vdi={ref}&format=raw",
+                                    context=ssl._create_unverified_context()) as answer:
+            return answer.read()
+
+    def test_cloud_init(self):
+        """The drive that cloud-init looks for, read by the rules of FAT."""
+        template, sr = self.template(disks=False)["id"], self.sr()["id"]
+        config, network = "#cloud-config\n" + "packages: [vim]\n" * 400, "version: 2\n"
+        root = dict(SR=sr, size="1 GiB", type="user", name_label="root")
+        id_ = self.call("vm.create", template=template, name_label="cloudy", VDIs=[root], cloudConfig=config, networkConfig=network)
+        disks = self.disks(id_)
+        self.assertEqual([disk["name_label"] for _, disk in sorted(disks.items())], ["root", "XO CloudConfigDrive"])
+        drive = disks[max(disks)]
+        self.assertEqual(drive["$SR"], sr)
+        label, files = read_fat(self.raw(drive["id"]))
+        self.assertEqual((label, set(files)), ("cidata", {"meta-data", "user-data", "network-config", "openstack/latest/meta_data.json",
+                                                          "openstack/latest/user_data"}))
+        self.assertEqual(files["user-data"].decode(), config)
+        self.assertEqual(files["openstack/latest/user_data"].decode(), config)
+        self.assertEqual(files["network-config"].decode(), network)
+        self.assertEqual(files["meta-data"].decode(), f"instance-id: {id_}\n")
+        self.assertEqual(json.loads(files["openstack/latest/meta_data.json"]), {"uuid": id_})
+        self.call("vm.delete", id=id_)
+        before = len(self.objects(type="VM"))
+        self.refused(10, "vm.create", template=template, name_label="no disk", cloudConfig=config)
+        with self.assertRaises(Refused):
+            self.call("vm.create", template=template, name_label="too much", VDIs=[root], cloudConfig="x" * (6 * MIB))
+        self.assertEqual(len(self.objects(type="VM")), before)
+
     def test_half_made(self):
         """What fails on the way leaves nothing behind."""
         template, sr = self.template(), self.sr()["id"]
@@ -261,14 +342,14 @@ class Machines(Pool):
         for wrong in (dict(VDIs=[new_disk, dict(SR=sr, size="3 PiB", type="user")]), dict(VIFs=[dict(network=sr)]),
                       dict(VDIs=[new_disk], VIFs=[dict(network=self.objects(type="network")[0]["id"], mac="nonsense")]),
                       dict(CPUs=0), dict(VDIs=[dict(userdevice=next(iter(self.disks(template["id"]))), size=1, type="user")]),
-                      dict(VDIs=[new_disk], vga="voodoo"), dict(cloudConfig="#cloud-config")):
+                      dict(VDIs=[new_disk], vga="voodoo"), dict(vgpuType="a")):
             with self.assertRaises(Refused):
                 self.call("vm.create", template=template["id"], name_label="never", **wrong)
             left = [each for each in self.objects() if each["id"] not in before and each["type"] not in ("message", "task")
                     and not (each["type"] == "VDI-unmanaged")]
             self.assertEqual(left, [], wrong)
         self.refused(1, "vm.create", template=self.vm()["id"], name_label="x")
-        self.refused(0, "vm.create", template=template["id"], name_label="x", cloudConfig="#cloud-config")
+        self.refused(0, "vm.create", template=template["id"], name_label="x", destroyCloudConfigVdiAfterBoot=True)
         self.call("vm.delete", id=template["id"])
 
     # --- Disks ---

@@ -2,6 +2,7 @@
  * a later step fails; when the call answers, the VM is among the objects. */
 #include "api/errands.h"
 #include "api/method.h"
+#include "api/methods/vm_cloud.h"
 #include "api/methods/vm_devices.h"
 #include "api/methods/vm_disks.h"
 #include "api/methods/vm_parts.h"
@@ -18,8 +19,7 @@
 /* Refused by name, never ignored: whoever asks for one must not believe that it is there. */
 static bool check_supported(json_t *params, GError **error)
 {
-    static const char *const missing[] = { "cloudConfig", "networkConfig",
-                                           "destroyCloudConfigVdiAfterBoot", "vgpuType",
+    static const char *const missing[] = { "destroyCloudConfigVdiAfterBoot", "vgpuType",
                                            "gpuGroup" };
     for (unsigned i = 0; i < G_N_ELEMENTS(missing); i++) {
         json_t *value = vm_param(params, missing[i]);
@@ -265,9 +265,9 @@ static bool complete(ApiCall *call, const ApiObject *template, const char *ref, 
     g_auto(VmChange) vm = { NULL };
     return provision(template, ref, error) && vm_change_begin(&vm, call, template, ref, error) &&
            vm_resources_apply(&vm, params, error) && vm_settings_apply(&vm, params, error) &&
-           make_vifs(&vm, error) && vm_disks_make(&vm, error) && install(&vm, error) &&
-           complete_platform(&vm, template, error) && note_creation(&vm, template, error) &&
-           add_tags(&vm, error) && add_rules(&vm, error);
+           make_vifs(&vm, error) && vm_disks_make(&vm, error) && vm_cloud_drive_make(&vm, error) &&
+           install(&vm, error) && complete_platform(&vm, template, error) &&
+           note_creation(&vm, template, error) && add_tags(&vm, error) && add_rules(&vm, error);
 }
 
 static json_t *create(ApiCall *call, GError **error)

@@ -1,0 +1,85 @@
+/* cloud-init's drive, as XO makes it: both of its forms, NoCloud and config drive. */
+#include "api/methods/vm_cloud.h"
+#include "api/methods/vm_devices.h"
+#include "disk/fat.h"
+
+#include <string.h>
+
+#define DRIVE_NAME "XO CloudConfigDrive" /* clients know it by this name */
+
+static GBytes *image_of(VmChange *vm, GError **error)
+{
+    const char *user = call_string(vm->call, "cloudConfig");
+    const char *network = call_string(vm->call, "networkConfig"),
+               *uuid = vm_change_text(vm, "uuid");
+    g_autofree char *meta = g_strdup_printf("instance-id: %s\n", uuid);
+    g_autofree char *meta_json = g_strdup_printf("{\"uuid\":\"%s\"}", uuid);
+    const FatFile files[] = {
+        { "meta-data", meta },
+        { "user-data", user },
+        { "openstack/latest/meta_data.json", meta_json },
+        { "openstack/latest/user_data", user },
+        { "network-config", network },
+    };
+    return fat_image("cidata", files, G_N_ELEMENTS(files) - (network ? 0 : 1), error);
+}
+
+/* The reference of the storage of the disk with the lowest position; copy. */
+static char *storage_of(VmChange *vm, GError **error)
+{
+    json_t *devices = vm_block_devices(vm->xapi, vm->ref, error), *device, *first = NULL;
+    guint64 lowest = G_MAXUINT64;
+    size_t i;
+    if (!devices)
+        return NULL;
+    json_array_foreach (devices, i, device) {
+        const char *type = json_string_value(json_object_get(device, "type"));
+        const char *text = json_string_value(json_object_get(device, "userdevice"));
+        guint64 position = text ? g_ascii_strtoull(text, NULL, 10) : G_MAXUINT64;
+        if (g_strcmp0(type, "Disk") != 0 || (first && position >= lowest))
+            continue;
+        first = json_object_get(device, "VDI");
+        lowest = position;
+    }
+    char *sr = first ? xapi_call_string(vm->xapi, "VDI.get_SR", json_pack("[O]", first), error)
+                     : NULL;
+    if (!first)
+        api_error_invalid(error, "cloudConfig: the VM has no disk beside which the drive could be");
+    json_decref(devices);
+    return sr;
+}
+
+typedef struct {
+    GBytes *image;
+    gsize at;
+} Reading;
+
+static ssize_t read_image(void *data, size_t n, void *user, GError **error)
+{
+    Reading *reading = user;
+    gsize all;
+    const char *bytes = g_bytes_get_data(reading->image, &all);
+    gsize k = MIN(n, all - reading->at);
+    memcpy(data, bytes + reading->at, k);
+    reading->at += k;
+    return (ssize_t) k;
+}
+
+bool vm_cloud_drive_make(VmChange *vm, GError **error)
+{
+    if (!call_string(vm->call, "cloudConfig"))
+        return true;
+    g_autoptr(GBytes) image = image_of(vm, error);
+    g_autofree char *sr = image ? storage_of(vm, error) : NULL;
+    NewDisk disk = { .name_label = DRIVE_NAME, .sr = sr, .size_bytes = FAT_IMAGE_BYTES };
+    g_autofree char *vdi = sr ? disk_create(vm->xapi, &disk, error) : NULL;
+    Reading reading = { image, 0 };
+    NewVbd vbd = { .vm = vm->ref, .vdi = vdi };
+    if (!vdi)
+        return false;
+    if (xapi_import_vdi(vm->xapi, vdi, "raw", read_image, FAT_IMAGE_BYTES, &reading, NULL, error) &&
+        vbd_create(vm->xapi, &vbd, error))
+        return true;
+    xapi_do(vm->xapi, "VDI.destroy", json_pack("[s]", vdi), NULL);
+    return false;
+}
