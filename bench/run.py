@@ -20,7 +20,7 @@ import rows
 import sides
 
 README = sides.ROOT / "README.md"
-KEPT = sides.ROOT / "build-bench-results.json"  # the last full run of each row
+KEPT = sides.ROOT / "build-bench-results.json"  # the last full run of each row in this working tree
 MARKS = "<!-- bench -->", "<!-- /bench -->"
 QUICK_SHARE = 0.8
 
@@ -134,9 +134,24 @@ def conditions(options, n_rounds):
             f"({model.group(1) if model else platform.machine()}), Linux {platform.release()}, load average {load[0]:.1f} at the end")
 
 
+def rows_of_readme():
+    """What the README shows of each row, as keep_results keeps it: another working tree may have measured it."""
+    found = {}
+    part = README.read_text().partition(MARKS[0])[2].partition(MARKS[1])[0]
+    for rows_named, when in re.findall(r"^Rows ([0-9, ]+): (.*)\.$", part, flags=re.M):
+        found |= {row: {"when": when, "table": []} for row in rows_named.split(", ")}
+    for line in re.findall(r"^\| \d+ \|.*\|$", part, flags=re.M):
+        cells = [cell.strip() for cell in line[1:-1].split("|")]
+        found.setdefault(cells[0], {"when": "at a time not noted", "table": []})["table"].append(cells)
+    return found
+
+
 def keep_results(table, when):
     """Rows may be run one by one: the README shows the last of each."""
-    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {}
+    kept = rows_of_readme()
+    for row, result in (json.loads(KEPT.read_text()) if KEPT.exists() else {}).items():
+        if row not in kept or result["when"] > kept[row]["when"]:
+            kept[row] = result
     for row in {cells[0] for cells in table}:
         kept[row] = {"when": when, "table": [cells for cells in table if cells[0] == row]}
     KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False))
