@@ -296,9 +296,15 @@ bool call_bool(ApiCall *call, const char *name)
     return json_is_true(call_get(call, name));
 }
 
+/* Whole numbers that JavaScript has: what is beyond them is as far as they go. */
 gint64 call_integer(ApiCall *call, const char *name)
 {
-    return (gint64) json_number_value(call_get(call, name));
+    static const gint64 most = ((gint64) 1 << 53) - 1;
+    json_t *value = call_get(call, name);
+    double number = json_number_value(value);
+    if (number >= (double) most || number <= (double) -most)
+        return number > 0 ? most : -most;
+    return (gint64) number;
 }
 
 const ApiObject *call_object(ApiCall *call, const char *name)

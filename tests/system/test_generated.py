@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,9 @@ N_SOCKETS, IN_FLIGHT = 4, 8
 LEFT_OUT = {"session.signOut", "api.closeAllConnections", "session.signIn", "session.signInWithPassword", "session.signInWithToken"}
 # Only with ids that are nobody's.
 UNKNOWN_ONLY = {"server", "user", "token"}
+# How long to wait for a guest that does not listen: what is asked for is done.
+WAITS = {"forceShutdownDelay"}
+WORDS_OF_XO = {"clean shutdown requires PV drivers", "a user cannot delete itself", "this properties can only changed by an administrator"}
 TEXTS = ["x", "a name", "", " ", "é漢😀", "x" * 300, "x" * 5000, "../../etc/passwd", "%s%n%d", "'; DROP TABLE users; --", "<b>", "\n\r\t", "\u0000",
          "\u202e", "0", "-1", "1e309", "true", "null", "{}", "[]", "__proto__", "constructor", "*", "* * * * *", "0 3 * * 6", "10 GiB", "-5 MB", "1 EiB",
          "UTC", "Europe/Paris", "admin", "viewer", "view", "OpaqueRef:NULL", "11111111-2222-4333-8444-555555555555", "name_label:x", "(", "/(/", "!",
@@ -60,8 +64,10 @@ class Generator:
         pick = self.random
         return pick.choice(pick.choice(sorted(self.objects.items()))[1]) if pick.random() < 0.8 or not self.others else pick.choice(self.others)
 
-    def right(self, name, schema):
+    def right(self, name, param, schema):
         """A value of the kind that the schema wants."""
+        if param in WAITS:
+            return self.random.choice([0, 1, 50])
         pick = self.random
         space = name.split(".")[0]
         if "resolve" in schema:
@@ -83,7 +89,7 @@ class Generator:
         for param, each in schema.items():
             optional = each.get("optional") or "default" in each
             if param != "*" and pick.random() < (0.4 if optional else 0.95):
-                params[param] = self.right(name, each) if pick.random() < 0.9 else self.any()
+                params[param] = self.right(name, param, each) if param in WAITS or pick.random() < 0.9 else self.any()
         if name.split(".")[0] in UNKNOWN_ONLY and params.get("pattern") is not None:
             params["pattern"] = {"id": "nobody"}
         if pick.random() < 0.05:
@@ -163,6 +169,15 @@ class Generated(unittest.TestCase):
             for each in data["errors"]:
                 named = each["instancePath"].strip("/") or each["params"].get("missingProperty") or each["params"].get("additionalProperty")
                 self.assertIsNotNone(named, told)
+        elif error["code"] == 10:
+            self.assertTrue(self.is_named(name, params, error["message"]), told)
+
+    def is_named(self, name, params, message):
+        """Words of XO about a state; else the parameter, a path in it, or the value that was wrong."""
+        names = [*self.generator.infos[name]["params"], *params]
+        values = [str(value)[:20] for value in [*params.values(), *(each for value in params.values() if isinstance(value, list) for each in value)]]
+        return (message in WORDS_OF_XO or re.match(r"[\w.\[\]/]+: ", message)
+                or any(re.search(rf"\b{re.escape(each)}\b", message) for each in names) or any(value and value in message for value in values))
 
 
 if __name__ == "__main__":

@@ -142,11 +142,13 @@ static json_t *get_all_logs(ApiCall *call, GError **error)
 static bool read_time(ApiCall *call, const char *name, gint64 *ms, GError **error)
 {
     json_t *value = call_get(call, name);
-    *ms = (gint64) json_number_value(value);
+    *ms = call_integer(call, name);
     if (!json_is_string(value))
         return true;
-    if (!date_parse_duration(json_string_value(value), ms, error))
+    if (!date_parse_duration(json_string_value(value), ms, error)) {
+        g_prefix_error(error, "%s: ", name);
         return false;
+    }
     *ms = g_get_real_time() / 1000 - *ms;
     return true;
 }

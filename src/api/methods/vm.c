@@ -164,6 +164,9 @@ static bool stop_within(const ApiObject *vm, gint64 delay_ms, GError **error)
     return false;
 }
 
+/* A guest that never shuts down holds its call no longer. */
+#define MAX_SHUTDOWN_DELAY_MS ((gint64) 24 * 3600 * 1000)
+
 static bool bypasses(ApiCall *call)
 {
     json_t *bypass = call_get(call, "bypassBlockedOperation");
@@ -175,7 +178,7 @@ static json_t *stop(ApiCall *call, GError **error)
     const ApiObject *vm = call_object(call, "id");
     const char *const operations[] = { "shutdown", "clean_shutdown", "hard_shutdown", NULL };
     json_t *lifted = bypasses(call) ? lift_blocks(vm, operations) : json_object();
-    gint64 delay_ms = call_integer(call, "forceShutdownDelay");
+    gint64 delay_ms = MIN(call_integer(call, "forceShutdownDelay"), MAX_SHUTDOWN_DELAY_MS);
     bool ok = call_bool(call, "force") ? run_simple(vm, "VM.hard_shutdown", error)
               : delay_ms > 0           ? stop_within(vm, delay_ms, error)
                                        : shut_down_cleanly(vm, "VM.clean_shutdown", error);

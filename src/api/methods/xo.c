@@ -49,7 +49,10 @@ static bool prepare(ApiCall *call, Collector *collector, GError **error)
     collector->as_lines = call_bool(call, "ndjson");
     if (json_is_object(filter)) {
         collector->pattern = filter;
-        return pattern_check(filter, error);
+        bool right = pattern_check(filter, error);
+        if (!right)
+            g_prefix_error(error, "filter: ");
+        return right;
     }
     if (json_is_string(filter))
         collector->filter = filter_parse(json_string_value(filter), error);
