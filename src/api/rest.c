@@ -176,6 +176,7 @@ Rest *rest_new(const ApiParts *parts)
     rest_router_add_table(rest->router, rest_task_routes);
     rest_router_add_table(rest->router, rest_event_routes);
     rest_router_add_table(rest->router, rest_dashboard_routes);
+    rest_router_add_table(rest->router, rest_machine_routes);
     rest_router_add_table(rest->router, rest_transfer_routes);
     rest_router_add_table(rest->router, rest_people_routes);
     rest_collections_add(rest->router);

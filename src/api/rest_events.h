@@ -24,3 +24,7 @@ void rest_feeds_free(RestFeeds *feeds);
 /* --- rest_dashboard.c --- */
 
 extern const RestRoute rest_dashboard_routes[];
+
+/* --- rest_machine.c --- */
+
+extern const RestRoute rest_machine_routes[];

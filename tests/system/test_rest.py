@@ -641,6 +641,36 @@ class Dashboard(Rest):
         halted = next(vm for vm in box.server.objects(type="VM") if vm["power_state"] == "Halted")
         self.refused(409, f"/vms/{halted['id']}/stats")
 
+    def test_machine(self):
+        """One machine's page has the parts of XO's; a backup shows in it."""
+        sample = next(case["body"] for case in recorded("rest/_samples.json")
+                      if case["path"].endswith("/dashboard") and "/vms/" in case["path"])
+        vm = self.vm("Running")
+        page = self.get(f"/vms/{vm['id']}/dashboard")
+        self.assertEqual(set(page), set(sample))
+        self.assertEqual(set(page["backupsInfo"]), set(sample["backupsInfo"]))
+        self.assertLessEqual(set(page["quickInfo"]), set(sample["quickInfo"]))
+        self.assertEqual((page["quickInfo"]["id"], page["quickInfo"]["host"], page["quickInfo"]["CPUs"]),
+                         (vm["id"], vm["$container"], {"number": vm["CPUs"]["number"]}))
+        self.assertEqual((page["backupsInfo"]["lastRuns"], page["backupsInfo"]["vmProtection"]), ([], "not-in-active-job"))
+        folder = box.folder / "of the dashboard"
+        folder.mkdir()
+        remote = box.server.call("remote.create", name="d", url=f"file://{folder}")["id"]
+        job, schedule = box.server.delta_job("told", [vm["id"]], [remote], 2)
+        task = self.ask(f"/schedules/{schedule}/actions/run", "POST")
+        self.assertEqual(self.get(f"{task.headers['Location']}?wait")["status"], "success")
+        info = self.get(f"/vms/{vm['id']}/dashboard")["backupsInfo"]
+        self.assertEqual([(run["backupJobId"], run["status"]) for run in info["lastRuns"]], [(job, "success")])
+        self.assertEqual(info["vmProtection"], "unprotected")  # its schedule is disabled
+        archives = self.get(f"/backup-archives?backup-repository={remote}&fields=*")
+        self.assertEqual([item["id"] for item in info["backupArchives"]], [item["id"] for item in archives])
+        one = self.get(archives[0]["href"])
+        self.assertEqual(dict(one, href=archives[0]["href"]), archives[0])
+        log = self.get("/backup-logs?fields=*&filter=status:success")[0]
+        self.assertEqual((log["jobId"], self.get(log["href"])["id"]), (job, log["id"]))
+        self.assertIn(log["id"], [item["id"] for item in self.get("/tasks?fields=id")])
+        self.assertEqual(self.get(f"/vms/{vm['id']}/backup-jobs"), [f"{BASE}/backup-jobs/{job}"])
+
     def test_dashboard(self):
         """The parts of XO's, with the figures of this pool."""
         wanted, have = recorded("rest/dashboard.json"), self.get("/dashboard")
@@ -654,7 +684,7 @@ class Dashboard(Rest):
         self.assertEqual((have["nPools"], have["nHosts"], have["hostsStatus"]["running"]), (1, 2, 2))
         self.assertEqual(have["resourcesOverview"]["nCpus"],
                          sum(host["cpus"]["cores"] for host in box.server.objects(type="host")))
-        self.assertEqual(have["backups"]["vmsProtection"]["notInJob"], len(states))
+        self.assertEqual(sum(have["backups"]["vmsProtection"].values()), len(states))
         lines = self.ask("/dashboard?ndjson=true").text.splitlines()
         self.assertEqual({key for line in lines for key in json.loads(line)}, set(have))
 
