@@ -124,8 +124,10 @@ static bool backup(VmRun *run, GError **error)
     if (!take_up_past(run, error) || !begin(run, error) || !export_snapshot(run, error))
         return false;
     CRASH_POINT(work_exported);
-    if (!(run->full ? snapshot_settle(run, error) : snapshot_keep(run, error)))
+    if (!(run->full ? snapshot_settle(run, error) : snapshot_keep(run, error))) {
+        vm_outlive_second(run); /* the point has taken its name */
         return false;
+    }
     CRASH_POINT(work_kept);
     snapshot_rotate(run);
     CRASH_POINT(work_rotated);

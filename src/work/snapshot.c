@@ -285,19 +285,21 @@ static json_t *stamp(const VmRun *run)
     return keys;
 }
 
-/* The keys go on every object; on a disk also whose content it is. */
+/* The keys go on every object; on a disk also whose content it is. The VM's come last: by its mark
+ * the whole snapshot is found, should we end in between. */
 static bool put_keys(VmRun *run, json_t *keys, GError **error)
 {
-    json_t *config = config_with(run->snapshot, keys);
-    bool ok = set_config(run->xapi, "VM", run->snapshot_ref, config, error);
-    json_decref(config);
+    bool ok = true;
     for (guint i = 0; ok && i < run->disks->len; i++) {
         VmDisk *disk = run->disks->pdata[i];
-        config = config_with(disk->snap_vdi, keys);
+        json_t *config = config_with(disk->snap_vdi, keys);
         json_object_set_new(config, KEY_CONTENT, json_string(disk->snap_uuid));
         ok = set_config(run->xapi, "VDI", disk->snap_ref, config, error);
         json_decref(config);
     }
+    json_t *config = config_with(run->snapshot, keys);
+    ok = ok && set_config(run->xapi, "VM", run->snapshot_ref, config, error);
+    json_decref(config);
     return ok;
 }
 
