@@ -183,7 +183,9 @@ SUITES = {
     "unit": lambda full: meson_tests("unit"),
     "fuzz": lambda full: meson_tests("fuzz"),
     "system": lambda full: python_tests("system", ASAN, full, 3),  # they wait more than they work
-    "crash": lambda full: python_tests("crash", ASAN, full),
+    # What crashes is under test; the pool, and the reader afterwards, need not be slow.
+    "crash": lambda full: python_tests("crash", ASAN, full, CADENZA_PROGRAM_CADENZA=str(RELEASE / "src/cmd/cadenza"),
+                                       CADENZA_PROGRAM_CADENZA_SIM=str(RELEASE / "src/cmd/cadenza-sim")),
     "tsan": lambda full: python_tests("tsan", RELEASE, full, CADENZA_PROGRAM_CADENZAD=str(TSAN / "src/cmd/cadenzad")),
     "memory": lambda full: python_tests("memory", RELEASE, full),
     "interop": node_tests,

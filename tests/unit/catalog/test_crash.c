@@ -13,8 +13,6 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define MAX_VISITS 60u
-
 static const char *const points[] = {
     "merge_noted",          "merge_flat_mark",        "merge_flat_footer",
     "merge_directory_mark", "merge_marked",           "merge_directory_footer",
@@ -114,30 +112,52 @@ static void check_crashed(History *history, const char *alias)
     check_end(history, alias);
 }
 
-static unsigned crash_at(History *history, const char *point, const char *alias)
+static void check_or_keep(History *history, const char *point, unsigned nth, const char *alias)
 {
-    g_autofree char *saved = g_strconcat(history->repo->folder, "-saved", NULL);
-    copy_folder(history->repo->folder, saved);
-    unsigned n_deaths = 0;
-    for (bool died = true; died; n_deaths += died) {
-        assert_true(n_deaths < MAX_VISITS);
-        died = clean_dies(history, point, n_deaths + 1);
-        if (g_getenv("CADENZA_CRASHED_TO"))
-            keep_for_others(history, point, n_deaths + 1, alias);
-        else
-            check_crashed(history, alias);
+    if (g_getenv("CADENZA_CRASHED_TO"))
+        keep_for_others(history, point, nth, alias);
+    else
+        check_crashed(history, alias);
+}
+
+/* A line for each point that a clean-up passes when it is left alone. */
+static char **visits_of(History *history, const char *alias)
+{
+    g_autofree char *path = g_strconcat(history->repo->folder, "-visits", NULL);
+    g_autofree char *text = NULL;
+    g_setenv("CADENZA_CRASH_VISITS", path, TRUE);
+    assert_false(clean_dies(history, "none", 1));
+    g_unsetenv("CADENZA_CRASH_VISITS");
+    check_or_keep(history, "none", 1, alias);
+    assert_true(g_file_get_contents(path, &text, NULL, NULL));
+    unlink(path);
+    return g_strsplit(text, "\n", -1);
+}
+
+static unsigned crash_at(History *history, const char *point, char **visits, const char *saved,
+                         const char *alias)
+{
+    unsigned nth = 0;
+    for (unsigned i = 0; visits[i]; i++) {
+        if (strcmp(visits[i], point) != 0)
+            continue;
         copy_folder(saved, history->repo->folder);
+        assert_true(clean_dies(history, point, ++nth));
+        check_or_keep(history, point, nth, alias);
     }
-    return n_deaths;
+    return nth;
 }
 
 static void crash_everywhere(const char *options, const char *alias)
 {
     History *history = template_new(options);
+    g_autofree char *saved = g_strconcat(history->repo->folder, "-saved", NULL);
     unsigned n_deaths = 0;
     history_check(history, 0, 2);
+    copy_folder(history->repo->folder, saved);
+    g_auto(GStrv) visits = visits_of(history, alias);
     for (unsigned i = 0; i < G_N_ELEMENTS(points); i++)
-        n_deaths += crash_at(history, points[i], alias);
+        n_deaths += crash_at(history, points[i], visits, saved, alias);
     assert_true(n_deaths > 30);
     history_free(history);
 }
