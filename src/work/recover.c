@@ -108,7 +108,7 @@ static bool recover_folder(const WorkTarget *target, json_t *intent, GError **er
         return true;
     recover_lock(target, intent);
     g_autoptr(RemoteLock) lock = catalog_lock(target->catalog, vm, LOCK_WAIT_MS, error);
-    bool ok = lock && catalog_clean(target->catalog, vm, false, true, &cleaned, error);
+    bool ok = lock && catalog_clean(target->catalog, vm, true, true, &cleaned, error);
     json_decref(cleaned.warnings);
     return ok;
 }

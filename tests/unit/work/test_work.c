@@ -356,6 +356,47 @@ static void test_recover(void **state)
     box_free(box);
 }
 
+static unsigned count_disks(Box *box)
+{
+    g_autofree char *command = g_strdup_printf("find '%s' -name '*.vhd' | wc -l", box->folder);
+    char *argv[] = { "sh", "-c", command, NULL };
+    g_autofree char *out = NULL;
+    assert_true(
+        g_spawn_sync(NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &out, NULL, NULL, NULL));
+    return (unsigned) g_ascii_strtoull(out, NULL, 10);
+}
+
+/* A worker that died before the merge was done, whose run nobody goes on with. */
+static void test_recover_merge(void **state)
+{
+    Box *box = box_new(1, "", 1);
+    for (unsigned run = 0; run < 2; run++) {
+        box_write(box, run + 1);
+        backup_ok(box);
+    }
+    json_t *points = box_points(box, 0), *newest = json_array_get(points, 1);
+    json_t *want = box_point_digests(box, 0, newest);
+    const char *const oldest[] = { json_text(json_array_get(points, 0), "_filename"), NULL };
+    assert_true(catalog_delete(box->catalogs[0], box->vm, oldest, true, NULL));
+    g_autofree char *intent =
+        intent_begin(&box->context, "repository",
+                     json_pack("{ss ss}", "remote", box->targets[0].id, "vm", box->vm), NULL);
+    assert_int_equal(count_disks(box), 2);
+    unsigned n_left = 0;
+    assert_true(work_recover(box->journal, &box->pool, 1, box->targets, 1, &n_left, NULL));
+    assert_int_equal(n_left, 0);
+    assert_int_equal(count_disks(box), 1);
+    json_t *left = box_points(box, 0);
+    assert_int_equal(json_array_size(left), 1);
+    json_t *have = box_point_digests(box, 0, json_array_get(left, 0));
+    assert_true(json_equal(have, want));
+    json_decref(have);
+    json_decref(left);
+    json_decref(want);
+    json_decref(points);
+    box_free(box);
+}
+
 /* A newer snapshot of the job that was never exported is no base, and is removed by the rotation.
  */
 static void test_unexported(void **state)
@@ -387,11 +428,11 @@ static void test_unexported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flat_http),  cmocka_unit_test(test_directory_nbd),
-        cmocka_unit_test(test_flat_cbt),   cmocka_unit_test(test_two_targets),
-        cmocka_unit_test(test_failures),   cmocka_unit_test(test_keeping_fails),
-        cmocka_unit_test(test_cancel),     cmocka_unit_test(test_recover),
-        cmocka_unit_test(test_unexported),
+        cmocka_unit_test(test_flat_http),     cmocka_unit_test(test_directory_nbd),
+        cmocka_unit_test(test_flat_cbt),      cmocka_unit_test(test_two_targets),
+        cmocka_unit_test(test_failures),      cmocka_unit_test(test_keeping_fails),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_recover_merge), cmocka_unit_test(test_unexported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
