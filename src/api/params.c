@@ -287,11 +287,8 @@ json_t *params_check(const Param *rows, const char *method, json_t *sent, GError
 /* Which objects it names, and what is wanted on them; XO does not show that. */
 static json_t *resolve_schema(const Param *row)
 {
-    json_t *types = json_array();
-    g_auto(GStrv) names = g_strsplit(row->objects, ",", -1);
-    for (unsigned i = 0; names[i]; i++)
-        json_array_append_new(types, json_string(names[i]));
-    return json_pack("{s:o, s:s*}", "types", types, "permission", row->permission);
+    return json_pack("{s:o, s:s*}", "types", names_json(row->objects, ","), "permission",
+                     row->permission);
 }
 
 static json_t *row_schema(const Param *row)
@@ -313,8 +310,6 @@ static json_t *row_schema(const Param *row)
         json_object_set_new(schema, "optional", json_true());
     if (row->fallback)
         json_object_set_new(schema, "default", json_loads(row->fallback, JSON_DECODE_ANY, NULL));
-    if (row->objects && !g_str_equal(row->objects, "*")) /* for completion */
-        json_object_set_new(schema, "x-objects", names_json(row->objects, ","));
     if (row->objects)
         json_object_set_new(schema, "resolve", resolve_schema(row));
     if (row->words)

@@ -151,7 +151,7 @@ static void offer_values(const Completion *completion, const char *name, json_t 
         offer_value(completion, name, "false");
         offer_value(completion, name, "true");
     }
-    offer_objects(completion, name, json_object_get(schema, "x-objects"));
+    offer_objects(completion, name, json_object_get(json_object_get(schema, "resolve"), "types"));
 }
 
 static void offer_params(const Completion *completion, const char *method, char **given)

@@ -102,14 +102,14 @@ class CommandLine(unittest.TestCase):
         return [word for word in run.stdout.split("\n") if word]
 
     def test_completion(self):
-        self.assertEqual(self.complete("cadenza vm.sta"), ["vm.start"])
+        self.assertEqual(self.complete("cadenza vm.star"), ["vm.start"])
         self.assertIn("objects", self.complete("cadenza "))
         self.assertIn("force=", self.complete("cadenza vm.start "))
         self.assertNotIn("id=", self.complete("cadenza vm.start id=x "))
         self.assertEqual(sorted(self.complete("cadenza vm.start force=")), ["false", "true"])
         chosen = next(iter(self.machines))
         self.assertEqual(self.complete(f"cadenza vm.start id={chosen[:13]}"), [chosen])
-        self.assertEqual(self.complete("cadenza help vm.sta"), ["vm.start"])
+        self.assertEqual(self.complete("cadenza help vm.star"), ["vm.start"])
         self.assertEqual(self.complete("cadenza config im"), ["import"])
         self.assertEqual(self.complete("cadenza --url http://127.0.0.1:1 obj"), ["objects"])
 
