@@ -96,6 +96,72 @@ class Hostile(unittest.TestCase):
 
 
 @unittest.skipUnless(FIXTURES.is_dir(), "no repositories of XO (CADENZA_FIXTURES)")
+class Metadata(unittest.TestCase):
+    """Backups of configurations and pools: they are listed, so a listing is what damage must not break."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-hostile-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.log = self.folder / "server.log"
+        self.server = Server(str(self.folder / "data"), log=self.log)
+        self.addCleanup(self.server.stop)
+        self.repository = self.folder / "metadata"
+        self.restore()
+        self.remote = self.server.call("remote.create", name="metadata", url=f"file://{self.repository}")["id"]
+
+    def restore(self):
+        shutil.rmtree(self.repository, ignore_errors=True)
+        with tarfile.open(FIXTURES / "metadata.tar.gz") as archive:
+            archive.extractall(self.folder)
+
+    def listed(self):
+        """Folder → what is shown of the backup there."""
+        answer = self.server.call("metadataBackup.list", remotes=[self.remote])
+        backups = answer["xo"].get(self.remote, []) + sum(answer["pool"].get(self.remote, {}).values(), [])
+        return {each["id"].removeprefix(f"{self.remote}/"): each for each in backups}
+
+    def harm(self, chance):
+        """One damage; the files that it touched, and whether they are still there."""
+        files = sorted(path for path in self.repository.rglob("*") if path.is_file())
+        kind, file, other = chance.choice(["flip", "cut", "swap", "rename", "delete"]), *chance.sample(files, 2)
+        data = file.read_bytes()
+        if kind == "flip":
+            at = chance.randrange(len(data))
+            file.write_bytes(data[:at] + bytes([data[at] ^ 1 << chance.randrange(8)]) + data[at + 1:])
+        elif kind == "cut":
+            file.write_bytes(data[:chance.randrange(len(data))])
+        elif kind == "swap":
+            file.write_bytes(other.read_bytes())
+            other.write_bytes(data)
+        elif kind == "rename":
+            file.rename(file.with_name(file.name + "~"))
+        else:
+            file.unlink()
+        return kind, [file, other] if kind == "swap" else [file]
+
+    def test_random_damage(self):
+        chance, sound, told = random.Random(SEED), self.listed(), 0
+        self.assertEqual(len(sound), 4)
+        for n in range(N_DAMAGES):
+            kind, files = self.harm(chance)
+            where = f"seed {SEED}, damage {n}: {kind} {[str(file.relative_to(self.repository)) for file in files]}"
+            n_before = self.log.stat().st_size
+            now = self.listed()
+            said = self.log.read_bytes()[n_before:].decode(errors="replace")
+            harmed = {str(file.parent.relative_to(self.repository)) for file in files if file.name == "metadata.json"}
+            for place, backup in sound.items():
+                if place not in harmed:
+                    self.assertEqual(now.get(place), backup, where)
+                elif place not in now:
+                    self.assertIn(place, said, f"{where}: nothing was said")
+                    told += 1
+            self.assertLessEqual(now.keys(), sound.keys(), where)
+            self.restore()
+        print(f"metadata, seed {SEED}: {told} told", file=sys.stderr)
+        self.assertGreater(told, 0)
+
+
+@unittest.skipUnless(FIXTURES.is_dir(), "no repositories of XO (CADENZA_FIXTURES)")
 class Command(unittest.TestCase):
     """The program itself on some of the same: exit status and words."""
 
