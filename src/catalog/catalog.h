@@ -73,6 +73,10 @@ RemoteLock *catalog_lock(Catalog *catalog, const char *vm, unsigned wait_ms, GEr
 /* Removes the lock that a dead process left (remote_unlock_dead). */
 bool catalog_unlock_dead(Catalog *catalog, const char *vm, const RemoteLockId *id, GError **error);
 
+/* Deletes what a dead process was writing of a VM into those of our folders that all VMs share. Not
+ * part of catalog_clean: they are too long to be listed for each VM. */
+bool catalog_sweep(Catalog *catalog, const char *vm, GError **error);
+
 /* The tip of a readable chain in vdis/<job>/<vdi>/ whose footer id is `base`: its file name
  * ("20260117T020000Z.vhd" or ".alias.vhd"), or NULL with NO_BASE saying why not. */
 char *catalog_base(Catalog *catalog, const char *vm, const char *job, const char *vdi,

@@ -170,3 +170,35 @@ bool manifests_clean(Cleaning *cleaning, GHashTable *dates, GError **error)
     }
     return true;
 }
+
+/* --- folders that all VMs share --- */
+
+/* ".<digits>.<vm>.….tmp" */
+static bool is_half_written(const char *name, const char *vm)
+{
+    const char *rest = layout_is_temporary(name) ? strchr(name + 1, '.') + 1 : "";
+    gsize n = strlen(vm);
+    return strncmp(rest, vm, n) == 0 && rest[n] == '.';
+}
+
+static bool sweep(Catalog *catalog, const char *kind, const char *vm, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *folder = layout_ours(kind, NULL, NULL);
+    g_autoptr(GPtrArray) names = remote_list(catalog->remote, folder, &failure);
+    if (!names && !err_is(failure, ERR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+    }
+    for (guint i = 0; names && i < names->len; i++) {
+        g_autofree char *path = g_strjoin("/", folder, names->pdata[i], NULL);
+        if (is_half_written(names->pdata[i], vm) && !remote_drop(catalog->remote, path, error))
+            return false;
+    }
+    return true;
+}
+
+bool catalog_sweep(Catalog *catalog, const char *vm, GError **error)
+{
+    return sweep(catalog, "index", vm, error) && sweep(catalog, "deletions", vm, error);
+}

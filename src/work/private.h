@@ -181,8 +181,8 @@ bool recover_vm(Xapi *xapi, Journal *journal, json_t *intent, GError **error);
 /* An import that died or failed: the pool usually ends it by itself; what it made all the same, and
  * what carries the mark, goes. Waits until its task has ended. */
 bool recover_import(Xapi *xapi, const char *task, const char *mark, GError **error);
-/* The lock of a dead worker goes at once when the journal proves that it was its. */
-void recover_lock(const WorkTarget *target, json_t *intent);
+/* What a dead worker was writing goes, and its lock when the journal proves that it was its. */
+void recover_traces(const WorkTarget *target, json_t *intent);
 
 /* --- vm.c --- */
 

@@ -84,11 +84,14 @@ bool recover_import(Xapi *xapi, const char *task, const char *mark, GError **err
 
 /* --- Repositories --- */
 
-void recover_lock(const WorkTarget *target, json_t *intent)
+void recover_traces(const WorkTarget *target, json_t *intent)
 {
     size_t i;
     json_t *note;
     g_autoptr(GError) error = NULL;
+    if (!catalog_sweep(target->catalog, json_text(intent, "vm"), &error))
+        log_warning("work", "%s: %s", target->name, error->message);
+    g_clear_error(&error);
     json_array_foreach (json_object_get(intent, "notes"), i, note) {
         json_t *lock = json_object_get(note, "lock");
         RemoteLockId id = { (guint64) json_integer_value(json_object_get(lock, "inode")),
@@ -106,7 +109,7 @@ static bool recover_folder(const WorkTarget *target, json_t *intent, GError **er
     CatalogCleaned cleaned = { 0 };
     if (!target->catalog)
         return true;
-    recover_lock(target, intent);
+    recover_traces(target, intent);
     g_autoptr(RemoteLock) lock = catalog_lock(target->catalog, vm, LOCK_WAIT_MS, error);
     bool ok = lock && catalog_clean(target->catalog, vm, true, true, &cleaned, error);
     json_decref(cleaned.warnings);

@@ -144,7 +144,7 @@ static bool take_intent(VmRun *run, TargetRun *target, GError **error)
     const char *remote = target->target->id;
     json_t *past = past_take(run->context->past, "repository", run->vm_uuid, remote);
     if (past) {
-        recover_lock(target->target, past);
+        recover_traces(target->target, past);
         target->intent = g_strdup(json_text(past, "intent"));
         json_decref(past);
         return true;

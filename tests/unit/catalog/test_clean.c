@@ -201,6 +201,44 @@ static void test_leftovers(void **state)
     history_free(history);
 }
 
+static void touch(const char *folder, const char *kind, const char *name)
+{
+    g_autofree char *place = g_build_filename(folder, ".cadenza", kind, NULL);
+    g_autofree char *path = g_build_filename(place, name, NULL);
+    assert_int_equal(g_mkdir_with_parents(place, 0755), 0);
+    assert_true(g_file_set_contents(path, "{", 1, NULL));
+}
+
+static bool is_there(const char *folder, const char *kind, const char *name)
+{
+    g_autofree char *path = g_build_filename(folder, ".cadenza", kind, name, NULL);
+    return access(path, F_OK) == 0;
+}
+
+/* Killed while it wrote into the folders of all VMs: what is of this VM and half-written goes. */
+static void test_sweep(void **state)
+{
+    g_autoptr(Repo) repo = repo_new(NULL);
+    static const struct {
+        const char *kind, *name;
+        bool stays;
+    } files[] = {
+        { "index", ".1795351036025." HISTORY_VM ".json.tmp" },
+        { "index", ".1795351036025." HISTORY_VM ".points.json.tmp" },
+        { "deletions", ".1795351036025." HISTORY_VM ".json.tmp" },
+        { "index", ".1795351036025.aaaaaaaa-0000-4000-8000-000000000000.json.tmp", true },
+        { "index", HISTORY_VM ".json", true },
+        { "deletions", HISTORY_VM ".json", true },
+        { "index", ".notes", true },
+    };
+    assert_true(catalog_sweep(repo->catalog, HISTORY_VM, NULL)); /* no folders yet */
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++)
+        touch(repo->folder, files[i].kind, files[i].name);
+    assert_true(catalog_sweep(repo->catalog, HISTORY_VM, NULL));
+    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++)
+        assert_int_equal(is_there(repo->folder, files[i].kind, files[i].name), files[i].stays);
+}
+
 /* --- what XO leaves --- */
 
 static void write_state(History *history, const char *step, bool with_chain, unsigned ancestor,
@@ -392,17 +430,13 @@ static void test_fixtures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merge_root),
-        cmocka_unit_test(test_merge_middle),
-        cmocka_unit_test(test_drop_tip),
-        cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_merge_root), cmocka_unit_test(test_merge_middle),
+        cmocka_unit_test(test_drop_tip),   cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_damaged),
 
-        cmocka_unit_test(test_leftovers),
-        cmocka_unit_test(test_half_done),
-        cmocka_unit_test(test_interrupted_blocks),
-        cmocka_unit_test(test_bad_state),
-        cmocka_unit_test(test_grown_by_xo),
+        cmocka_unit_test(test_leftovers),  cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_half_done),  cmocka_unit_test(test_interrupted_blocks),
+        cmocka_unit_test(test_bad_state),  cmocka_unit_test(test_grown_by_xo),
         cmocka_unit_test(test_fixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
