@@ -100,13 +100,6 @@ const char *http_peer(const HttpRequest *request)
     return request->peer;
 }
 
-bool http_is_secure(const HttpRequest *request)
-{
-    const char *proto = request->proxied ? http_header(request, "x-forwarded-proto") : NULL;
-    return proto ? g_ascii_strcasecmp(proto, "https") == 0
-                 : stream_is_tls(request->connection->stream);
-}
-
 const char *http_host(const HttpRequest *request)
 {
     const char *told = request->proxied ? http_header(request, "x-forwarded-host") : NULL;

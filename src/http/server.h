@@ -34,7 +34,7 @@ typedef struct {
      * HTTP_MIN_BODY_RATE; and the whole of one that nobody reads. 0: 60 s */
     unsigned body_timeout_ms;
     bool limit_loopback; /* max_per_address is for loopback too */
-    /* Networks ("10.0.0.0/8") of proxies whose X-Forwarded-For, -Proto and -Host are believed;
+    /* Networks ("10.0.0.0/8") of proxies whose X-Forwarded-For and -Host are believed;
      * NULL: none. They are exempt from max_per_address. */
     const char *const *trusted_proxies;
     /* Origins besides our own whose pages may open WebSockets; NULL: none. */
@@ -78,8 +78,6 @@ const char *http_header(const HttpRequest *request, const char *name);
 const char *http_cookie(const HttpRequest *request, const char *name);
 /* "127.0.0.1": the client's address, told by a trusted proxy or the connection's own. */
 const char *http_peer(const HttpRequest *request);
-/* The client came over TLS, to us or to a trusted proxy. */
-bool http_is_secure(const HttpRequest *request);
 /* The host that the client asked for, with the port if it named one; "" when it named none. */
 const char *http_host(const HttpRequest *request);
 /* No page of a foreign origin has sent this (Origin, RFC 6454). */
