@@ -161,7 +161,7 @@ static json_t *recent_runs(RestRequest *request)
     return runs;
 }
 
-static bool is_enabled(json_t *schedules, const char *job)
+bool rest_job_is_scheduled(json_t *schedules, const char *job)
 {
     size_t i;
     json_t *schedule;
@@ -226,7 +226,7 @@ static void add_backups(RestRequest *request, json_t *all)
     json_array_foreach (jobs, i, job) {
         const char *id = text_of(job, "id");
         json_t *statuses = json_object_get(runs, id);
-        const char *word = verdict(statuses, is_enabled(schedules, id));
+        const char *word = verdict(statuses, rest_job_is_scheduled(schedules, id));
         count(part, "total");
         count(part, word);
         if (g_str_equal(word, "failed"))

@@ -24,6 +24,8 @@ void rest_feeds_free(RestFeeds *feeds);
 /* --- rest_dashboard.c --- */
 
 extern const RestRoute rest_dashboard_routes[];
+/* Whether one of the job's schedules is enabled. */
+bool rest_job_is_scheduled(json_t *schedules, const char *job);
 
 /* --- rest_machine.c --- */
 

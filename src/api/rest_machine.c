@@ -93,17 +93,6 @@ static json_t *last_runs(RestRequest *request, const char *vm)
     return runs;
 }
 
-static bool has_schedule(json_t *schedules, const char *job)
-{
-    size_t i;
-    json_t *schedule;
-    json_array_foreach (schedules, i, schedule)
-        if (g_str_equal(text_of(schedule, "jobId"), job) &&
-            json_is_true(json_object_get(schedule, "enabled")))
-            return true;
-    return false;
-}
-
 /* Protected: by a job with a schedule that runs, and the last run went well. */
 static const char *protection(RestRequest *request, json_t *vm, json_t *runs)
 {
@@ -116,7 +105,7 @@ static const char *protection(RestRequest *request, json_t *vm, json_t *runs)
         if (!pattern || !pattern_match(pattern, vm))
             continue;
         in_job = true;
-        goes_on = goes_on || has_schedule(schedules, text_of(job, "id"));
+        goes_on = goes_on || rest_job_is_scheduled(schedules, text_of(job, "id"));
     }
     json_decref(jobs);
     json_decref(schedules);
