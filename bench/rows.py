@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import sides
+from api import Api
 from pool import Pool
 from sides import Failed, Nbd, Watched, make, ours, peer
 
@@ -524,4 +525,4 @@ class WholeJob:
 
 def all_groups(bench):
     return [*(Backup(bench, mib) for mib in bench.sizes), Hashing(bench), NbdBackup(bench), Merge(bench), ReadBack(bench), Check(bench),
-            List(bench), RandomReads(bench), Inventory(bench), WholeJob(bench)]
+            List(bench), RandomReads(bench), Inventory(bench), WholeJob(bench), Api(bench)]

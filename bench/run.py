@@ -74,6 +74,24 @@ class Judge:
     def cpu_s(self, goal):
         return self.limit("CPU", median(self.ours, "cpu_s"), self.peer, goal, "s")
 
+    def cpu_ms(self, goal):
+        return self.limit("CPU", median(self.ours, "cpu_s") * 1000, self.peer, goal, "ms")
+
+    def wall_ms(self, goal):
+        return self.limit("time", median(self.ours, "wall_s") * 1000, self.peer, goal, "ms")
+
+    def resident_mib(self, goal):
+        return self.limit("resident", max(run["resident_mib"] for run in self.ours), self.peer, goal * self.share_of_goal, "MiB")
+
+    def minute_s(self, goal):
+        return self.limit("CPU", median(self.ours, "minute_s"), self.peer, goal, "s")
+
+    def p99_ms(self, goal):
+        return self.limit("99 of 100 within", median(self.ours, "p99_ms"), self.peer, goal, "ms")
+
+    def core_share(self, goal):
+        return self.limit("CPU", median(self.ours, "core_share"), self.peer, goal, "% of a core")
+
     def share(self, goal):
         ours, whole = median(self.ours, "cpu_s"), median(self.peer, "cpu_s")
         goal /= self.share_of_goal
