@@ -41,25 +41,29 @@ FAULTS = {
     "stall": lambda test: test.again(kind="stall", path="*", at=1 << 20, ms=2000, count=1),
     "cut": lambda test: test.again(kind="cut", path="*", at=1 << 20, count=1),
     "SR full": lambda test: test.fill(),
+    "latency": lambda test: test.sim.fault(kind="latency", method="*", ms=300),
+    "error": lambda test: test.sim.fault(kind="error", method=ERRING[test.phase], nth=1, count=1,
+                                         error=["INTERNAL_ERROR", "made for the test"]),
+    "slow coalescing": lambda test: test.coalesce_slowly(),
 }
+
+# What fails once, where the phase calls it; in `merge` the pool is only asked to let go of the older snapshot.
+ERRING = {"snapshot": "VM.snapshot", "transfer": "VDI.get_record", "rotate": "VM.destroy", "merge": "VDI.destroy",
+          "restore": "VBD.create"}
 
 # (phase, fault, how the run may end): "success"; or words of the cause, of which one must be told.
 GONE = ["connect", "session", "task", "closed", "reset", "timed out", "refused", "broken", "ended", "before the end",
         "vdi_io_error"]
-TABLE = [
-    ("snapshot", "pool loss", "success"), ("snapshot", "master change", "success"),
-    ("snapshot", "session expiry", "success"), ("snapshot", "toolstack restart", "success"),
-    ("snapshot", "SR full", "success"),
-    ("transfer", "pool loss", "success"), ("transfer", "master change", "success"),
-    ("transfer", "session expiry", "success"), ("transfer", "toolstack restart", "success"),
-    ("transfer", "stall", "success"), ("transfer", "cut", "success"),
-    ("rotate", "pool loss", "success"), ("rotate", "session expiry", "success"),
-    ("rotate", "toolstack restart", "success"),
-    ("merge", "pool loss", "success"), ("merge", "session expiry", "success"),
-    ("restore", "pool loss", GONE), ("restore", "session expiry", "success"),
-    ("restore", "toolstack restart", GONE), ("restore", "stall", "success"), ("restore", "cut", GONE),
-    ("restore", "SR full", ["space", "full", "vdi_io_error"]),
-]
+REFUSED = ["internal_error"]
+PROMISED = {("restore", "pool loss"): GONE, ("restore", "toolstack restart"): GONE, ("restore", "cut"): GONE,
+            ("restore", "SR full"): ["space", "full", "vdi_io_error"], ("restore", "error"): REFUSED}
+# Rules that wait for their call or stream; the others happen once the phase is there.
+BEFORE = ("stall", "cut", "latency", "error")
+ONCE = {"stall": "stall", "cut": "cut", "error": "error", "master change": "error"}
+# There is no stream of the pool's to break where a phase has none.
+NO_STREAM = {"snapshot", "rotate", "merge"}
+TABLE = [(phase, fault, PROMISED.get((phase, fault), "success")) for phase in PHASES for fault in FAULTS
+         if not (fault in ("stall", "cut") and phase in NO_STREAM)]
 QUICK = {("transfer", "pool loss"), ("transfer", "cut"), ("snapshot", "toolstack restart"), ("restore", "cut"),
          ("rotate", "session expiry")}
 
@@ -118,6 +122,10 @@ class Faults(unittest.TestCase):
         self.sim.control("/sim/srs/fill", {"sr": self.sr, "left_bytes": 1 << 20})
         time.sleep(1)
         self.addCleanup(self.sim.control, "/sim/srs/fill", {"sr": self.sr, "left_bytes": -1})
+
+    def coalesce_slowly(self):
+        self.sim.control("/sim/coalesce", {"seconds": 20})
+        self.addCleanup(self.sim.control, "/sim/coalesce", {"seconds": 0.05})
 
     def logs(self):
         return self.server.call("backupNg.getAllLogs")
@@ -178,22 +186,27 @@ class Faults(unittest.TestCase):
 
     def story(self, phase, fault, promised):
         rules, mark = PHASES[phase]
+        self.phase = phase
         self.may_stay = 1 if phase in ("rotate", "merge") else 0
         self.write()
         known = set(self.logs())
-        if fault in ("stall", "cut"):
+        if fault in BEFORE:
             FAULTS[fault](self)
         for rule in rules:
             self.sim.fault(**rule)
         outcome = {}
         thread = threading.Thread(target=self.operate, args=(phase, outcome))
         thread.start()
-        if fault not in ("stall", "cut"):
+        if fault not in BEFORE:
             self.until(lambda: self.in_phase(mark, known), f"the phase {phase}")
             time.sleep(0.3)
             FAULTS[fault](self)
-        self.sim.control("/sim/faults/clear", {}) if fault not in ("stall", "cut", "master change") else None
+            if fault != "master change":
+                self.sim.control("/sim/faults/clear", {})
         thread.join(120)
+        if fault in ONCE:
+            waiting = [rule for rule in self.sim.control("/sim/faults") if rule["kind"] == ONCE[fault] and rule["left"]]
+            self.assertEqual(waiting, [], "the fault was never met")
         self.sim.control("/sim/faults/clear", {})
         self.doCleanups()
         self.xapi = self.sim.session()
