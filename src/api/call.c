@@ -244,11 +244,28 @@ static char *id_of_ref(const char *ref, void *user)
     return id;
 }
 
+/* "host alpha", "PIF eth0 (its id)". */
+static char *name_of_ref(const char *ref, void *user)
+{
+    json_t *view = servers_object(user, ref);
+    const char *type = json_string_value(json_object_get(view, "type"));
+    const char *name = json_string_value(json_object_get(view, "name_label"));
+    const char *device = json_string_value(json_object_get(view, "device"));
+    const char *id = json_string_value(json_object_get(view, "id"));
+    char *text = !type               ? NULL
+                 : name && *name     ? g_strdup_printf("%s %s", type, name)
+                 : device && *device ? g_strdup_printf("%s %s (%s)", type, device, id)
+                                     : g_strdup_printf("%s %s", type, id);
+    json_decref(view);
+    return text;
+}
+
 json_t *call_error_json(const ApiParts *parts, Session *session, const GError *error)
 {
     json_t *user = session_user(session);
     ApiErrorView view = { .admin = user && account_is_admin(user),
                           .id_of = id_of_ref,
+                          .name_of = name_of_ref,
                           .user = parts->servers };
     json_decref(user);
     return api_error_json(error, &view);

@@ -6,6 +6,7 @@
 #include "api/error.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 typedef struct {
     json_t *data;
@@ -207,6 +208,23 @@ static json_t *details(const GError *error)
     return data;
 }
 
+/* The message of a refusal with the names of objects in place of their references. */
+static char *named(const char *message, const ApiErrorView *view)
+{
+    GString *out = g_string_new(NULL);
+    const char *at = message, *ref;
+    while ((ref = strstr(at, "OpaqueRef:"))) {
+        g_string_append_len(out, at, ref - at);
+        at = ref + strlen("OpaqueRef:");
+        while (g_ascii_isalnum(*at) || *at == '-')
+            at++;
+        g_autofree char *text = g_strndup(ref, (gsize) (at - ref));
+        g_autofree char *name = view->name_of ? view->name_of(text, view->user) : NULL;
+        g_string_append(out, name ? name : text);
+    }
+    return g_string_free(g_string_append(out, at), FALSE);
+}
+
 static json_t *own_json(const GError *error, const ApiErrorView *view)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(err_rows); i++)
@@ -216,7 +234,8 @@ static json_t *own_json(const GError *error, const ApiErrorView *view)
     if (!view->admin)
         return json_pack("{s:i, s:s}", "code", API_INTERNAL, "message",
                          general_message(API_INTERNAL));
-    return json_pack("{s:i, s:s, s:o}", "code", API_INTERNAL, "message", error->message, "data",
+    g_autofree char *message = named(error->message, view);
+    return json_pack("{s:i, s:s, s:o}", "code", API_INTERNAL, "message", message, "data",
                      details(error));
 }
 

@@ -36,6 +36,8 @@ typedef struct {
     bool admin; /* others see nothing of errors that no method raised on purpose */
     /* The XO id of an opaque reference, a copy, or NULL; may be NULL itself. */
     char *(*id_of)(const char *ref, void *user);
+    /* What a person calls the object ("host alpha"), a copy, or NULL; may be NULL itself. */
+    char *(*name_of)(const char *ref, void *user);
     void *user;
 } ApiErrorView;
 

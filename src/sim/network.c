@@ -1,5 +1,6 @@
-/* Networks, physical interfaces and VLANs. */
+/* Networks and VLANs. Interfaces themselves are pif.c's, bonds and tunnels bond.c's. */
 #include "sim/inner.h"
+#include "sim/pif.h"
 
 #include <string.h>
 
@@ -25,10 +26,10 @@ static json_t *network_destroy(Call *call, GError **error)
     Obj *network = call_obj(call, 0, "network", error);
     if (network == NULL)
         return NULL;
-    if (obj_set_size(network, "PIFs") > 0)
-        sim_error(error, "NETWORK_CONTAINS_PIF", obj_set_nth(network, "PIFs", 0), NULL);
-    else if (obj_set_size(network, "VIFs") > 0)
+    if (obj_set_size(network, "VIFs") > 0)
         sim_error(error, "NETWORK_CONTAINS_VIF", obj_set_nth(network, "VIFs", 0), NULL);
+    else if (obj_set_size(network, "PIFs") > 0)
+        sim_error(error, "NETWORK_CONTAINS_PIF", obj_set_nth(network, "PIFs", 0), NULL);
     else if (obj_map_get(network, "other_config", "is_guest_installer_network") != NULL)
         sim_error(error, "CANNOT_DESTROY_SYSTEM_NETWORK", obj_ref(network), NULL);
     else {
@@ -68,16 +69,7 @@ static json_t *network_remove_purpose(Call *call, GError **error)
 
 static Obj *vlan_pif(Sim *sim, Obj *physical, Obj *network, gint64 tag)
 {
-    Obj *pif = obj_new(sim, "PIF"), *metrics = obj_new(sim, "PIF_metrics");
-    Obj *vlan = obj_new(sim, "VLAN");
-    static const char *const like[] = {
-        "device", "MAC", "MTU", "managed", "IPv6", "currently_attached", "primary_address_type"
-    };
-    for (guint i = 0; i < G_N_ELEMENTS(like); i++)
-        obj_copy_field(pif, physical, like[i]);
-    obj_put_ref(pif, "host", obj_follow(physical, "host"));
-    obj_put_ref(pif, "network", network);
-    obj_put_ref(pif, "metrics", metrics);
+    Obj *pif = pif_on(physical, network, obj_str(physical, "device")), *vlan = obj_new(sim, "VLAN");
     obj_put_int(pif, "VLAN", tag);
     obj_put_ref(pif, "VLAN_master_of", vlan);
     obj_put_ref(vlan, "tagged_PIF", physical);
@@ -86,11 +78,15 @@ static Obj *vlan_pif(Sim *sim, Obj *physical, Obj *network, gint64 tag)
     return pif;
 }
 
-static bool vlan_check(Obj *physical, gint64 tag, GError **error)
+static bool vlan_check(Obj *physical, const Obj *network, gint64 tag, GError **error)
 {
     g_autofree char *text = g_strdup_printf("%" G_GINT64_FORMAT, tag);
     if (tag < 0 || tag > 4094) {
         sim_error(error, "VLAN_TAG_INVALID", text, NULL);
+        return false;
+    }
+    if (obj_follow(physical, "bond_slave_of") != NULL) {
+        sim_error(error, "CANNOT_ADD_VLAN_TO_BOND_SLAVE", obj_ref(physical), NULL);
         return false;
     }
     for (guint i = 0; i < obj_set_size(physical, "VLAN_slave_of"); i++)
@@ -98,7 +94,7 @@ static bool vlan_check(Obj *physical, gint64 tag, GError **error)
             sim_error(error, "PIF_VLAN_EXISTS", obj_ref(physical), NULL);
             return false;
         }
-    return true;
+    return pif_check_free(network, obj_follow(physical, "host"), error);
 }
 
 /* The VLAN on the same device of every host. */
@@ -106,9 +102,10 @@ static json_t *vlans_create(Sim *sim, const char *device, Obj *network, gint64 t
 {
     g_autoptr(GPtrArray) physical = g_ptr_array_new();
     for (Obj *pif = obj_first(sim, "PIF"); pif != NULL; pif = obj_next(pif)) {
-        if (!obj_bool(pif, "physical") || strcmp(obj_str(pif, "device"), device) != 0)
+        if (obj_int(pif, "VLAN") >= 0 || obj_set_size(pif, "tunnel_access_PIF_of") > 0 ||
+            strcmp(obj_str(pif, "device"), device) != 0)
             continue;
-        if (!vlan_check(pif, tag, error))
+        if (!vlan_check(pif, network, tag, error))
             return NULL;
         g_ptr_array_add(physical, pif);
     }
@@ -141,7 +138,7 @@ static json_t *vlan_create(Call *call, GError **error)
 {
     Obj *pif = call_obj(call, 0, "PIF", error);
     Obj *network = pif == NULL ? NULL : call_obj(call, 2, "network", error);
-    if (network == NULL || !vlan_check(pif, call_int(call, 1), error))
+    if (network == NULL || !vlan_check(pif, network, call_int(call, 1), error))
         return NULL;
     Obj *made = vlan_pif(call_sim(call), pif, network, call_int(call, 1));
     return json_string(obj_str(made, "VLAN_master_of"));
@@ -153,60 +150,26 @@ static json_t *vlan_destroy(Call *call, GError **error)
     if (vlan == NULL)
         return NULL;
     Obj *pif = obj_follow(vlan, "untagged_PIF");
+    if (pif != NULL && !pif_check_idle(pif, error))
+        return NULL;
     obj_drop(vlan);
-    if (pif != NULL) {
-        Obj *metrics = obj_follow(pif, "metrics");
-        obj_drop(pif);
-        if (metrics != NULL)
-            obj_drop(metrics);
-    }
+    if (pif != NULL)
+        pif_drop(pif);
     return call_void();
 }
 
-/* --- PIF --- */
-
-static json_t *pif_attach(Call *call, bool attached, GError **error)
+/* An interface that is no VLAN's is not made by a user's call, so cannot be unmade by one. */
+static json_t *pif_destroy(Call *call, GError **error)
 {
     Obj *pif = call_obj(call, 0, "PIF", error);
-    if (pif == NULL)
+    Obj *vlan = pif == NULL ? NULL : obj_follow(pif, "VLAN_master_of");
+    if (pif != NULL && vlan == NULL)
+        sim_error(error, "PIF_IS_PHYSICAL", obj_ref(pif), NULL);
+    if (vlan == NULL || !pif_check_idle(pif, error))
         return NULL;
-    if (!attached && obj_bool(pif, "disallow_unplug")) {
-        sim_error(error, "PIF_DOES_NOT_ALLOW_UNPLUG", obj_ref(pif), NULL);
-        return NULL;
-    }
-    if (!attached && obj_bool(pif, "management")) {
-        sim_error(error, "PIF_IS_MANAGEMENT_INTERFACE", obj_ref(pif), NULL);
-        return NULL;
-    }
-    obj_put_bool(pif, "currently_attached", attached);
+    obj_drop(vlan);
+    pif_drop(pif);
     return call_void();
-}
-
-static json_t *pif_plug(Call *call, GError **error)
-{
-    return pif_attach(call, true, error);
-}
-
-static json_t *pif_unplug(Call *call, GError **error)
-{
-    return pif_attach(call, false, error);
-}
-
-static json_t *pif_reconfigure_ip(Call *call, GError **error)
-{
-    Obj *pif = call_obj(call, 0, "PIF", error);
-    static const char *const fields[] = { "ip_configuration_mode", "IP", "netmask", "gateway",
-                                          "DNS" };
-    if (pif == NULL)
-        return NULL;
-    for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
-        obj_put_str(pif, fields[i], call_str(call, i + 1));
-    return call_void();
-}
-
-static json_t *pif_scan(Call *call, GError **error)
-{
-    return call_obj(call, 0, "host", error) == NULL ? NULL : call_void();
 }
 
 const Method network_methods[] = {
@@ -218,9 +181,6 @@ const Method network_methods[] = {
     { "pool.create_VLAN_from_PIF", pool_create_VLAN_from_PIF },
     { "VLAN.create", vlan_create },
     { "VLAN.destroy", vlan_destroy },
-    { "PIF.plug", pif_plug },
-    { "PIF.unplug", pif_unplug },
-    { "PIF.reconfigure_ip", pif_reconfigure_ip },
-    { "PIF.scan", pif_scan },
+    { "PIF.destroy", pif_destroy },
     { NULL, NULL },
 };

@@ -12,12 +12,15 @@ from simulated import NULL, Pool  # noqa: E402
 
 # How many parameters XAPI's error catalogue declares.
 CATALOGUE = {
-    0: """EVENTS_LOST HA_NOT_ENABLED HOST_HAS_NO_MANAGEMENT_IP HOST_NOT_DISABLED MESSAGE_REMOVED NO_HOSTS_AVAILABLE
+    0: """EVENTS_LOST HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE HA_NOT_ENABLED PIF_BOND_NEEDS_MORE_MEMBERS PIF_CANNOT_BOND_CROSS_HOST HOST_HAS_NO_MANAGEMENT_IP HOST_NOT_DISABLED MESSAGE_REMOVED NO_HOSTS_AVAILABLE
           PROVISION_ONLY_ALLOWED_ON_TEMPLATE REVERT_ONLY_ALLOWED_ON_SNAPSHOT SR_NOT_EMPTY VBD_CDS_MUST_BE_READONLY
           VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION VM_BIOS_STRINGS_ALREADY_SET IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND
           IMPORT_ERROR_CANNOT_HANDLE_CHUNKED IMPORT_ERROR_SOME_CHECKSUMS_FAILED IMPORT_ERROR_PREMATURE_EOF
           IMPORT_INCOMPATIBLE_VERSION""",
-    1: """CANNOT_DESTROY_SYSTEM_NETWORK CANNOT_EVACUATE_HOST CANNOT_RESET_CONTROL_DOMAIN DEFAULT_SR_NOT_FOUND DEVICE_ALREADY_ATTACHED
+    1: """CANNOT_ADD_TUNNEL_TO_BOND_SLAVE CANNOT_ADD_VLAN_TO_BOND_SLAVE CANNOT_PLUG_BOND_SLAVE DUPLICATE_PIF_DEVICE_NAME
+          INVALID_IP_ADDRESS_SPECIFIED IS_TUNNEL_ACCESS_PIF MAC_DOES_NOT_EXIST PIF_ALREADY_BONDED PIF_IS_NOT_PHYSICAL PIF_IS_PHYSICAL
+          PIF_TUNNEL_STILL_EXISTS PIF_VLAN_STILL_EXISTS TRANSPORT_PIF_NOT_CONFIGURED
+          CANNOT_DESTROY_SYSTEM_NETWORK CANNOT_EVACUATE_HOST CANNOT_RESET_CONTROL_DOMAIN DEFAULT_SR_NOT_FOUND DEVICE_ALREADY_ATTACHED
           DEVICE_ALREADY_DETACHED DEVICE_ALREADY_EXISTS EVENT_FROM_TOKEN_PARSE_FAILURE EVENT_SUBSCRIPTION_PARSE_FAILURE FIELD_TYPE_ERROR
           HOST_DISABLED HOST_IS_SLAVE HOST_OFFLINE IMPORT_ERROR INTERNAL_ERROR INVALID_DEVICE MAC_INVALID MEMORY_CONSTRAINT_VIOLATION
           MESSAGE_METHOD_UNKNOWN NETWORK_CONTAINS_PIF NETWORK_CONTAINS_VIF NOT_IMPLEMENTED OPERATION_NOT_ALLOWED
@@ -26,7 +29,7 @@ CATALOGUE = {
           UNKNOWN_XENAPI_PLUGIN_FUNCTION VBD_IS_EMPTY VBD_NOT_EMPTY VBD_NOT_REMOVABLE_MEDIA VDI_CBT_ENABLED VDI_IO_ERROR
           VDI_NEEDS_VM_FOR_MIGRATE VDI_NOT_MANAGED VDI_NO_CBT_METADATA VDI_READONLY VLAN_TAG_INVALID VM_CANNOT_DELETE_DEFAULT_TEMPLATE
           VM_HAS_NO_SUSPEND_VDI VM_LACKS_FEATURE VM_NO_SUSPEND_SR XENAPI_MISSING_PLUGIN""",
-    2: """HANDLE_INVALID HOST_NOT_ENOUGH_FREE_MEMORY INVALID_VALUE NETWORK_INCOMPATIBLE_PURPOSES OPERATION_BLOCKED
+    2: """NETWORK_ALREADY_CONNECTED VIF_IN_USE HANDLE_INVALID HOST_NOT_ENOUGH_FREE_MEMORY INVALID_VALUE NETWORK_INCOMPATIBLE_PURPOSES OPERATION_BLOCKED
           SESSION_AUTHENTICATION_FAILED UUID_INVALID VDI_INCOMPATIBLE_TYPE VDI_IN_USE VDI_MISSING VDI_TOO_LARGE VDI_TOO_SMALL
           VM_IS_SNAPSHOT VM_IS_TEMPLATE VM_REQUIRES_SR VM_REVERT_FAILED""",
     3: "HOST_IN_USE MESSAGE_PARAMETER_COUNT_MISMATCH PBD_EXISTS VM_BAD_POWER_STATE",
@@ -40,6 +43,7 @@ ELSEWHERE = {
     "VDI_IO_ERROR": "test_sim_data", "IMPORT_ERROR": "the handler /import", "IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND": "the handler /import",
     "IMPORT_ERROR_CANNOT_HANDLE_CHUNKED": "the handler /import", "IMPORT_ERROR_SOME_CHECKSUMS_FAILED": "the handler /import",
     "HOST_IS_SLAVE": "test_sim: members send to the master",
+    "HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE": "high availability",
     "EVENTS_LOST": "after more deletions than are remembered",
     "HOST_HAS_NO_MANAGEMENT_IP": "every simulated host has a management interface",
     "VM_NO_SUSPEND_SR": "every simulated pool has a place for memory images",
@@ -54,7 +58,7 @@ def refusals_in_source():
         raise unittest.SkipTest("the source is not here")
     codes = set()
     for path in folder.glob("*.c"):
-        for call in re.finditer(r"(?:sim_error|refuse)\(\s*&?\w+,([^;]*?)NULL\)", path.read_text()):
+        for call in re.finditer(r"(?:sim_error|refuse)\(\s*&?\w+,([^;]*?)\);", path.read_text()):
             codes |= set(re.findall(r'"([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)"', call[1]))
     return codes
 
@@ -354,6 +358,55 @@ class Refusals(Pool):
         self.call("PIF.set_disallow_unplug", spare, False)
         self.call("network.add_to_other_config", other, "is_guest_installer_network", "true")
         self.refuse("CANNOT_DESTROY_SYSTEM_NETWORK", [other], "network.destroy", other)
+
+    def network(self, name):
+        return self.call("network.create", dict(name_label=name, name_description="", MTU=1500, other_config={}, bridge="", managed=True, tags=[]))
+
+    def test_interfaces_of_hosts(self):
+        hosts = self.call("host.get_all")
+        for host in hosts:
+            self.call("PIF.scan", host)
+        pifs = {(pif["device"], pif["host"]): ref for ref, pif in self.call("PIF.get_all_records").items() if pif["physical"]}
+        first, second = pifs["eth2", hosts[0]], pifs["eth3", hosts[0]]
+        self.refuse("MAC_DOES_NOT_EXIST", ["00:11:22:33:44:55"], "PIF.introduce", hosts[0], "00:11:22:33:44:55", "wlan0", True)
+        self.refuse("DUPLICATE_PIF_DEVICE_NAME", ["eth2"], "PIF.introduce", hosts[0], "", "eth2", True)
+        self.refuse("INVALID_IP_ADDRESS_SPECIFIED", ["netmask"], "PIF.reconfigure_ip", first, "Static", "10.0.0.1", "x", "", "")
+        self.refuse("TRANSPORT_PIF_NOT_CONFIGURED", [first], "tunnel.create", first, self.network("t"), "gre")
+        self.refuse("PIF_IS_PHYSICAL", [first], "PIF.destroy", first)
+        vlan = self.call("VLAN.create", first, 21, self.network("v"))
+        tagged = self.call("VLAN.get_untagged_PIF", vlan)
+        self.refuse("PIF_IS_NOT_PHYSICAL", [tagged], "PIF.forget", tagged)
+        self.refuse("PIF_VLAN_STILL_EXISTS", [first], "PIF.forget", first)
+        self.refuse("NETWORK_ALREADY_CONNECTED", [None, first], "VLAN.create", second, 22, self.call("PIF.get_network", first))
+        vif = self.call("VIF.create", dict(device="5", network=self.call("PIF.get_network", tagged), VM=self.a_vm("Running"), MAC="", MTU=1500,
+                                           other_config={}, qos_algorithm_type="", qos_algorithm_params={}))
+        self.call("VIF.plug", vif)
+        running_on = self.call("VM.get_resident_on", self.a_vm("Running"))
+        if running_on == hosts[0]:
+            self.refuse("VIF_IN_USE", [None, vif], "PIF.unplug", tagged)
+        self.call("VIF.unplug", vif)
+        self.call("VIF.destroy", vif)
+        self.call("VLAN.destroy", vlan)
+        self.bonds(first, second, pifs["eth2", hosts[1]])
+
+    def bonds(self, first, second, elsewhere):
+        network = self.network("b")
+        self.refuse("PIF_BOND_NEEDS_MORE_MEMBERS", [], "Bond.create", network, [first], "", "lacp")
+        self.refuse("PIF_CANNOT_BOND_CROSS_HOST", [], "Bond.create", network, [first, elsewhere], "", "lacp")
+        self.call("PIF.reconfigure_ip", first, "Static", "10.1.1.1", "255.0.0.0", "", "")
+        tunnel = self.call("tunnel.create", first, self.network("t2"), "gre")
+        self.refuse("PIF_TUNNEL_STILL_EXISTS", [first], "PIF.forget", first)
+        access = self.call("tunnel.get_access_PIF", tunnel)
+        self.refuse("IS_TUNNEL_ACCESS_PIF", [access], "tunnel.create", access, self.network("t3"), "gre")
+        self.call("tunnel.destroy", tunnel)
+        bond = self.call("Bond.create", network, [first, second], "", "lacp")
+        self.assertEqual(self.call("PIF.get_IP", self.call("Bond.get_master", bond)), "10.1.1.1")
+        self.refuse("PIF_ALREADY_BONDED", [first], "Bond.create", self.network("b2"), [first, second], "", "lacp")
+        self.refuse("CANNOT_PLUG_BOND_SLAVE", [first], "PIF.plug", first)
+        self.refuse("CANNOT_ADD_VLAN_TO_BOND_SLAVE", [first], "VLAN.create", first, 23, self.network("v2"))
+        self.refuse("CANNOT_ADD_TUNNEL_TO_BOND_SLAVE", [first], "tunnel.create", first, self.network("t4"), "gre")
+        self.call("Bond.destroy", bond)
+        self.assertEqual(self.call("PIF.get_IP", first), "10.1.1.1")
 
     def test_hosts(self):
         host = self.call("host.get_all")[0]

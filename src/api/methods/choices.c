@@ -25,6 +25,16 @@ static json_t *bond_modes(ApiCall *call, GError **error)
     return texts((const char *const[]){ "balance-slb", "active-backup", "lacp", NULL });
 }
 
+static json_t *ipv4_modes(ApiCall *call, GError **error)
+{
+    return texts((const char *const[]){ "DHCP", "None", "Static", NULL });
+}
+
+static json_t *ipv6_modes(ApiCall *call, GError **error)
+{
+    return texts((const char *const[]){ "Autoconf", "DHCP", "None", "Static", NULL });
+}
+
 const Method methods_choices[] = {
     { "vm.getHaValues", ha_values, NULL, .access = ACCESS_USER,
       .summary = "What high_availability of a virtual machine may be." },
@@ -32,5 +42,9 @@ const Method methods_choices[] = {
       .summary = "What lockingMode of a virtual interface may be." },
     { "network.getBondModes", bond_modes, NULL, .access = ACCESS_USER,
       .summary = "What bondMode of a bonded network may be." },
+    { "pif.getIpv4ConfigurationModes", ipv4_modes, NULL, .access = ACCESS_USER,
+      .summary = "What mode of an interface may be." },
+    { "pif.getIpv6ConfigurationModes", ipv6_modes, NULL, .access = ACCESS_USER,
+      .summary = "What ipv6Mode of an interface may be." },
     { NULL },
 };

@@ -1,4 +1,4 @@
-/* network.*: networks of a pool, on VLANs of its interfaces or internal. */
+/* network.*: networks of a pool, on VLANs or bonds of its interfaces, or internal. */
 #include "api/method.h"
 #include "api/objects.h"
 
@@ -53,13 +53,13 @@ static bool complete(ApiCall *call, const ApiObject *pool, const char *ref, GErr
            xapi_do(xapi, "network.add_purpose", json_pack("[s, s]", ref, "nbd"), error);
 }
 
-static void destroy_vlans(Xapi *xapi, json_t *network);
+static bool destroy_layers(Xapi *xapi, json_t *network, GError **error);
 
 /* A half-made network does not stay. */
 static void unmake(Xapi *xapi, const char *ref)
 {
     json_t *network = xapi_call(xapi, "network.get_record", json_pack("[s]", ref), NULL);
-    destroy_vlans(xapi, network);
+    destroy_layers(xapi, network, NULL);
     json_decref(network);
     xapi_do(xapi, "network.destroy", json_pack("[s]", ref), NULL);
 }
@@ -76,17 +76,128 @@ static json_t *create(ApiCall *call, GError **error)
     return NULL;
 }
 
+/* --- network.createBonded --- */
+
+enum { MAX_BOND_MEMBERS = 8 };
+
+/* The interfaces of the pool that have the devices of the given ones: {host: {device: PIF}}. */
+typedef struct {
+    json_t *by_host, *devices;
+} Members;
+
+static void add_member(const char *id, const char *type, GBytes *text, void *user)
+{
+    Members *members = user;
+    json_t *pif = json_loads(g_bytes_get_data(text, NULL), 0, NULL);
+    const char *device = json_string_value(json_object_get(pif, "device"));
+    const char *host = json_string_value(json_object_get(pif, "$host"));
+    if (host && device && json_object_get(members->devices, device) &&
+        json_is_true(json_object_get(pif, "physical"))) {
+        if (!json_object_get(members->by_host, host))
+            json_object_set_new(members->by_host, host, json_object());
+        json_object_set(json_object_get(members->by_host, host), device,
+                        json_object_get(pif, "_xapiRef"));
+    }
+    json_decref(pif);
+}
+
+static bool check_pifs(ApiCall *call, json_t *devices, GError **error)
+{
+    size_t i;
+    json_t *id;
+    const ApiObject *pool = call_object(call, "pool");
+    const char *host = NULL;
+    json_array_foreach (call_get(call, "pifs"), i, id) {
+        const ApiObject *pif = call_find(call, json_string_value(id), "PIF", NULL, error);
+        if (!pif)
+            return false;
+        if (!json_is_true(json_object_get(pif->view, "physical"))) {
+            api_error_invalid(error, "pifs: %s (%s) is no interface of the host itself", pif->id,
+                              api_object_text(pif, "device"));
+            return false;
+        }
+        if (pif->link != pool->link) {
+            api_error_invalid(error, "pifs: %s is not an interface of pool %s", pif->id, pool->id);
+            return false;
+        }
+        if (host && !g_str_equal(host, api_object_text(pif, "$host"))) {
+            api_error_invalid(error,
+                              "pifs: %s is on another host than the first one: name the "
+                              "interfaces of one host, the others' are found by device",
+                              pif->id);
+            return false;
+        }
+        host = api_object_text(pif, "$host");
+        json_object_set_new(devices, api_object_text(pif, "device"), json_true());
+    }
+    if (i >= 2 && i <= MAX_BOND_MEMBERS)
+        return check_mtu(call, error);
+    api_error_invalid(error, "pifs: a bond has 2 to %d interfaces, not %zu", MAX_BOND_MEMBERS, i);
+    return false;
+}
+
+/* In the order in which they were given: the first one's address is the bond's. */
+static json_t *in_order(json_t *devices, json_t *pifs)
+{
+    json_t *list = json_array(), *value;
+    const char *device;
+    json_object_foreach (devices, device, value)
+        if (json_object_get(pifs, device))
+            json_array_append(list, json_object_get(pifs, device));
+    return list;
+}
+
+static bool bond_hosts(ApiCall *call, const Members *members, const char *network, GError **error)
+{
+    const char *host;
+    json_t *pifs;
+    json_object_foreach (members->by_host, host, pifs)
+        if (!xapi_do(api_object_xapi(call_object(call, "pool")), "Bond.create",
+                     json_pack("[s, o, s, s]", network, in_order(members->devices, pifs), "",
+                               call_string(call, "bondMode")),
+                     error))
+            return false;
+    return true;
+}
+
+static json_t *made_record(const ApiObject *pool, const char *ref, GError **error)
+{
+    json_t *record =
+        xapi_call(api_object_xapi(pool), "network.get_record", json_pack("[s]", ref), error);
+    api_object_barrier(pool);
+    return record;
+}
+
+static json_t *create_bonded(ApiCall *call, GError **error)
+{
+    const ApiObject *pool = call_object(call, "pool");
+    Members members = { json_object(), json_object() };
+    json_t *record = NULL;
+    g_autofree char *ref =
+        check_pifs(call, members.devices, error) ? create_record(call, pool, error) : NULL;
+    if (ref) {
+        inventory_each(pool->inventory, "PIF", add_member, &members);
+        if (bond_hosts(call, &members, ref, error))
+            record = made_record(pool, ref, error);
+        else
+            unmake(api_object_xapi(pool), ref);
+    }
+    json_decref(members.by_host);
+    json_decref(members.devices);
+    return record;
+}
+
 /* --- network.delete --- */
 
-static const char *ref_in(json_t *record, const char *field)
+static const char *ref_in(json_t *value)
 {
-    const char *ref = json_string_value(json_object_get(record, field));
+    const char *ref = json_string_value(value);
     return ref && g_str_has_prefix(ref, "OpaqueRef:") && !g_str_equal(ref, "OpaqueRef:NULL") ? ref
                                                                                              : NULL;
 }
 
-/* The interfaces that exist for this network alone: VLANs, bonds, tunnels. */
-static void destroy_vlans(Xapi *xapi, json_t *network)
+/* What one interface exists for: a VLAN, a bond, a tunnel. False with the first refusal. */
+static bool destroy_layers_of(Xapi *xapi, json_t *pif, GError **error)
 {
     static const struct {
         const char *field, *method;
@@ -95,30 +206,40 @@ static void destroy_vlans(Xapi *xapi, json_t *network)
         { "bond_master_of", "Bond.destroy" },
         { "tunnel_access_PIF_of", "tunnel.destroy" },
     };
+    for (unsigned n = 0; n < G_N_ELEMENTS(layers); n++) {
+        json_t *list = json_object_get(pif, layers[n].field), *each;
+        size_t at;
+        if (ref_in(list) && !xapi_do(xapi, layers[n].method, json_pack("[O]", list), error))
+            return false;
+        json_array_foreach (list, at, each)
+            if (!xapi_do(xapi, layers[n].method, json_pack("[O]", each), error))
+                return false;
+    }
+    return true;
+}
+
+/* The interfaces that exist for this network alone. */
+static bool destroy_layers(Xapi *xapi, json_t *network, GError **error)
+{
     size_t i;
-    json_t *pif_ref;
-    json_array_foreach (json_object_get(network, "PIFs"), i, pif_ref) {
-        json_t *pif = xapi_call(xapi, "PIF.get_record", json_pack("[O]", pif_ref), NULL);
-        for (unsigned n = 0; n < G_N_ELEMENTS(layers); n++) {
-            json_t *list = json_object_get(pif, layers[n].field), *each;
-            size_t at;
-            if (ref_in(pif, layers[n].field))
-                xapi_do(xapi, layers[n].method, json_pack("[O]", list), NULL);
-            json_array_foreach (list, at, each)
-                xapi_do(xapi, layers[n].method, json_pack("[O]", each), NULL);
-        }
+    json_t *ref;
+    bool ok = true;
+    json_array_foreach (json_object_get(network, "PIFs"), i, ref) {
+        json_t *pif = ok ? xapi_call(xapi, "PIF.get_record", json_pack("[O]", ref), error) : NULL;
+        ok = pif && destroy_layers_of(xapi, pif, error);
         json_decref(pif);
     }
+    return ok;
 }
 
 static json_t *delete (ApiCall *call, GError **error)
 {
     const ApiObject *network = call_object(call, "id");
     json_t *record = api_object_record(network);
-    if (json_array_size(json_object_get(record, "VIFs")) == 0)
-        destroy_vlans(api_object_xapi(network), record);
+    bool unused = json_array_size(json_object_get(record, "VIFs")) == 0;
+    if (!unused || destroy_layers(api_object_xapi(network), record, error))
+        api_object_do(network, "network.destroy", NULL, error);
     json_decref(record);
-    api_object_do(network, "network.destroy", NULL, error);
     api_object_barrier(network);
     return NULL;
 }
@@ -189,6 +310,13 @@ const Method methods_network[] = {
              DEF("0", INT("vlan")), DEF("1500", INT("mtu")), OPT(BOOL("nbd"))),
       .access = ACCESS_USER,
       .summary = "Create a network, on a VLAN of an interface or internal." },
+    { "network.createBonded", create_bonded,
+      PARAMS(REQ(ID("pool", "pool", "administrate")), REQ(STR("name")),
+             DEF("\"Created with Xen Orchestra\"", STR0("description")),
+             REQ(ARR("pifs", P_STRING), .words = "of one host; the others' by the same devices"),
+             DEF("1500", INT("mtu")), REQ(CHOICE("bondMode", "balance-slb|active-backup|lacp"))),
+      .access = ACCESS_USER,
+      .summary = "Create a network on bonds of the same interfaces of every host." },
     { "network.set", set,
       PARAMS(REQ(ID("id", "network", "administrate")), OPT(STR("name_label")),
              OPT(STR0("name_description")), OPT(BOOL("automatic")), OPT(BOOL("defaultIsLocked")),
