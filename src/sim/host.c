@@ -35,6 +35,10 @@ static json_t *host_call_plugin(Call *call, GError **error)
         return json_string("true");
     if (strcmp(plugin, "updater.py") == 0 && strcmp(function, "check_update") == 0)
         return json_string("[]");
+    if (strcmp(plugin, "coalesce-leaf") == 0 && strcmp(function, "leaf-coalesce") == 0)
+        return json_string("Success");
+    if (strcmp(plugin, "xscontainer") == 0 && strcmp(function, "get_config_drive_default") == 0)
+        return json_string("True#cloud-config\nhostname: %VMNAMETOHOSTNAME%\n");
     if (strcmp(plugin, "hyperthreading.py") == 0 || strcmp(plugin, "updater.py") == 0)
         sim_error(error, "UNKNOWN_XENAPI_PLUGIN_FUNCTION", function, NULL);
     else

@@ -1,4 +1,4 @@
-/* vm.createInterface, vif.*, vbd.* and the drive: devices of machines, one at a time. */
+/* vbd.* and the drive: block devices of machines, one at a time. Interfaces are in vif.c. */
 #include "api/method.h"
 #include "api/methods/vm_devices.h"
 
@@ -13,61 +13,10 @@ static json_t *act(ApiCall *call, const char *method, GError **error)
     return NULL;
 }
 
-static bool is_attached(const ApiObject *device)
+static const char *text_of(json_t *record, const char *key)
 {
-    return json_is_true(json_object_get(device->view, "attached"));
-}
-
-/* --- Network interfaces --- */
-
-/* "3", 3, or the first that is free. */
-static char *free_device(ApiCall *call, const ApiObject *vm, GError **error)
-{
-    json_t *position = call_get(call, "position");
-    if (json_is_string(position))
-        return g_strdup(json_string_value(position));
-    if (position)
-        return g_strdup_printf("%" G_GINT64_FORMAT, call_integer(call, "position"));
-    json_t *devices = xapi_call(api_object_xapi(vm), "VM.get_allowed_VIF_devices",
-                                json_pack("[s]", vm->ref), error);
-    char *device = g_strdup(json_string_value(json_array_get(devices, 0)));
-    if (devices && !device)
-        api_error_invalid(error, "VM %s can have no more interfaces", vm->id);
-    json_decref(devices);
-    return device;
-}
-
-static json_t *create_interface(ApiCall *call, GError **error)
-{
-    const ApiObject *vm = call_object(call, "vm"), *network = call_object(call, "network");
-    g_autofree char *device = free_device(call, vm, error);
-    g_autofree char *ref = NULL;
-    if (!device ||
-        !vif_create(api_object_xapi(vm), vm->ref, network, device, call_params(call), &ref, error))
-        return NULL;
-    if (!g_str_equal(api_object_text(vm, "power_state"), "Running") ||
-        xapi_do(api_object_xapi(vm), "VIF.plug", json_pack("[s]", ref), error))
-        return api_object_made(vm, "VIF", ref, error);
-    xapi_do(api_object_xapi(vm), "VIF.destroy", json_pack("[s]", ref), NULL);
-    return NULL;
-}
-
-static json_t *vif_connect(ApiCall *call, GError **error)
-{
-    return act(call, "VIF.plug", error);
-}
-
-static json_t *vif_disconnect(ApiCall *call, GError **error)
-{
-    return act(call, "VIF.unplug_force", error);
-}
-
-static json_t *vif_delete(ApiCall *call, GError **error)
-{
-    const ApiObject *vif = call_object(call, "id");
-    if (is_attached(vif) && !api_object_do(vif, "VIF.unplug_force", NULL, error))
-        return NULL;
-    return act(call, "VIF.destroy", error);
+    const char *text = json_string_value(json_object_get(record, key));
+    return text ? text : "";
 }
 
 /* --- Block devices --- */
@@ -85,6 +34,76 @@ static json_t *vbd_disconnect(ApiCall *call, GError **error)
 static json_t *vbd_delete(ApiCall *call, GError **error)
 {
     return act(call, "VBD.destroy", error);
+}
+
+/* --- Their places --- */
+
+/* One that is attached is unplugged for the move. */
+static bool put_at(Xapi *xapi, json_t *vbd, const char *position, GError **error)
+{
+    json_t *ref = json_object_get(vbd, "ref");
+    bool attached = json_is_true(json_object_get(vbd, "currently_attached"));
+    if (attached && !xapi_do(xapi, "VBD.unplug", json_pack("[O]", ref), error))
+        return false;
+    bool ok = xapi_do(xapi, "VBD.set_userdevice", json_pack("[O, s]", ref, position), error);
+    return (!attached || xapi_do(xapi, "VBD.plug", json_pack("[O]", ref), ok ? error : NULL)) && ok;
+}
+
+/* Whoever holds the place takes the other one. */
+static bool swap(Xapi *xapi, json_t *devices, const char *from, const char *to, GError **error)
+{
+    json_t *moved = vbd_at(devices, from), *other = vbd_at(devices, to);
+    if (!moved || moved == other)
+        return true;
+    if (!other)
+        return put_at(xapi, moved, to, error);
+    if (json_is_true(json_object_get(other, "currently_attached")) ||
+        json_is_true(json_object_get(moved, "currently_attached"))) {
+        api_error_invalid(error,
+                          "position %s is taken by a device that is in use: stop the VM first", to);
+        return false;
+    }
+    if (!put_at(xapi, other, from, error))
+        return false;
+    if (put_at(xapi, moved, to, error))
+        return true;
+    put_at(xapi, other, to, NULL);
+    return false;
+}
+
+static char *wanted_position(ApiCall *call)
+{
+    json_t *position = call_get(call, "position");
+    return json_is_number(position)
+               ? g_strdup_printf("%" G_GINT64_FORMAT, (gint64) json_number_value(position))
+               : g_strdup(json_string_value(position));
+}
+
+/* As XAPI knows devices: a number. */
+static bool check_position(const char *position, GError **error)
+{
+    enum { MAX_POSITION = 255 };
+    guint64 n;
+    if (g_ascii_string_to_unsigned(position, 10, 0, MAX_POSITION, &n, NULL))
+        return true;
+    api_error_invalid(error, "position: %s is none, they go from 0 to %d", position, MAX_POSITION);
+    return false;
+}
+
+static json_t *vbd_set(ApiCall *call, GError **error)
+{
+    const ApiObject *vbd = call_object(call, "id");
+    Xapi *xapi = api_object_xapi(vbd);
+    g_autofree char *position = wanted_position(call);
+    if (!position || !check_position(position, error))
+        return NULL;
+    json_t *record = xapi_call(xapi, "VBD.get_record", json_pack("[s]", vbd->ref), error);
+    json_t *devices = record ? vm_block_devices(xapi, text_of(record, "VM"), error) : NULL;
+    if (devices && swap(xapi, devices, text_of(record, "userdevice"), position, error))
+        api_object_barrier(vbd);
+    json_decref(devices);
+    json_decref(record);
+    return NULL;
 }
 
 static json_t *vbd_set_bootable(ApiCall *call, GError **error)
@@ -115,7 +134,8 @@ static json_t *attach_disk(ApiCall *call, GError **error)
 static json_t *insert_cd(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id"), *image = call_object(call, "cd_id");
-    if (vm_insert_cd(api_object_xapi(vm), vm->ref, image->ref, false, error))
+    const InsertCd how = { .keep = !call_bool(call, "force") };
+    if (vm_insert_cd(api_object_xapi(vm), vm->ref, image->ref, &how, error))
         api_object_barrier(vm);
     return NULL;
 }
@@ -150,24 +170,17 @@ static json_t *set_boot_order(ApiCall *call, GError **error)
 #define ONE(type, may) PARAMS(REQ(ID("id", type, may)))
 
 const Method methods_device[] = {
-    { "vm.createInterface", create_interface,
-      PARAMS(REQ(ID("vm", "VM", "administrate")), REQ(ID("network", "network", "view")),
-             OPT(TYPED("position", P_INTEGER | P_STRING)), OPT(STR("mac")),
-             OPT(ARR("allowedIpv4Addresses", P_STRING)),
-             OPT(ARR("allowedIpv6Addresses", P_STRING))),
-      .access = ACCESS_USER, .summary = "Give a virtual machine a network interface." },
-    { "vif.connect", vif_connect, ONE("VIF", "operate"), .access = ACCESS_USER,
-      .summary = "Plug a network interface into its running machine." },
-    { "vif.disconnect", vif_disconnect, ONE("VIF", "operate"), .access = ACCESS_USER,
-      .summary = "Unplug a network interface." },
-    { "vif.delete", vif_delete, ONE("VIF", "administrate"), .access = ACCESS_USER,
-      .summary = "Delete a network interface." },
     { "vbd.connect", vbd_connect, ONE("VBD", "administrate"), .access = ACCESS_USER,
       .summary = "Plug a block device into its running machine." },
     { "vbd.disconnect", vbd_disconnect, ONE("VBD", "administrate"), .access = ACCESS_USER,
       .summary = "Unplug a block device." },
     { "vbd.delete", vbd_delete, ONE("VBD", "administrate"), .access = ACCESS_USER,
       .summary = "Delete a block device; its disk stays." },
+    { "vbd.set", vbd_set,
+      PARAMS(REQ(ID("id", "VBD", "administrate")),
+             OPT(TYPED("position", P_STRING | P_NUMBER), .words = "0 to 255")),
+      .access = ACCESS_USER, .long_running = true,
+      .summary = "Give a block device another place; a device that is there takes its own." },
     { "vbd.setBootable", vbd_set_bootable,
       PARAMS(REQ(ID("vbd", "VBD", "administrate")), REQ(BOOL("bootable"))), .access = ACCESS_USER,
       .summary = "Let a machine boot from a block device, or not." },

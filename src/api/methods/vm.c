@@ -1,7 +1,8 @@
-/* vm.*: power and snapshots. Each call returns once the inventory has seen what it did. */
+/* vm.*: power. Each call returns once the inventory has seen what it did. */
 #include "api/method.h"
-#include "api/objects.h"
-#include "base/date.h"
+#include "api/methods/vm_power.h"
+
+#include "base/log.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -63,9 +64,8 @@ static void put_back(const ApiObject *vm, json_t *lifted)
 
 /* --- Starting --- */
 
-static bool start_halted(ApiCall *call, const ApiObject *vm, bool force, GError **error)
+static bool start_halted(const ApiObject *vm, const ApiObject *host, bool force, GError **error)
 {
-    const ApiObject *host = call_object(call, "host");
     json_t *params = host ? json_pack("[s, s, b, b]", vm->ref, host->ref, 0, 0)
                           : json_pack("[s, b, b]", vm->ref, 0, 0);
     const char *const operations[] = { "start", "start_on", NULL };
@@ -75,29 +75,83 @@ static bool start_halted(ApiCall *call, const ApiObject *vm, bool force, GError 
     return ok;
 }
 
-static bool start_vm(ApiCall *call, const ApiObject *vm, GError **error)
+static bool start_in_state(const ApiObject *vm, const char *state, const ApiObject *host,
+                           bool force, GError **error)
 {
-    const char *state = api_object_text(vm, "power_state");
     if (g_str_equal(state, "Paused"))
         return run_simple(vm, "VM.unpause", error);
     if (g_str_equal(state, "Suspended"))
         return run(vm, "VM.resume", json_pack("[s, b, b]", vm->ref, 0, 0), error);
-    return start_halted(call, vm, call_bool(call, "force"), error);
+    return start_halted(vm, host, force, error);
 }
 
-static json_t *start(ApiCall *call, GError **error)
+/* A block is told by its reason. */
+static void refuse_start(const ApiObject *vm, GError *failure, GError **error)
 {
-    const ApiObject *vm = call_object(call, "id");
-    g_autoptr(GError) failure = NULL;
-    if (start_vm(call, vm, &failure))
-        api_object_barrier(vm);
-    else if (g_str_equal(err_xapi_code(failure), "OPERATION_BLOCKED"))
+    if (g_str_equal(err_xapi_code(failure), "OPERATION_BLOCKED"))
         api_error_set(
             error, API_FORBIDDEN_OPERATION,
             json_pack("{s:s, s:s*}", "operation", "Start", "reason", block_reason(vm, "start")),
             "forbidden operation: Start");
     else
-        g_propagate_error(error, g_steal_pointer(&failure));
+        g_propagate_error(error, g_error_copy(failure));
+}
+
+bool vm_power_on(const ApiObject *vm, const ApiObject *host, bool force, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *state = xapi_call_string(api_object_xapi(vm), "VM.get_power_state",
+                                              json_pack("[s]", vm->ref), error);
+    if (!state)
+        return false;
+    if (start_in_state(vm, state, host, force, &failure))
+        return true;
+    refuse_start(vm, failure, error);
+    return false;
+}
+
+static json_t *start(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    if (vm_power_on(vm, call_object(call, "host"), call_bool(call, "force"), error))
+        api_object_barrier(vm);
+    return NULL;
+}
+
+/* Boots from the drive once: the order is as before when the call returns. */
+static bool start_from_drive(const ApiObject *vm, json_t *params, GError **error)
+{
+    const char *before = json_string_value(json_object_get(params, "order"));
+    g_autofree char *order = g_strdup(before ? before : "");
+    json_object_set_new(params, "order", json_string("d"));
+    bool ok = api_object_do(vm, "VM.set_HVM_boot_params", json_pack("[O]", params), error) &&
+              vm_power_on(vm, NULL, false, error);
+    if (before)
+        json_object_set_new(params, "order", json_string(order));
+    else
+        json_object_del(params, "order");
+    g_autoptr(GError) kept = NULL;
+    if (!api_object_do(vm, "VM.set_HVM_boot_params", json_pack("[O]", params), &kept))
+        log_warning("api", "VM %s keeps booting from its drive: %s", vm->id, kept->message);
+    return ok;
+}
+
+static json_t *recovery_start(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    json_t *params =
+        xapi_call(api_object_xapi(vm), "VM.get_HVM_boot_params", json_pack("[s]", vm->ref), error);
+    if (!params)
+        return NULL;
+    if (g_str_equal(api_object_text(vm, "virtualizationMode"), "pv"))
+        api_error_invalid(error,
+                          "VM %s (%s) is paravirtualized and boots from no drive: change its "
+                          "virtualization mode first",
+                          api_object_text(vm, "name_label"), vm->id);
+    else
+        start_from_drive(vm, params, error);
+    json_decref(params);
+    api_object_barrier(vm);
     return NULL;
 }
 
@@ -173,17 +227,25 @@ static bool bypasses(ApiCall *call)
     return bypass ? json_is_true(bypass) : call_bool(call, "force");
 }
 
+bool vm_power_off(const ApiObject *vm, const PowerOff *how, GError **error)
+{
+    const char *const operations[] = { "shutdown", "clean_shutdown", "hard_shutdown", NULL };
+    json_t *lifted = how->lift_blocks ? lift_blocks(vm, operations) : json_object();
+    bool ok = how->hard           ? run_simple(vm, "VM.hard_shutdown", error)
+              : how->delay_ms > 0 ? stop_within(vm, how->delay_ms, error)
+                                  : shut_down_cleanly(vm, "VM.clean_shutdown", error);
+    put_back(vm, lifted);
+    return ok;
+}
+
 static json_t *stop(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
-    const char *const operations[] = { "shutdown", "clean_shutdown", "hard_shutdown", NULL };
-    json_t *lifted = bypasses(call) ? lift_blocks(vm, operations) : json_object();
-    gint64 delay_ms = MIN(call_integer(call, "forceShutdownDelay"), MAX_SHUTDOWN_DELAY_MS);
-    bool ok = call_bool(call, "force") ? run_simple(vm, "VM.hard_shutdown", error)
-              : delay_ms > 0           ? stop_within(vm, delay_ms, error)
-                                       : shut_down_cleanly(vm, "VM.clean_shutdown", error);
-    put_back(vm, lifted);
-    if (ok)
+    PowerOff how = { .hard = call_bool(call, "force"),
+                     .lift_blocks = bypasses(call),
+                     .delay_ms =
+                         MIN(call_integer(call, "forceShutdownDelay"), MAX_SHUTDOWN_DELAY_MS) };
+    if (vm_power_off(vm, &how, error))
         api_object_barrier(vm);
     return NULL;
 }
@@ -221,48 +283,6 @@ static json_t *resume(ApiCall *call, GError **error)
     return NULL;
 }
 
-/* --- Snapshots --- */
-
-static char *snapshot_name(ApiCall *call, const ApiObject *vm)
-{
-    const char *given = call_string(call, "name");
-    g_autofree char *now = date_format_iso(g_get_real_time() / 1000);
-    return given ? g_strdup(given)
-                 : g_strdup_printf("%s_%s", api_object_text(vm, "name_label"), now);
-}
-
-static json_t *snapshot(ApiCall *call, GError **error)
-{
-    const ApiObject *vm = call_object(call, "id");
-    const char *verb = call_bool(call, "saveMemory") ? "VM.checkpoint" : "VM.snapshot";
-    g_autofree char *name = snapshot_name(call, vm);
-    g_autofree char *ref = xapi_call_task(
-        api_object_xapi(vm), verb, json_pack("[s, s]", vm->ref, name), NULL, NULL, NULL, error);
-    const char *description = call_string(call, "description");
-    if (!ref || (description && !xapi_do(api_object_xapi(vm), "VM.set_name_description",
-                                         json_pack("[s, s]", ref, description), error)))
-        return NULL;
-    g_autofree char *uuid =
-        xapi_call_string(api_object_xapi(vm), "VM.get_uuid", json_pack("[s]", ref), error);
-    if (!uuid)
-        return NULL;
-    api_object_barrier(vm);
-    return json_string(uuid);
-}
-
-static json_t *revert(ApiCall *call, GError **error)
-{
-    const ApiObject *snapshot_object = call_object(call, "snapshot");
-    const char *vm_id = api_object_text(snapshot_object, "$snapshot_of");
-    const ApiObject *vm = *vm_id ? call_find(call, vm_id, "VM", "operate", error) : NULL;
-    if (!*vm_id)
-        api_error_invalid(error, "the VM of snapshot %s is gone", snapshot_object->id);
-    if (!vm || !run_simple(snapshot_object, "VM.revert", error))
-        return NULL;
-    api_object_barrier(vm);
-    return NULL;
-}
-
 const Method methods_vm[] = {
     { "vm.start", start,
       PARAMS(OPT(BOOL("bypassMacAddressesCheck")), OPT(BOOL("force")),
@@ -290,13 +310,8 @@ const Method methods_vm[] = {
     { "vm.resume", resume, PARAMS(REQ(ID("id", "VM", "operate"))), .access = ACCESS_USER,
       .long_running = true, .rest = "POST /vms/{id}/actions/resume",
       .summary = "Resume a suspended virtual machine." },
-    { "vm.snapshot", snapshot,
-      PARAMS(REQ(ID("id", "VM", "operate")), OPT(STR("name")), OPT(STR0("description")),
-             OPT(BOOL("saveMemory"))),
-      .access = ACCESS_USER, .long_running = true, .rest = "POST /vms/{id}/actions/snapshot",
-      .summary = "Take a snapshot of a virtual machine." },
-    { "vm.revert", revert, PARAMS(REQ(ID("snapshot", "VM-snapshot", "view"))),
+    { "vm.recoveryStart", recovery_start, PARAMS(REQ(ID("id", "VM", "operate"))),
       .access = ACCESS_USER, .long_running = true,
-      .summary = "Bring a virtual machine back to a snapshot." },
+      .summary = "Start a virtual machine from the image in its drive, this once." },
     { NULL },
 };

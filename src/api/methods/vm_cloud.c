@@ -7,13 +7,11 @@
 
 #define DRIVE_NAME "XO CloudConfigDrive" /* clients know it by this name */
 
-static GBytes *image_of(VmChange *vm, GError **error)
+static GBytes *image_of(const CloudDrive *drive, GError **error)
 {
-    const char *user = call_string(vm->call, "cloudConfig");
-    const char *network = call_string(vm->call, "networkConfig"),
-               *uuid = vm_change_text(vm, "uuid");
-    g_autofree char *meta = g_strdup_printf("instance-id: %s\n", uuid);
-    g_autofree char *meta_json = g_strdup_printf("{\"uuid\":\"%s\"}", uuid);
+    const char *user = drive->user, *network = drive->network;
+    g_autofree char *meta = g_strdup_printf("instance-id: %s\n", drive->uuid);
+    g_autofree char *meta_json = g_strdup_printf("{\"uuid\":\"%s\"}", drive->uuid);
     const FatFile files[] = {
         { "meta-data", meta },
         { "user-data", user },
@@ -65,21 +63,31 @@ static ssize_t read_image(void *data, size_t n, void *user, GError **error)
     return (ssize_t) k;
 }
 
-bool vm_cloud_drive_make(VmChange *vm, GError **error)
+bool cloud_drive_add(Xapi *xapi, const CloudDrive *drive, GError **error)
 {
-    if (!call_string(vm->call, "cloudConfig"))
-        return true;
-    g_autoptr(GBytes) image = image_of(vm, error);
-    g_autofree char *sr = image ? storage_of(vm, error) : NULL;
-    NewDisk disk = { .name_label = DRIVE_NAME, .sr = sr, .size_bytes = FAT_IMAGE_BYTES };
-    g_autofree char *vdi = sr ? disk_create(vm->xapi, &disk, error) : NULL;
+    g_autoptr(GBytes) image = image_of(drive, error);
+    NewDisk disk = { .name_label = DRIVE_NAME, .sr = drive->sr, .size_bytes = FAT_IMAGE_BYTES };
+    g_autofree char *vdi = image ? disk_create(xapi, &disk, error) : NULL;
     Reading reading = { image, 0 };
-    NewVbd vbd = { .vm = vm->ref, .vdi = vdi };
+    NewVbd vbd = { .vm = drive->vm, .vdi = vdi, .plug = drive->plug };
     if (!vdi)
         return false;
-    if (xapi_import_vdi(vm->xapi, vdi, "raw", read_image, FAT_IMAGE_BYTES, &reading, NULL, error) &&
-        vbd_create(vm->xapi, &vbd, error))
+    if (xapi_import_vdi(xapi, vdi, "raw", read_image, FAT_IMAGE_BYTES, &reading, NULL, error) &&
+        vbd_create(xapi, &vbd, error))
         return true;
-    xapi_do(vm->xapi, "VDI.destroy", json_pack("[s]", vdi), NULL);
+    xapi_do(xapi, "VDI.destroy", json_pack("[s]", vdi), NULL);
     return false;
+}
+
+bool vm_cloud_drive_make(VmChange *vm, GError **error)
+{
+    CloudDrive drive = { .vm = vm->ref,
+                         .uuid = vm_change_text(vm, "uuid"),
+                         .user = call_string(vm->call, "cloudConfig"),
+                         .network = call_string(vm->call, "networkConfig") };
+    if (!drive.user)
+        return true;
+    g_autofree char *sr = storage_of(vm, error);
+    drive.sr = sr;
+    return sr && cloud_drive_add(vm->xapi, &drive, error);
 }

@@ -144,8 +144,9 @@ static bool install(VmChange *vm, GError **error)
     const char *repository = json_string_value(json_object_get(installation, "repository"));
     if (!installation)
         return true;
+    const InsertCd how = { .bootable = true };
     const ApiObject *image = repository ? call_find(vm->call, repository, "VDI", NULL, NULL) : NULL;
-    return image ? vm_insert_cd(vm->xapi, vm->ref, image->ref, true, error) &&
+    return image ? vm_insert_cd(vm->xapi, vm->ref, image->ref, &how, error) &&
                        boot_first(vm, 'd', error)
                  : boot_first(vm, 'n', error);
 }

@@ -79,18 +79,19 @@ json_t *vbd_at(json_t *devices, const char *position)
 
 /* --- The drive --- */
 
-static bool fill_drive(Xapi *xapi, json_t *drive, const char *vdi, bool bootable, GError **error)
+static bool fill_drive(Xapi *xapi, json_t *drive, const char *vdi, const InsertCd *how,
+                       GError **error)
 {
     json_t *ref = json_object_get(drive, "ref");
-    if (!json_is_true(json_object_get(drive, "empty")) &&
+    if (!how->keep && !json_is_true(json_object_get(drive, "empty")) &&
         !xapi_do(xapi, "VBD.eject", json_pack("[O]", ref), error))
         return false;
     return xapi_do(xapi, "VBD.insert", json_pack("[O, s]", ref, vdi), error) &&
-           xapi_do(xapi, "VBD.set_bootable", json_pack("[O, b]", ref, bootable), error);
+           xapi_do(xapi, "VBD.set_bootable", json_pack("[O, b]", ref, how->bootable), error);
 }
 
 /* Drives are usually the fourth device. */
-bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, bool bootable, GError **error)
+bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, const InsertCd *how, GError **error)
 {
     json_t *devices = vm_block_devices(xapi, vm, error), *device, *drive = NULL;
     size_t i;
@@ -100,10 +101,10 @@ bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, bool bootable, GE
     NewVbd made = { .vm = vm,
                     .vdi = vdi,
                     .type = "CD",
-                    .bootable = bootable,
+                    .bootable = how->bootable,
                     .position = vbd_at(devices, "3") ? NULL : "3" };
-    bool ok = devices && (drive ? fill_drive(xapi, drive, vdi, bootable, error)
-                                : vbd_create(xapi, &made, error));
+    bool ok = devices &&
+              (drive ? fill_drive(xapi, drive, vdi, how, error) : vbd_create(xapi, &made, error));
     json_decref(devices);
     return ok;
 }

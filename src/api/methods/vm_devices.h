@@ -29,9 +29,12 @@ bool vbd_create(Xapi *xapi, const NewVbd *vbd, GError **error);
 json_t *vm_block_devices(Xapi *xapi, const char *vm, GError **error);
 /* The device of that position, borrowed, or NULL. */
 json_t *vbd_at(json_t *devices, const char *position);
-/* Puts an image into the VM's drive, which is made when it has none; boots from it when `bootable`.
- */
-bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, bool bootable, GError **error);
+typedef struct {
+    bool bootable; /* boot from it */
+    bool keep;     /* refuse (VBD_NOT_EMPTY) when there is an image in it already */
+} InsertCd;
+/* Puts an image into the VM's drive, which is made when it has none. */
+bool vm_insert_cd(Xapi *xapi, const char *vm, const char *vdi, const InsertCd *how, GError **error);
 
 /* Empties it; nothing when it is empty, or when there is none. */
 bool vm_eject_cd(Xapi *xapi, const char *vm, GError **error);

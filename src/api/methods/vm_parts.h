@@ -12,3 +12,13 @@ void vm_unmake(Xapi *xapi, const char *ref);
 bool vm_may_use_storage(ApiCall *call, const ApiObject *vm, GError **error);
 /* The caller, when no administrator, gets all rights on the new VM. */
 bool vm_is_given_to_caller(ApiCall *call, const char *vm_id, GError **error);
+
+typedef struct {
+    const char *name;        /* NULL: the machine's and the time */
+    const char *description; /* NULL: that of the machine */
+    bool memory;             /* also what a running machine has in memory; off: none */
+} NewSnapshot;
+/* Takes a snapshot without the disks that want none: its id, or NULL with an error and nothing
+ * left.
+ */
+json_t *vm_snapshot_take(const ApiObject *vm, const NewSnapshot *wanted, GError **error);

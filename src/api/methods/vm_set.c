@@ -1,6 +1,7 @@
-/* vm.set and vm.clone: a VM changed, a VM copied. */
+/* vm.set, vm.setAndRestart and vm.clone: a VM changed, a VM copied. */
 #include "api/methods/vm_disks.h"
 #include "api/methods/vm_parts.h"
+#include "api/methods/vm_power.h"
 #include "api/methods/vm_settings.h"
 
 /* --- Its resource set --- */
@@ -52,6 +53,28 @@ static json_t *set(ApiCall *call, GError **error)
     return NULL;
 }
 
+/* --- vm.setAndRestart --- */
+
+/* Whatever became of the change, a machine that ran shall run again. */
+static json_t *set_and_restart(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    bool force = call_bool(call, "force");
+    PowerOff how = { .hard = force, .lift_blocks = force };
+    if (!vm_power_off(vm, &how, error))
+        return NULL;
+    g_autoptr(GError) failure = NULL;
+    json_decref(set(call, &failure));
+    g_autoptr(GError) not_started = NULL;
+    bool runs = vm_power_on(vm, NULL, force, &not_started);
+    if (failure)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    else if (!runs)
+        g_propagate_error(error, g_steal_pointer(&not_started));
+    api_object_barrier(vm);
+    return NULL;
+}
+
 /* --- vm.clone --- */
 
 /* The new VM's reference; a fast clone shares blocks, a full copy does not. */
@@ -84,30 +107,34 @@ static json_t *clone_vm(ApiCall *call, GError **error)
     return NULL;
 }
 
+#define SETTINGS                                                                                   \
+    OPT(BOOL("auto_poweron")), OPT(STR("name_label")), OPT(STR0("name_description")),              \
+        OPT(TYPED("notes", P_STRING | P_NULL)),                                                    \
+        OPT(ANY("high_availability"), .choices = "best-effort|restart|"), OPT(INT("CPUs")),        \
+        OPT(TYPED("cpusMax", P_INTEGER | P_STRING)), OPT(TYPED("memory", P_INTEGER | P_STRING)),   \
+        OPT(TYPED("memoryMin", P_INTEGER | P_STRING)),                                             \
+        OPT(TYPED("memoryMax", P_INTEGER | P_STRING)),                                             \
+        OPT(TYPED("memoryStaticMax", P_INTEGER | P_STRING)), OPT(STR("PV_args")),                  \
+        OPT(ARR("cpuMask", P_INTEGER)), OPT(TYPED("cpuWeight", P_INTEGER | P_NULL)),               \
+        OPT(TYPED("cpuCap", P_INTEGER | P_NULL)), OPT(TYPED("affinityHost", P_STRING | P_NULL)),   \
+        OPT(STR("vga")), OPT(NUM("videoram")),                                                     \
+        OPT(TYPED("coresPerSocket", P_STRING | P_NUMBER | P_NULL)), OPT(BOOL("hasVendorDevice")),  \
+        OPT(BOOL("expNestedHvm")), OPT(BOOL("nestedVirt")),                                        \
+        OPT(TYPED("resourceSet", P_STRING | P_NULL)), OPT(BOOL("share")), OPT(INT("startDelay")),  \
+        OPT(BOOL("secureBoot")), OPT(TYPED("nicType", P_STRING | P_NULL)),                         \
+        OPT(TYPED("hvmBootFirmware", P_STRING | P_NULL)), OPT(STR("virtualizationMode")),          \
+        OPT(BOOL("viridian")), OPT(OBJ("blockedOperations")), OPT(OBJ("creation")),                \
+        OPT(TYPED("suspendSr", P_STRING | P_NULL)), OPT(ANY("uefiMode"), .choices = "setup|user"), \
+        OPT(OBJ("xenStoreData"), .nullable = true)
+
 const Method methods_vm_set[] = {
-    { "vm.set", set,
-      PARAMS(
-          REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), OPT(BOOL("auto_poweron")),
-          OPT(STR("name_label")), OPT(STR0("name_description")),
-          OPT(TYPED("notes", P_STRING | P_NULL)),
-          OPT(ANY("high_availability"), .choices = "best-effort|restart|"), OPT(INT("CPUs")),
-          OPT(TYPED("cpusMax", P_INTEGER | P_STRING)), OPT(TYPED("memory", P_INTEGER | P_STRING)),
-          OPT(TYPED("memoryMin", P_INTEGER | P_STRING)),
-          OPT(TYPED("memoryMax", P_INTEGER | P_STRING)),
-          OPT(TYPED("memoryStaticMax", P_INTEGER | P_STRING)), OPT(STR("PV_args")),
-          OPT(ARR("cpuMask", P_INTEGER)), OPT(TYPED("cpuWeight", P_INTEGER | P_NULL)),
-          OPT(TYPED("cpuCap", P_INTEGER | P_NULL)), OPT(TYPED("affinityHost", P_STRING | P_NULL)),
-          OPT(STR("vga")), OPT(NUM("videoram")),
-          OPT(TYPED("coresPerSocket", P_STRING | P_NUMBER | P_NULL)), OPT(BOOL("hasVendorDevice")),
-          OPT(BOOL("expNestedHvm")), OPT(BOOL("nestedVirt")),
-          OPT(TYPED("resourceSet", P_STRING | P_NULL)), OPT(BOOL("share")), OPT(INT("startDelay")),
-          OPT(BOOL("secureBoot")), OPT(TYPED("nicType", P_STRING | P_NULL)),
-          OPT(TYPED("hvmBootFirmware", P_STRING | P_NULL)), OPT(STR("virtualizationMode")),
-          OPT(BOOL("viridian")), OPT(OBJ("blockedOperations")), OPT(OBJ("creation")),
-          OPT(TYPED("suspendSr", P_STRING | P_NULL)), OPT(ANY("uefiMode"), .choices = "setup|user"),
-          OPT(OBJ("xenStoreData"), .nullable = true)),
+    { "vm.set", set, PARAMS(REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), SETTINGS),
       .access = ACCESS_USER, .long_running = true, .rest = "PATCH /vms/{id}",
       .summary = "Change the settings of a virtual machine." },
+    { "vm.setAndRestart", set_and_restart,
+      PARAMS(REQ(ID("id", "VM", "administrate")), OPT(BOOL("force")), SETTINGS),
+      .access = ACCESS_USER, .long_running = true,
+      .summary = "Stop a virtual machine, change its settings, and start it again." },
     { "vm.clone", clone_vm,
       PARAMS(REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), REQ(STR("name")),
              REQ(BOOL("full_copy"), .words = "true: its disks share nothing with the original's")),
