@@ -1,6 +1,8 @@
 #!/usr/bin/python3
-"""Runs every fuzzer of build-fuzz for the given seconds, on its corpus; a finding is kept beside the build
-and ends with status 1."""
+"""Runs the fuzzers of build-fuzz, all or those named, for the given seconds each, on their corpora, one a core; a
+finding is kept beside the build and ends with status 1."""
+import concurrent.futures
+import os
 import pathlib
 import subprocess
 import sys
@@ -25,9 +27,14 @@ def fuzz(program, seconds):
 
 
 def main():
-    seconds = int(sys.argv[1]) if len(sys.argv) > 1 else 60
+    seconds, names = int(sys.argv[1]), sys.argv[2:]
     programs = sorted(path for path in BUILD.glob("fuzz_*") if path.is_file() and path.suffix == "")
-    results = [fuzz(program, seconds) for program in programs]
+    unknown = set(names) - {path.name.removeprefix("fuzz_") for path in programs}
+    if unknown:
+        sys.exit(f"no such fuzzer: {', '.join(sorted(unknown))}")
+    programs = [path for path in programs if not names or path.name.removeprefix("fuzz_") in names]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as cores:
+        results = list(cores.map(lambda program: fuzz(program, seconds), programs))
     print(f"{sum(not r for r in results)} of {len(programs)} fuzzers found nothing")
     return 1 if any(results) or not programs else 0
 
