@@ -3,17 +3,19 @@
 
 #include "account/account.h"
 #include "api/downloads.h"
+#include "api/duties.h"
 #include "api/errands.h"
 #include "api/hub.h"
 #include "api/remotes.h"
 #include "api/servers.h"
+#include "api/set_leases.h"
 #include "job/job.h"
 #include "run/repositories.h"
 #include "run/runs.h"
 #include "run/schedules.h"
 #include "store/store.h"
 
-typedef struct {
+typedef struct ApiParts {
     Store *store;
     Accounts *accounts;
     Hub *hub;
@@ -24,4 +26,7 @@ typedef struct {
     Repositories *repositories;
     Downloads *downloads;
     Errands *errands;
+    SetLeases *set_leases;
+    Duties *duties;
+    gint64 cloud_drive_ms; /* how long a drive that is to go stays beside the tools that report */
 } ApiParts;

@@ -27,7 +27,7 @@ static gint64 amount(const SetDemand *demand, unsigned kind)
 /* --- What is used --- */
 
 typedef struct {
-    Servers *servers;
+    const ApiParts *parts;
     GHashTable *used; /* set id → SetDemand */
 } Measure;
 
@@ -48,18 +48,36 @@ static void add_disks(Servers *servers, json_t *vm, SetDemand *used)
     }
 }
 
+/* What a VM takes. */
+static SetDemand demand_of(Servers *servers, json_t *vm)
+{
+    json_t *memory = json_object_get(json_object_get(vm, "memory"), "dynamic");
+    SetDemand takes = { .n_vms = 1 };
+    takes.n_cpus = json_integer_value(json_object_get(json_object_get(vm, "CPUs"), "number"));
+    takes.memory_bytes = json_integer_value(json_array_get(memory, 1));
+    add_disks(servers, vm, &takes);
+    return takes;
+}
+
+static bool is_in_a_set(GBytes *text)
+{
+    gsize n;
+    const char *data = g_bytes_get_data(text, &n);
+    static const char key[] = "\"resourceSet\"";
+    return memmem(data, n, key, sizeof key - 1) != NULL;
+}
+
 static void add_vm(const char *id, const char *type, GBytes *text, void *user)
 {
     Measure *measure = user;
+    if (!is_in_a_set(text) || set_leases_have(measure->parts->set_leases, id))
+        return;
     json_t *vm = json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text), 0, NULL);
     const char *set = json_string_value(json_object_get(vm, "resourceSet"));
     SetDemand *used = set ? g_hash_table_lookup(measure->used, set) : NULL;
     if (used) {
-        json_t *memory = json_object_get(json_object_get(vm, "memory"), "dynamic");
-        used->n_vms++;
-        used->n_cpus += json_integer_value(json_object_get(json_object_get(vm, "CPUs"), "number"));
-        used->memory_bytes += json_integer_value(json_array_get(memory, 1));
-        add_disks(measure->servers, vm, used);
+        SetDemand takes = demand_of(measure->parts->servers, vm);
+        set_demand_add(used, &takes);
     }
     json_decref(vm);
 }
@@ -69,34 +87,48 @@ static const char *id_of(json_t *set)
     return json_string_value(json_object_get(set, "id"));
 }
 
+/* The leases are locked. */
 static void measure_all(const ApiParts *parts, json_t *sets, Measure *measure)
 {
     size_t i;
     json_t *set;
-    *measure =
-        (Measure){ parts->servers, g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free) };
-    json_array_foreach (sets, i, set)
-        g_hash_table_insert(measure->used, (void *) id_of(set), g_new0(SetDemand, 1));
+    *measure = (Measure){ parts, g_hash_table_new_full(g_str_hash, g_str_equal, NULL, g_free) };
+    json_array_foreach (sets, i, set) {
+        SetDemand *used = g_new0(SetDemand, 1);
+        if (!MUTANT(set_no_leases)) /* mutant: system:test_many.Many.test_limit_at_once */
+            set_leases_sum(parts->set_leases, id_of(set), used);
+        g_hash_table_insert(measure->used, (void *) id_of(set), used);
+    }
     servers_each(parts->servers, "VM", add_vm, measure);
 }
 
-void resource_sets_measure(const ApiParts *parts, json_t *sets)
+static void show_usage(json_t *set, const SetDemand *used)
+{
+    json_t *limits = json_object_get(set, "limits"), *limit;
+    const char *name;
+    json_object_foreach (limits, name, limit)
+        json_object_set_new(limit, "usage", json_integer(0));
+    for (unsigned kind = 0; kind < G_N_ELEMENTS(kinds); kind++)
+        if ((limit = json_object_get(limits, kinds[kind].limit)))
+            json_object_set_new(limit, "usage", json_integer(amount(used, kind)));
+}
+
+static void measure_locked(const ApiParts *parts, json_t *sets)
 {
     Measure measure;
     size_t i;
     json_t *set;
     measure_all(parts, sets, &measure);
-    json_array_foreach (sets, i, set) {
-        const SetDemand *used = g_hash_table_lookup(measure.used, id_of(set));
-        json_t *limits = json_object_get(set, "limits"), *limit;
-        const char *name;
-        json_object_foreach (limits, name, limit)
-            json_object_set_new(limit, "usage", json_integer(0));
-        for (unsigned kind = 0; kind < G_N_ELEMENTS(kinds); kind++)
-            if ((limit = json_object_get(limits, kinds[kind].limit)))
-                json_object_set_new(limit, "usage", json_integer(amount(used, kind)));
-    }
+    json_array_foreach (sets, i, set)
+        show_usage(set, g_hash_table_lookup(measure.used, id_of(set)));
     g_hash_table_unref(measure.used);
+}
+
+void resource_sets_measure(const ApiParts *parts, json_t *sets)
+{
+    set_leases_lock(parts->set_leases);
+    measure_locked(parts, sets);
+    set_leases_unlock(parts->set_leases);
 }
 
 /* --- What is allowed --- */
@@ -128,7 +160,7 @@ static bool lends(ApiCall *call, json_t *set, const char *id)
 static bool check_limits(ApiCall *call, json_t *set, const SetDemand *demand, GError **error)
 {
     json_t *sets = json_pack("[O]", set), *lacking = json_array();
-    resource_sets_measure(call_parts(call), sets);
+    measure_locked(call_parts(call), sets);
     for (unsigned kind = 0; kind < G_N_ELEMENTS(kinds); kind++) {
         json_t *limit = json_object_get(json_object_get(set, "limits"), kinds[kind].limit);
         json_t *total = json_object_get(limit, "total");
@@ -150,24 +182,49 @@ static bool check_limits(ApiCall *call, json_t *set, const SetDemand *demand, GE
     return false;
 }
 
-bool resource_set_allows(ApiCall *call, const char *set_id, const char *const *objects,
-                         const SetDemand *demand, GError **error)
+static bool may_use(ApiCall *call, json_t *set, const char *const *objects, GError **error)
 {
-    json_t *set = find(call, set_id, error), *user = call_user(call);
-    bool admin = user && account_is_admin(user), ok = set != NULL;
-    if (ok && !admin && !resource_set_has_subject(set, user)) {
+    json_t *user = call_user(call);
+    if (!account_is_admin(user) && !resource_set_has_subject(set, user)) {
         api_error_unauthorized(error, NULL, NULL);
-        ok = false;
+        return false;
     }
-    for (; ok && *objects; objects++)
+    for (; *objects; objects++)
         if (!lends(call, set, *objects) &&
             !MUTANT(set_lends_all)) { /* mutant: system:test_sets.Sets.test_objects */
             api_error_unauthorized(error, NULL, *objects);
-            ok = false;
+            return false;
         }
-    ok = ok && (admin || check_limits(call, set, demand, error));
+    return true;
+}
+
+bool resource_set_lends(ApiCall *call, const char *set_id, const char *const *objects,
+                        GError **error)
+{
+    json_t *set = find(call, set_id, error);
+    bool ok = set && may_use(call, set, objects, error);
     json_decref(set);
     return ok;
+}
+
+SetLease *resource_set_take(ApiCall *call, const char *set_id, const char *vm_id,
+                            const char *const *objects, const SetDemand *demand, GError **error)
+{
+    const ApiParts *parts = call_parts(call);
+    json_t *set = find(call, set_id, error);
+    SetLease *lease = NULL;
+    if (set && may_use(call, set, objects, error)) {
+        set_leases_lock(parts->set_leases);
+        if (account_is_admin(call_user(call)) || check_limits(call, set, demand, error)) {
+            json_t *vm = vm_id ? servers_object(parts->servers, vm_id) : NULL;
+            SetDemand now = demand_of(parts->servers, vm);
+            lease = set_lease_take(parts->set_leases, set_id, vm_id, vm ? &now : NULL, demand);
+            json_decref(vm);
+        }
+        set_leases_unlock(parts->set_leases);
+    }
+    json_decref(set);
+    return lease;
 }
 
 json_t *resource_set_tags(ApiCall *call, const char *set_id)

@@ -4,19 +4,19 @@
 #include "account/resource_set.h"
 #include "api/objects.h"
 
-/* What something takes of a set. */
-typedef struct {
-    gint64 n_vms, n_disks, n_cpus, memory_bytes, disk_bytes;
-} SetDemand;
-
-/* Adds to the limits of each record of the array what the VMs of its set use now. */
+/* Adds to the limits of each record of the array what the VMs of its set use now, and what calls
+ * that are going on have taken. */
 void resource_sets_measure(const ApiParts *parts, json_t *sets);
 
-/* Whether the caller may use these objects (ids, NULL-terminated) and so much more of the set: it
- * is a subject, the set lends the objects, the limits hold. Administrators need not be subjects and
- * are not bound by the limits. UNAUTHORIZED, NO_SUCH_OBJECT, NOT_ENOUGH_RESOURCES. */
-bool resource_set_allows(ApiCall *call, const char *set_id, const char *const *objects,
-                         const SetDemand *demand, GError **error);
+/* Takes so much more of the set for a VM (XO's id; NULL: one that is to be made), if the caller may
+ * use these objects (ids, NULL-terminated): it is a subject, the set lends the objects, the limits
+ * hold. Administrators need not be subjects and are not bound by the limits. The lease ends when
+ * the objects show what was done. UNAUTHORIZED, NO_SUCH_OBJECT, NOT_ENOUGH_RESOURCES. */
+SetLease *resource_set_take(ApiCall *call, const char *set_id, const char *vm_id,
+                            const char *const *objects, const SetDemand *demand, GError **error);
+/* The same for what takes nothing: only who, and from what. */
+bool resource_set_lends(ApiCall *call, const char *set_id, const char *const *objects,
+                        GError **error);
 /* The tags that VMs of the set get, an array; NULL when there is no such set. */
 json_t *resource_set_tags(ApiCall *call, const char *set_id);
 

@@ -54,6 +54,10 @@ static bool check_template(RestRequest *request, json_t *params, GError **error)
         if (!json_object_get(entry, "type"))
             json_object_set_new(entry, "type", json_string("user"));
     }
+    json_array_foreach (json_object_get(params, "VIFs"), i, entry) {
+        rename_member(entry, "ipv4_allowed", "allowedIpv4Addresses");
+        rename_member(entry, "ipv6_allowed", "allowedIpv6Addresses");
+    }
     const char *id = json_string_value(json_object_get(params, "template"));
     json_t *template = id ? servers_object(request->parts->servers, id) : NULL;
     const char *pool = json_string_value(json_object_get(template, "$pool"));
@@ -136,7 +140,7 @@ static const RestCall calls[] = {
     { ACTION("hosts", "forget"), "host.forget" },
     { ACTION("hosts", "scan_pifs"), "host.scanPifs" },
     { ACTION("pools", "create_vm"), "vm.create", .renames = NEW_VM, .makes = "vms",
-      .prepare = check_template },
+      .fixed = "{\"keepTemplateVifs\":true,\"awaitBoot\":true}", .prepare = check_template },
     { ACTION("pools", "create_network"), "network.create", .renames = "id:pool",
       .makes = "networks" },
     { ACTION("pools", "create_internal_network"), "network.create", .renames = "id:pool",

@@ -86,6 +86,9 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->repositories = repositories_new(NULL);
     parts->downloads = downloads_new();
     parts->errands = errands_new();
+    parts->set_leases = set_leases_new();
+    parts->duties = duties_new(parts);
+    parts->cloud_drive_ms = (gint64) options->cloud_drive_s * 1000;
     RunsConfig config = { .store = parts->store,
                           .jobs = parts->jobs,
                           .bus = server->bus,
@@ -179,7 +182,7 @@ static bool start(Server *server, const ServerOptions *options, GError **error)
 {
     if (!server_first_admin(options, server->parts.accounts, error) ||
         !open_rooms(server, options, error) || !open_door(server, options, error) ||
-        !servers_start(server->parts.servers, error))
+        !servers_start(server->parts.servers, error) || !duties_start(server->parts.duties, error))
         return false;
     server->resumer = g_thread_new("resume", resume, server);
     server->schedules = schedules_new(server->parts.jobs, server->parts.runs, server->bus);
@@ -204,6 +207,8 @@ static void stop(Server *server)
         runs_stop(server->parts.runs);
     g_clear_pointer(&server->api, api_free);
     g_clear_pointer(&server->parts.errands, errands_free);
+    g_clear_pointer(&server->parts.duties, duties_free);
+    g_clear_pointer(&server->parts.set_leases, set_leases_free);
     g_clear_pointer(&server->http, http_server_free);
     g_clear_pointer(&server->parts.runs, runs_free);
     g_clear_pointer(&server->parts.repositories, repositories_free);

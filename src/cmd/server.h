@@ -15,7 +15,8 @@ typedef struct {
     char *cert_file, *key_file; /* NULL: made in the data folder */
     char *admin_password_file;
     bool reset_admin;
-    bool show_all; /* objects, to everybody who is signed in */
+    bool show_all;     /* objects, to everybody who is signed in */
+    int cloud_drive_s; /* how long a cloud-init drive that is to go stays, once the guest reports */
     LogLevel log_level;
     HttpServerConfig http; /* limits; the rest is not of the options */
     char **proxies, **origins;

@@ -1,5 +1,6 @@
 /* Options of `cadenzad`, from the command line and from systemd. */
 #include "cmd/server.h"
+#include "api/methods/vm_cloud.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -107,6 +108,8 @@ static bool take_limit(ServerOptions *options, const char *text)
 
 static int check(ServerOptions *options, const char *level)
 {
+    if (options->cloud_drive_s < 0)
+        return wrong("--cloud-drive-delay is a number of seconds from 0");
     if (!options->data)
         return wrong("--data DIR is needed: where the state lives");
     if (!log_parse_level(level ? level : "info", &options->log_level))
@@ -141,6 +144,10 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
           "Give the first administrator a new password, and end", NULL },
         { "all-objects-visible", 0, 0, G_OPTION_ARG_NONE, &show_all,
           "Show all objects to whoever is signed in, as Xen Orchestra does", NULL },
+        { "cloud-drive-delay", 0, 0, G_OPTION_ARG_INT, &options->cloud_drive_s,
+          "How long a new machine keeps a cloud-init drive that is to go, once its tools report "
+          "(default 300)",
+          "SECONDS" },
         { "limit", 0, 0, G_OPTION_ARG_STRING_ARRAY, &given,
           "A limit of the HTTP server, such as connections=4096 (several times)", "NAME=NUMBER" },
         { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->proxies,
@@ -152,6 +159,7 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
         { "version", 0, 0, G_OPTION_ARG_NONE, &version, "Print the version", NULL },
         { NULL }
     };
+    options->cloud_drive_s = VM_CLOUD_DELAY_MS / 1000;
     g_autoptr(GOptionContext) context = g_option_context_new("- the Cadenza server");
     g_autoptr(GError) error = NULL;
     g_option_context_add_main_entries(context, entries, NULL);

@@ -303,6 +303,18 @@ static json_t *bios_strings_put(Obj *vm, json_t *strings, GError **error)
     return obj_put_json(vm, "bios_strings", strings, error) ? call_void() : NULL;
 }
 
+static json_t *vm_copy_bios_strings(Call *call, GError **error)
+{
+    Obj *vm = call_obj(call, 0, "VM", error);
+    Obj *host = vm == NULL ? NULL : call_obj(call, 1, "host", error);
+    if (host == NULL)
+        return NULL;
+    json_t *strings = obj_field_json(host, "bios_strings");
+    json_t *result = bios_strings_put(vm, strings, error);
+    json_decref(strings);
+    return result;
+}
+
 static json_t *vm_set_bios_strings(Call *call, GError **error)
 {
     Obj *vm = call_obj(call, 0, "VM", error);
@@ -414,6 +426,7 @@ const Method vm_methods[] = {
     { "VM.set_VCPUs_max", vm_set_VCPUs_max },
     { "VM.set_VCPUs_at_startup", vm_set_VCPUs_at_startup },
     { "VM.set_VCPUs_number_live", vm_set_VCPUs_number_live },
+    { "VM.copy_bios_strings", vm_copy_bios_strings },
     { "VM.set_bios_strings", vm_set_bios_strings },
     { "VM.compute_memory_overhead", vm_compute_memory_overhead },
     { "VM.maximise_memory", vm_maximise_memory },

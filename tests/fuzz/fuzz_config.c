@@ -10,6 +10,7 @@ static ApiParts parts;
 /* The store stays open until the end of the process; its folder goes then. */
 static void sweep(void)
 {
+    set_leases_free(parts.set_leases);
     servers_free(parts.servers);
     remotes_free(parts.remotes);
     jobs_free(parts.jobs);
@@ -34,6 +35,7 @@ static void prepare(void)
     parts.jobs = jobs_new(parts.store, NULL);
     parts.remotes = remotes_new(parts.store);
     parts.servers = servers_new(parts.store, NULL);
+    parts.set_leases = set_leases_new();
     g_assert(account_first_admin(parts.accounts, "a password", &made, NULL));
     atexit(sweep);
 }

@@ -349,7 +349,6 @@ class Machines(Pool):
                     and not (each["type"] == "VDI-unmanaged")]
             self.assertEqual(left, [], wrong)
         self.refused(1, "vm.create", template=self.vm()["id"], name_label="x")
-        self.refused(0, "vm.create", template=template["id"], name_label="x", destroyCloudConfigVdiAfterBoot=True)
         self.call("vm.delete", id=template["id"])
 
     # --- Disks ---

@@ -4,9 +4,9 @@
 #include "api/resource_sets.h"
 #include "api/size.h"
 
-/* Storage that the caller may use, or that the VM's resource set lends it. */
+/* Storage that the caller may use, or that the VM's resource set lends it: *lease is to end. */
 static const ApiObject *storage(ApiCall *call, const ApiObject *vm, gint64 size_bytes,
-                                GError **error)
+                                SetLease **lease, GError **error)
 {
     const char *set = vm ? api_object_text(vm, "resourceSet") : "";
     const char *sr = call_string(call, "sr");
@@ -14,9 +14,8 @@ static const ApiObject *storage(ApiCall *call, const ApiObject *vm, gint64 size_
         return call_find(call, sr, "SR", "operate", error);
     SetDemand demand = { .disk_bytes = size_bytes, .n_disks = 1 };
     const char *const objects[] = { sr, NULL };
-    return resource_set_allows(call, set, objects, &demand, error)
-               ? call_find(call, sr, "SR", NULL, error)
-               : NULL;
+    *lease = resource_set_take(call, set, vm->id, objects, &demand, error);
+    return *lease ? call_find(call, sr, "SR", NULL, error) : NULL;
 }
 
 static bool attach(ApiCall *call, const ApiObject *vm, const char *vdi, GError **error)
@@ -36,7 +35,8 @@ static json_t *create(ApiCall *call, GError **error)
     gint64 size_bytes;
     if (!size_parse(call_get(call, "size"), "size", &size_bytes, error))
         return NULL;
-    const ApiObject *sr = storage(call, vm, size_bytes, error);
+    g_autoptr(SetLease) lease = NULL;
+    const ApiObject *sr = storage(call, vm, size_bytes, &lease, error);
     if (!sr)
         return NULL;
     if (vm && vm->link != sr->link) {

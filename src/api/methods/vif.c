@@ -130,10 +130,9 @@ static const ApiObject *find_network(ApiCall *call, const char *id, GError **err
 {
     const char *set = call_string(call, "resourceSet");
     const char *const objects[] = { id, NULL };
-    const SetDemand nothing = { 0 };
     if (!set)
         return call_find(call, id, "network", "operate", error);
-    return resource_set_allows(call, set, objects, &nothing, error)
+    return resource_set_lends(call, set, objects, error)
                ? call_find(call, id, "network", NULL, error)
                : NULL;
 }

@@ -63,31 +63,38 @@ static ssize_t read_image(void *data, size_t n, void *user, GError **error)
     return (ssize_t) k;
 }
 
-bool cloud_drive_add(Xapi *xapi, const CloudDrive *drive, GError **error)
+bool cloud_drive_add(Xapi *xapi, const CloudDrive *drive, char **made, GError **error)
 {
     g_autoptr(GBytes) image = image_of(drive, error);
-    NewDisk disk = { .name_label = DRIVE_NAME, .sr = drive->sr, .size_bytes = FAT_IMAGE_BYTES };
+    NewDisk disk = { .name_label = DRIVE_NAME,
+                     .sr = drive->sr,
+                     .size_bytes = FAT_IMAGE_BYTES,
+                     .birth_id = drive->birth_id };
     g_autofree char *vdi = image ? disk_create(xapi, &disk, error) : NULL;
     Reading reading = { image, 0 };
     NewVbd vbd = { .vm = drive->vm, .vdi = vdi, .plug = drive->plug };
     if (!vdi)
         return false;
     if (xapi_import_vdi(xapi, vdi, "raw", read_image, FAT_IMAGE_BYTES, &reading, NULL, error) &&
-        vbd_create(xapi, &vbd, error))
+        vbd_create(xapi, &vbd, error) && (!drive->birth_id || disk_settle(xapi, vdi, error))) {
+        if (made)
+            *made = g_steal_pointer(&vdi);
         return true;
+    }
     xapi_do(xapi, "VDI.destroy", json_pack("[s]", vdi), NULL);
     return false;
 }
 
-bool vm_cloud_drive_make(VmChange *vm, GError **error)
+bool vm_cloud_drive_make(VmChange *vm, const char *birth_id, char **vdi, GError **error)
 {
     CloudDrive drive = { .vm = vm->ref,
                          .uuid = vm_change_text(vm, "uuid"),
                          .user = call_string(vm->call, "cloudConfig"),
-                         .network = call_string(vm->call, "networkConfig") };
+                         .network = call_string(vm->call, "networkConfig"),
+                         .birth_id = birth_id };
     if (!drive.user)
         return true;
     g_autofree char *sr = storage_of(vm, error);
     drive.sr = sr;
-    return sr && cloud_drive_add(vm->xapi, &drive, error);
+    return sr && cloud_drive_add(vm->xapi, &drive, vdi, error);
 }

@@ -2,10 +2,11 @@
  * a later step fails; when the call answers, the VM is among the objects. */
 #include "api/errands.h"
 #include "api/method.h"
+#include "api/methods/vm_birth.h"
 #include "api/methods/vm_cloud.h"
 #include "api/methods/vm_devices.h"
 #include "api/methods/vm_disks.h"
-#include "api/methods/vm_parts.h"
+#include "api/methods/vm_interfaces.h"
 #include "api/methods/vm_settings.h"
 #include "api/resource_sets.h"
 #include "api/size.h"
@@ -14,13 +15,17 @@
 
 #include <string.h>
 
-/* --- What is not there --- */
+extern const Method methods_vm_create[];
+
+/* A parameter of REST's own: the start is waited for. */
+#define VM_AWAIT_BOOT "awaitBoot"
+
+/* --- Its parameters --- */
 
 /* Refused by name, never ignored: whoever asks for one must not believe that it is there. */
 static bool check_supported(json_t *params, GError **error)
 {
-    static const char *const missing[] = { "destroyCloudConfigVdiAfterBoot", "vgpuType",
-                                           "gpuGroup" };
+    static const char *const missing[] = { "vgpuType", "gpuGroup" };
     for (unsigned i = 0; i < G_N_ELEMENTS(missing); i++) {
         json_t *value = vm_param(params, missing[i]);
         if (!value || json_is_null(value) || json_is_false(value))
@@ -30,6 +35,37 @@ static bool check_supported(json_t *params, GError **error)
         return false;
     }
     return true;
+}
+
+/* What came under a row's other name; NULL when it came under its own, or not at all. */
+static json_t *under_other_name(json_t *params, const Param *row)
+{
+    json_t *own = json_incref(json_object_get(params, row->name));
+    if (own && !row->fallback) {
+        json_decref(own);
+        return NULL;
+    }
+    json_object_del(params, row->name);
+    json_t *value = vm_param(params, row->name);
+    if (own)
+        json_object_set_new(params, row->name, own);
+    return value;
+}
+
+/* XO knows each by two names: what came as cloud_config is checked and used as cloudConfig. */
+static bool settle_names(json_t *params, GError **error)
+{
+    const Param *rows = methods_vm_create[0].params;
+    bool any = false;
+    for (const Param *row = rows; row->name; row++) {
+        json_t *value = under_other_name(params, row);
+        if (value)
+            json_object_set(params, row->name, value);
+        any |= value != NULL;
+    }
+    json_t *checked = any ? params_check(rows, "vm.create", params, error) : NULL;
+    json_decref(checked);
+    return !any || checked;
 }
 
 /* --- Who may --- */
@@ -45,8 +81,10 @@ static void add_ids(GPtrArray *ids, json_t *list, const char *key)
     }
 }
 
-/* A VM of a resource set uses what the set lends, within its limits; any other needs the pool. */
-static bool check_allowed(ApiCall *call, const ApiObject *template, GError **error)
+/* A VM of a resource set uses what the set lends, within its limits: *lease is to end; any other
+ * needs the pool. */
+static bool check_allowed(ApiCall *call, const ApiObject *template, SetLease **lease,
+                          GError **error)
 {
     const char *set = call_string(call, "resourceSet");
     if (!set)
@@ -61,17 +99,18 @@ static bool check_allowed(ApiCall *call, const ApiObject *template, GError **err
     add_ids(ids, call_get(call, "VDIs"), "SR");
     add_ids(ids, call_get(call, "VIFs"), "network");
     g_ptr_array_add(ids, NULL);
-    return resource_set_allows(call, set, (const char *const *) ids->pdata, &demand, error);
+    *lease = resource_set_take(call, set, NULL, (const char *const *) ids->pdata, &demand, error);
+    return *lease != NULL;
 }
 
 /* --- The machine --- */
 
-static char *copy_template(ApiCall *call, const ApiObject *template, GError **error)
+static char *copy_template(ApiCall *call, const ApiObject *template, const char *name,
+                           GError **error)
 {
     bool fast = !json_is_false(call_get(call, "clone"));
-    json_t *params = fast ? json_pack("[s, s]", template->ref, call_string(call, "name_label"))
-                          : json_pack("[s, s, s]", template->ref, call_string(call, "name_label"),
-                                      "OpaqueRef:NULL");
+    json_t *params = fast ? json_pack("[s, s]", template->ref, name)
+                          : json_pack("[s, s, s]", template->ref, name, "OpaqueRef:NULL");
     return xapi_call_task(api_object_xapi(template), fast ? "VM.clone" : "VM.copy", params, NULL,
                           NULL, NULL, error);
 }
@@ -82,45 +121,6 @@ static bool provision(const ApiObject *template, const char *ref, GError **error
     Xapi *xapi = api_object_xapi(template);
     return xapi_do(xapi, "VM.remove_from_other_config", json_pack("[s, s]", ref, "disks"), error) &&
            xapi_do(xapi, "VM.provision", json_pack("[s]", ref), error);
-}
-
-/* --- Network interfaces --- */
-
-static bool drop_vifs(VmChange *vm, GError **error)
-{
-    size_t i;
-    json_t *vif;
-    json_array_foreach (json_object_get(vm->record, "VIFs"), i, vif)
-        if (!xapi_do(vm->xapi, "VIF.destroy", json_pack("[O]", vif), error))
-            return false;
-    return true;
-}
-
-/* The interfaces of the template go; those wanted come in order. */
-static bool make_vifs(VmChange *vm, GError **error)
-{
-    json_t *wanted = call_get(vm->call, "VIFs"), *each;
-    if (!drop_vifs(vm, error))
-        return false;
-    json_t *devices =
-        xapi_call(vm->xapi, "VM.get_allowed_VIF_devices", json_pack("[s]", vm->ref), error);
-    bool ok = devices != NULL;
-    size_t i;
-    json_array_foreach (wanted, i, each) {
-        const char *id = json_string_value(json_object_get(each, "network"));
-        const char *device = json_string_value(json_array_get(devices, i));
-        if (ok && (!id || !device)) {
-            api_error_invalid(error,
-                              id ? "VIFs: the VM can have no interface number %zu"
-                                 : "VIFs/%zu: expected a network",
-                              i);
-            ok = false;
-        }
-        const ApiObject *network = ok ? call_find(vm->call, id, "network", NULL, error) : NULL;
-        ok = network && vif_create(vm->xapi, vm->ref, network, device, each, NULL, error);
-    }
-    json_decref(devices);
-    return ok;
 }
 
 /* --- Installation --- */
@@ -258,36 +258,107 @@ static void start_later(ApiCall *call, const ApiObject *template, const char *re
     errands_push(call_parts(call)->errands, start_vm, start, start_free);
 }
 
+/* REST waits for it, and is told why it does not start. */
+static bool start_now(ApiCall *call, const ApiObject *template, const char *ref, GError **error)
+{
+    g_autofree char *done = xapi_call_task(api_object_xapi(template), "VM.start",
+                                           json_pack("[s, b, b]", ref, 0, 0), NULL, NULL, NULL,
+                                           error);
+    if (done)
+        api_object_barrier(template);
+    return done != NULL;
+}
+
+static bool start(ApiCall *call, const ApiObject *template, const char *ref, json_t *id,
+                  GError **error)
+{
+    if (!call_bool(call, "bootAfterCreate"))
+        return true;
+    if (call_bool(call, VM_AWAIT_BOOT))
+        return start_now(call, template, ref, error);
+    start_later(call, template, ref, id);
+    return true;
+}
+
 /* --- The whole --- */
 
-static bool complete(ApiCall *call, const ApiObject *template, const char *ref, GError **error)
+/* All but its name, which it gets last. */
+static bool set_all(VmChange *vm, GError **error)
 {
-    json_t *params = call_params(call);
+    json_t *params = json_copy(call_params(vm->call));
+    json_object_del(params, "name_label");
+    bool ok = vm_resources_apply(vm, params, error) && vm_settings_apply(vm, params, error);
+    json_decref(params);
+    return ok;
+}
+
+static bool make_drive(VmChange *vm, const char *birth_id, GError **error)
+{
+    g_autofree char *vdi = NULL;
+    bool lose = call_bool(vm->call, "destroyCloudConfigVdiAfterBoot") &&
+                call_bool(vm->call, "bootAfterCreate");
+    return vm_cloud_drive_make(vm, birth_id, &vdi, error) &&
+           (!vdi || !lose || vm_cloud_drive_lose(vm, vdi, error));
+}
+
+static bool complete(ApiCall *call, const ApiObject *template, const char *ref,
+                     const VmBirth *birth, SetLease *lease, GError **error)
+{
     g_auto(VmChange) vm = { NULL };
-    return provision(template, ref, error) && vm_change_begin(&vm, call, template, ref, error) &&
-           vm_resources_apply(&vm, params, error) && vm_settings_apply(&vm, params, error) &&
-           make_vifs(&vm, error) && vm_disks_make(&vm, error) && vm_cloud_drive_make(&vm, error) &&
-           install(&vm, error) && complete_platform(&vm, template, error) &&
-           note_creation(&vm, template, error) && add_tags(&vm, error) && add_rules(&vm, error);
+    if (!vm_change_begin(&vm, call, template, ref, error))
+        return false;
+    set_lease_name(lease, vm_change_text(&vm, "uuid"));
+    return provision(template, ref, error) && set_all(&vm, error) &&
+           vm_interfaces_make(&vm, error) && vm_disks_make(&vm, birth->id, error) &&
+           make_drive(&vm, birth->id, error) && install(&vm, error) &&
+           complete_platform(&vm, template, error) && note_creation(&vm, template, error) &&
+           add_tags(&vm, error) && add_rules(&vm, error) &&
+           vm_change_do(&vm, "set_name_label", json_pack("[s]", call_string(call, "name_label")),
+                        error);
+}
+
+/* Nobody has heard of it yet: what was made goes, and so do rights on it. */
+static void undo(ApiCall *call, const ApiObject *template, VmBirth *birth, const char *ref)
+{
+    Xapi *xapi = api_object_xapi(template);
+    g_autofree char *uuid = ref ? xapi_call_string(xapi, "VM.get_uuid", json_pack("[s]", ref), NULL)
+                                : NULL;
+    vm_birth_undo(birth, xapi, ref);
+    api_object_barrier(template);
+    if (uuid)
+        account_forget_object(call_parts(call)->accounts, uuid, NULL);
+}
+
+static json_t *make(ApiCall *call, const ApiObject *template, SetLease *lease, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    g_auto(VmBirth) birth = { NULL };
+    if (!vm_birth_begin(&birth, call, template, call_string(call, "name_label"), error))
+        return NULL;
+    g_autofree char *ref = copy_template(call, template, birth.name, &failure);
+    json_t *id = NULL;
+    if (ref && complete(call, template, ref, &birth, lease, &failure))
+        id = api_object_made(template, "VM", ref, &failure);
+    if (id || (!ref && err_is(failure, ERR_XAPI))) /* the pool has told that there is nothing */
+        vm_birth_done(&birth);
+    else
+        undo(call, template, &birth, ref);
+    if (id && start(call, template, ref, id, error))
+        return id;
+    json_decref(id);
+    if (failure)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    return NULL;
 }
 
 static json_t *create(ApiCall *call, GError **error)
 {
     const ApiObject *template = call_object(call, "template");
-    if (!check_supported(call_params(call), error) || !check_allowed(call, template, error))
+    g_autoptr(SetLease) lease = NULL;
+    if (!settle_names(call_params(call), error) || !check_supported(call_params(call), error) ||
+        !check_allowed(call, template, &lease, error))
         return NULL;
-    g_autofree char *ref = copy_template(call, template, error);
-    if (!ref)
-        return NULL;
-    json_t *id = complete(call, template, ref, error) ? api_object_made(template, "VM", ref, error)
-                                                      : NULL;
-    if (!id) {
-        vm_unmake(api_object_xapi(template), ref);
-        api_object_barrier(template);
-    } else if (call_bool(call, "bootAfterCreate")) {
-        start_later(call, template, ref, id);
-    }
-    return id;
+    return make(call, template, lease, error);
 }
 
 const Method methods_vm_create[] = {

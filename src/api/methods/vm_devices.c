@@ -1,5 +1,6 @@
 /* Devices: each is one record given to the pool, with XO's defaults. */
 #include "api/methods/vm_devices.h"
+#include "api/methods/vm_birth.h"
 #include "base/error.h"
 
 #include <string.h>
@@ -9,12 +10,18 @@
 char *disk_create(Xapi *xapi, const NewDisk *disk, GError **error)
 {
     const char *description = disk->name_description ? disk->name_description : "";
-    json_t *record = json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:{}, s:{}, s:{}, s:[]}",
+    json_t *record = json_pack("{s:s, s:s, s:s, s:I, s:s, s:b, s:b, s:{s:s*}, s:{}, s:{}, s:[]}",
                                "name_label", disk->name_label, "name_description", description,
                                "SR", disk->sr, "virtual_size", (json_int_t) disk->size_bytes,
                                "type", "user", "sharable", 0, "read_only", 0, "other_config",
-                               "xenstore_data", "sm_config", "tags");
+                               VM_BIRTH_MARK, disk->birth_id, "xenstore_data", "sm_config", "tags");
     return xapi_call_task(xapi, "VDI.create", json_pack("[o]", record), NULL, NULL, NULL, error);
+}
+
+bool disk_settle(Xapi *xapi, const char *vdi, GError **error)
+{
+    return xapi_do(xapi, "VDI.remove_from_other_config", json_pack("[s, s]", vdi, VM_BIRTH_MARK),
+                   error);
 }
 
 bool vbd_create(Xapi *xapi, const NewVbd *vbd, GError **error)

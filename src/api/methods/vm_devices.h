@@ -10,9 +10,12 @@ typedef struct {
     const char *name_label, *name_description; /* the latter may be NULL */
     const char *sr;                            /* reference */
     gint64 size_bytes;
+    const char *birth_id; /* of the VM being made that it is for (vm_birth.h); NULL: none */
 } NewDisk;
 /* An empty disk: its reference, or NULL. */
 char *disk_create(Xapi *xapi, const NewDisk *disk, GError **error);
+/* A disk with a birth_id belongs to its VM now. */
+bool disk_settle(Xapi *xapi, const char *vdi, GError **error);
 
 typedef struct {
     const char *vm, *vdi; /* references */

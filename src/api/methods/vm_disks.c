@@ -3,6 +3,7 @@
 #include "api/methods/vm_devices.h"
 #include "api/size.h"
 #include "base/mutant.h"
+#include "disk/fat.h"
 
 #include <string.h>
 
@@ -71,7 +72,7 @@ static bool destroy(VmChange *vm, json_t *device, GError **error)
                    error);
 }
 
-static bool make(VmChange *vm, const Wanted *wanted, GError **error)
+static bool make(VmChange *vm, const Wanted *wanted, const char *birth_id, GError **error)
 {
     const ApiObject *sr = wanted->sr ? call_find(vm->call, wanted->sr, "SR", NULL, error) : NULL;
     if (!sr || wanted->size_bytes < 0) {
@@ -79,14 +80,15 @@ static bool make(VmChange *vm, const Wanted *wanted, GError **error)
             api_error_invalid(error, "VDIs: a new disk needs an SR and a size");
         return false;
     }
-    g_autofree char *name = g_strdup_printf("%s disk", vm_change_text(vm, "name_label"));
+    g_autofree char *name = g_strdup_printf("%s disk", call_string(vm->call, "name_label"));
     NewDisk disk = { .name_label = wanted->name_label ? wanted->name_label : name,
                      .name_description = wanted->name_description,
                      .sr = sr->ref,
-                     .size_bytes = wanted->size_bytes };
+                     .size_bytes = wanted->size_bytes,
+                     .birth_id = birth_id };
     g_autofree char *vdi = disk_create(vm->xapi, &disk, error);
     NewVbd vbd = { .vm = vm->ref, .vdi = vdi, .position = wanted->position };
-    if (vdi && vbd_create(vm->xapi, &vbd, error))
+    if (vdi && vbd_create(vm->xapi, &vbd, error) && disk_settle(vm->xapi, vdi, error))
         return true;
     if (vdi)
         xapi_do(vm->xapi, "VDI.destroy", json_pack("[s]", vdi), NULL);
@@ -170,7 +172,8 @@ static Step step_of(json_t *device, const Wanted *wanted)
     return wanted->destroy ? DESTROY : device ? CHANGE : MAKE;
 }
 
-static bool do_step(VmChange *vm, json_t *devices, GArray *all, Step step, GError **error)
+static bool do_step(VmChange *vm, json_t *devices, GArray *all, Step step, const char *birth_id,
+                    GError **error)
 {
     for (guint i = 0; i < all->len; i++) {
         const Wanted *wanted = &g_array_index(all, Wanted, i);
@@ -178,19 +181,20 @@ static bool do_step(VmChange *vm, json_t *devices, GArray *all, Step step, GErro
         if (step_of(device, wanted) != step || (step == DESTROY && !device))
             continue;
         if (!(step == DESTROY ? destroy(vm, device, error)
-              : step == MAKE  ? make(vm, wanted, error)
+              : step == MAKE  ? make(vm, wanted, birth_id, error)
                               : change(vm, device, wanted, error)))
             return false;
     }
     return true;
 }
 
-bool vm_disks_make(VmChange *vm, GError **error)
+bool vm_disks_make(VmChange *vm, const char *birth_id, GError **error)
 {
     g_autoptr(GArray) all = read_all(vm->call, error);
     json_t *devices = all ? vm_block_devices(vm->xapi, vm->ref, error) : NULL;
-    bool ok = devices && do_step(vm, devices, all, DESTROY, error) &&
-              do_step(vm, devices, all, MAKE, error) && do_step(vm, devices, all, CHANGE, error);
+    bool ok = devices && do_step(vm, devices, all, DESTROY, birth_id, error) &&
+              do_step(vm, devices, all, MAKE, birth_id, error) &&
+              do_step(vm, devices, all, CHANGE, birth_id, error);
     json_decref(devices);
     return ok;
 }
@@ -231,6 +235,8 @@ bool vm_disks_demand(ApiCall *call, const ApiObject *template, SetDemand *demand
         else if (!wanted->destroy && !known)
             demand->n_disks++, demand->disk_bytes += MAX(wanted->size_bytes, 0);
     }
+    if (call_string(call, "cloudConfig"))
+        demand->n_disks++, demand->disk_bytes += FAT_IMAGE_BYTES;
     json_object_foreach (sizes, position, size) {
         demand->n_disks++;
         demand->disk_bytes += json_integer_value(size);

@@ -7,7 +7,7 @@
 /* --- Its resource set --- */
 
 /* A VM of a set grows within its limits; only administrators move it to another. */
-static bool check_set(ApiCall *call, const ApiObject *vm, GError **error)
+static bool check_set(ApiCall *call, const ApiObject *vm, SetLease **lease, GError **error)
 {
     const char *set = api_object_text(vm, "resourceSet");
     const char *const none[] = { NULL };
@@ -22,8 +22,8 @@ static bool check_set(ApiCall *call, const ApiObject *vm, GError **error)
         ok = vm_resources_demand(vm, call_params(call), &then, error);
         SetDemand more = { .n_cpus = then.n_cpus - now.n_cpus,
                            .memory_bytes = then.memory_bytes - now.memory_bytes };
-        ok = ok && ((more.n_cpus <= 0 && more.memory_bytes <= 0) ||
-                    resource_set_allows(call, set, none, &more, error));
+        if (ok && (more.n_cpus > 0 || more.memory_bytes > 0))
+            ok = (*lease = resource_set_take(call, set, vm->id, none, &more, error)) != NULL;
     }
     json_decref(nothing);
     return ok;
@@ -43,10 +43,11 @@ static json_t *set(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
     json_t *params = call_params(call);
+    g_autoptr(SetLease) lease = NULL;
     g_auto(VmChange) change = { NULL };
     if (!vm_change_begin(&change, call, vm, vm->ref, error))
         return NULL;
-    if (check_set(call, vm, error) && vm_resources_apply(&change, params, error) &&
+    if (check_set(call, vm, &lease, error) && vm_resources_apply(&change, params, error) &&
         vm_settings_apply(&change, params, error))
         enter_set(call, vm, error);
     api_object_barrier(vm); /* also after a failure: what was done is there to be seen */

@@ -69,7 +69,7 @@ static json_t *create_drive(ApiCall *call, GError **error)
                          .network = call_string(call, "networkConfig"),
                          .plug = g_str_equal(api_object_text(vm, "power_state"), "Running") };
     if (vm->link == sr->link)
-        cloud_drive_add(api_object_xapi(vm), &drive, error);
+        cloud_drive_add(api_object_xapi(vm), &drive, NULL, error);
     else
         api_error_invalid(error, "sr: %s is not in the pool of VM %s", sr->id, vm->id);
     api_object_barrier(vm);

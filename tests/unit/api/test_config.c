@@ -38,12 +38,14 @@ static Place *place_new(void)
     place->parts.jobs = jobs_new(place->parts.store, NULL);
     place->parts.remotes = remotes_new(place->parts.store);
     place->parts.servers = servers_new(place->parts.store, NULL);
+    place->parts.set_leases = set_leases_new();
     assert_true(account_first_admin(place->parts.accounts, "first", &made, NULL));
     return place;
 }
 
 static void place_free(Place *place)
 {
+    set_leases_free(place->parts.set_leases);
     servers_free(place->parts.servers);
     remotes_free(place->parts.remotes);
     jobs_free(place->parts.jobs);
