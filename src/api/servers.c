@@ -61,6 +61,17 @@ void servers_interrupt(Servers *servers)
     g_mutex_unlock(&servers->mutex);
 }
 
+void servers_leave(Servers *servers, bool transfers)
+{
+    g_autoptr(GPtrArray) links = links_now(servers);
+    for (unsigned i = 0; i < links->len; i++) {
+        Pool *pool = ((Link *) links->pdata[i])->pool;
+        xapi_leave(pool_xapi(pool), transfers);
+        if (pool_status(pool) != POOL_CONNECTED)
+            pool_disconnect(pool);
+    }
+}
+
 void servers_free(Servers *servers)
 {
     links_end(servers);

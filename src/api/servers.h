@@ -24,6 +24,9 @@ bool servers_start(Servers *servers, GError **error);
 void servers_wait(Servers *servers, unsigned timeout_ms);
 /* The server is ending: servers_wait returns, nothing new is connected. */
 void servers_interrupt(Servers *servers);
+/* Nobody waits any more: calls on the pools give INTERRUPTED soon, and what they began there goes
+ * on (xapi_leave); first attempts to connect end. Transfers end only with `transfers`. */
+void servers_leave(Servers *servers, bool transfers);
 void servers_free(Servers *servers);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Servers, servers_free)
 

@@ -17,7 +17,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { DRAIN_MS = 30000, CONNECT_WAIT_MS = 60000 };
+enum {
+    DRAIN_MS = 30000, /* of requests and transfers */
+    LEAVE_MS = 2000,  /* of calls that wait for a pool or a repository */
+    CONNECT_WAIT_MS = 60000,
+};
 
 typedef struct {
     ApiParts parts;
@@ -192,12 +196,65 @@ static bool start(Server *server, const ServerOptions *options, GError **error)
 
 /* --- Closing, in reverse; parts may be NULL --- */
 
-static void stop(Server *server)
+/* What keeps the end waiting is let go: at first who waits for a pool or a repository, which go on
+ * by themselves; as late as requests, transfers. */
+typedef struct {
+    const Server *server;
+    GMutex mutex;
+    GCond changed;
+    bool ended;
+    GThread *thread;
+} Leaving;
+
+/* False when the end has come before. */
+static bool leaving_pause(Leaving *leaving, gint64 until_us)
 {
-    notify("STOPPING=1");
-    g_atomic_int_set(&server->stopping, 1);
-    if (server->parts.servers)
-        servers_interrupt(server->parts.servers);
+    g_mutex_lock(&leaving->mutex);
+    while (!leaving->ended && g_cond_wait_until(&leaving->changed, &leaving->mutex, until_us))
+        ;
+    bool ended = leaving->ended;
+    g_mutex_unlock(&leaving->mutex);
+    return !ended;
+}
+
+static void *leave(void *user)
+{
+    Leaving *leaving = user;
+    const ApiParts *parts = &leaving->server->parts;
+    gint64 now_us = g_get_monotonic_time();
+    if (!leaving_pause(leaving, now_us + LEAVE_MS * 1000))
+        return NULL;
+    servers_leave(parts->servers, false);
+    repositories_leave(parts->repositories);
+    if (leaving_pause(leaving, now_us + DRAIN_MS * 1000))
+        servers_leave(parts->servers, true);
+    return NULL;
+}
+
+static void leaving_begin(Leaving *leaving, const Server *server)
+{
+    leaving->server = server;
+    g_mutex_init(&leaving->mutex);
+    g_cond_init(&leaving->changed);
+    if (server->api)
+        leaving->thread = g_thread_new("leave", leave, leaving);
+}
+
+static void leaving_end(Leaving *leaving)
+{
+    g_mutex_lock(&leaving->mutex);
+    leaving->ended = true;
+    g_cond_signal(&leaving->changed);
+    g_mutex_unlock(&leaving->mutex);
+    if (leaving->thread)
+        g_thread_join(leaving->thread);
+    g_mutex_clear(&leaving->mutex);
+    g_cond_clear(&leaving->changed);
+}
+
+/* Ends everything that calls: schedules, requests, runs, what goes on after an answer. */
+static void stop_calls(Server *server)
+{
     g_clear_pointer(&server->schedules, schedules_free);
     if (server->resumer)
         g_thread_join(server->resumer);
@@ -209,6 +266,18 @@ static void stop(Server *server)
     g_clear_pointer(&server->parts.errands, errands_free);
     g_clear_pointer(&server->parts.duties, duties_free);
     g_clear_pointer(&server->parts.set_leases, set_leases_free);
+}
+
+static void stop(Server *server)
+{
+    Leaving leaving = { 0 };
+    notify("STOPPING=1");
+    g_atomic_int_set(&server->stopping, 1);
+    if (server->parts.servers)
+        servers_interrupt(server->parts.servers);
+    leaving_begin(&leaving, server);
+    stop_calls(server);
+    leaving_end(&leaving);
     g_clear_pointer(&server->http, http_server_free);
     g_clear_pointer(&server->parts.runs, runs_free);
     g_clear_pointer(&server->parts.repositories, repositories_free);

@@ -13,7 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SWEEP_S = 300, SOON_S = 1, POOLS_WAIT_S = 600, RECOVER_MS = 600000, EXIT_MS = 10000 };
+enum {
+    SWEEP_S = 300,
+    SOON_S = 1,
+    MAX_LOST = 10, /* clean-ups in a row that died, before the next waits for SWEEP_S */
+    POOLS_WAIT_S = 600,
+    RECOVER_MS = 600000,
+    LOOK_MS = 500,
+    EXIT_MS = 10000,
+    STOP_MS = 2000, /* the same at the end of the server */
+};
 
 static const char *text(json_t *object, const char *name)
 {
@@ -145,13 +154,36 @@ static json_t *connections(Runs *runs, json_t *record)
     return list;
 }
 
+static bool is_stopping(Runs *runs)
+{
+    pthread_mutex_lock(&runs->lock);
+    bool stopping = runs->stopping;
+    pthread_mutex_unlock(&runs->lock);
+    return stopping;
+}
+
+/* The worker's next message; NULL when none comes in time, or the server ends. */
+static json_t *hear(Runs *runs, Channel *channel, GError **error)
+{
+    for (gint64 left_ms = RECOVER_MS;; left_ms -= LOOK_MS) {
+        g_autoptr(GError) failure = NULL;
+        json_t *message = channel_receive(channel, LOOK_MS, &failure);
+        if (message)
+            return message;
+        if (err_is(failure, ERR_TIMEOUT) && left_ms > LOOK_MS && !is_stopping(runs))
+            continue;
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return NULL;
+    }
+}
+
 /* Talks to the worker until it is done; the number of things still open, or -1. */
-static gint64 converse(Channel *channel, json_t *start, GError **error)
+static gint64 converse(Runs *runs, Channel *channel, json_t *start, GError **error)
 {
     gint64 left = -1;
     if (!channel_send(channel, start, error))
         return -1;
-    for (json_t *message; left < 0 && (message = channel_receive(channel, RECOVER_MS, error));) {
+    for (json_t *message; left < 0 && (message = hear(runs, channel, error));) {
         bool done = strcmp(text(message, "type"), "done") == 0;
         json_t *problem = json_object_get(message, "error");
         if (done && problem)
@@ -193,9 +225,9 @@ static gint64 recover(Runs *runs, json_t *record, const char *journal, GError **
                               PROTOCOL_VERSION, "kind", "recover", "runId", text(record, "id"),
                               "journal", journal, "pools", connections(runs, record), "remotes",
                               places(runs, record));
-    gint64 left = converse(channel, start, error);
+    gint64 left = converse(runs, channel, start, error);
     channel_shut(channel);
-    if (!process_wait(pid, EXIT_MS, &status)) {
+    if (!process_wait(pid, is_stopping(runs) ? STOP_MS : EXIT_MS, &status)) {
         kill(-pid, SIGKILL);
         process_wait(pid, EXIT_MS, &status);
     }
@@ -269,6 +301,14 @@ static bool is_held(const char *path)
     return !journal && err_is(error, ERR_BUSY);
 }
 
+/* A clean-up that was itself killed is tried again soon, a number of times. */
+static bool was_lost(Runs *runs, const GError *error)
+{
+    bool lost = err_is(error, ERR_TRUNCATED);
+    runs->n_lost = lost ? runs->n_lost + 1 : 0;
+    return lost && runs->n_lost <= MAX_LOST && !MUTANT(keeper_gives_up); /* mutant: run */
+}
+
 /* True when it is to be tried again soon: the worker that is dying still holds its journal, or its
  * pool is not there yet. */
 static bool sweep_one(Runs *runs, json_t *record)
@@ -289,15 +329,8 @@ static bool sweep_one(Runs *runs, json_t *record)
                     id, left);
     if (left == 0)
         keeper_drop(runs, id);
-    return left != 0 && err_is(error, ERR_BUSY);
-}
-
-static bool is_stopping(Runs *runs)
-{
-    pthread_mutex_lock(&runs->lock);
-    bool stopping = runs->stopping;
-    pthread_mutex_unlock(&runs->lock);
-    return stopping;
+    bool lost = left_any && was_lost(runs, error);
+    return left != 0 && (lost || err_is(error, ERR_BUSY));
 }
 
 static bool sweep(Runs *runs)

@@ -46,6 +46,7 @@ struct Runs {
     GHashTable *runs;       /* id → Run; those going on and the last that ended */
     GQueue *ended;          /* their ids, oldest first */
     unsigned n_threads, n_running, n_waiting;
+    unsigned n_lost; /* the keeper's: clean-ups that died, one after the other */
     bool stopping, keeper_started, sweep_now;
     pthread_t keeper;
     Leases *leases;

@@ -29,7 +29,7 @@ struct Repositories {
     pthread_cond_t stop;
     GPtrArray *workers;
     pthread_t reaper;
-    bool stopping;
+    bool stopping, left;
 };
 
 static const char *text(json_t *object, const char *name)
@@ -117,7 +117,22 @@ void repositories_free(Repositories *repositories)
     g_free(repositories);
 }
 
+void repositories_leave(Repositories *repositories)
+{
+    pthread_mutex_lock(&repositories->lock);
+    repositories->left = true;
+    for (guint i = 0; i < repositories->workers->len; i++)
+        channel_shut(((Worker *) repositories->workers->pdata[i])->channel);
+    pthread_mutex_unlock(&repositories->lock);
+}
+
 /* --- Taking one for a call --- */
+
+static void refuse_left(json_t *remote, GError **error)
+{
+    err_set(error, ERR_INTERRUPTED, "remote %s: the server is stopping and does not wait for it",
+            text(remote, "name"));
+}
 
 static void refuse(json_t *remote, gint64 since_ms, GError **error)
 {
@@ -165,8 +180,10 @@ static Worker *take(Repositories *repositories, json_t *remote, GError **error)
     gint64 hangs_ms = 0;
     pthread_mutex_lock(&repositories->lock);
     reap_all(repositories, false);
-    Worker *worker = find_idle(repositories, name, &n, &hangs_ms);
-    if (!worker && n < MAX_PER_REMOTE)
+    Worker *worker = repositories->left ? NULL : find_idle(repositories, name, &n, &hangs_ms);
+    if (repositories->left)
+        refuse_left(remote, error);
+    else if (!worker && n < MAX_PER_REMOTE)
         worker = start(repositories, name, error);
     else if (!worker && hangs_ms)
         refuse(remote, hangs_ms, error);
@@ -180,8 +197,8 @@ static Worker *take(Repositories *repositories, json_t *remote, GError **error)
 }
 
 /* Gives the worker back; one that does not answer any more is killed, and waited for as long as it
- * takes. */
-static void give(Repositories *repositories, Worker *worker, bool answers, gint64 since_ms)
+ * takes. False when that is no wonder: the server is ending. */
+static bool give(Repositories *repositories, Worker *worker, bool answers, gint64 since_ms)
 {
     pthread_mutex_lock(&repositories->lock);
     if (answers) {
@@ -190,7 +207,9 @@ static void give(Repositories *repositories, Worker *worker, bool answers, gint6
         kill(-worker->pid, SIGKILL);
         worker->abandoned_ms = since_ms;
     }
+    bool left = repositories->left;
     pthread_mutex_unlock(&repositories->lock);
+    return !left;
 }
 
 /* --- Calls --- */
@@ -224,16 +243,19 @@ json_t *repositories_call(Repositories *repositories, json_t *remote, const char
     gint64 since_ms = g_get_real_time() / 1000;
     Worker *worker = take(repositories, remote, error);
     json_t *answer = NULL;
+    bool stays = true;
     if (worker) {
         json_object_set_new(fields, "call", json_string(name));
         json_object_set(fields, "remote", remote);
         answer = ask(worker, fields, deadline_ms, &problem);
-        give(repositories, worker, answer != NULL, since_ms);
+        stays = give(repositories, worker, answer != NULL, since_ms);
     }
     json_decref(fields);
     if (answer)
         return read_answer(answer, error);
-    if (err_is(problem, ERR_TIMEOUT))
+    if (problem && !stays)
+        refuse_left(remote, error);
+    else if (err_is(problem, ERR_TIMEOUT))
         refuse(remote, since_ms, error);
     else if (problem)
         err_set(error, ERR_INTERNAL, "remote %s: the process that works on it has ended: %s",

@@ -19,6 +19,9 @@ enum {
 
 /* program NULL: /proc/self/exe. */
 Repositories *repositories_new(const char *program);
+/* The server is ending: calls that go on and later ones give INTERRUPTED at once. What they were
+ * about is ended like by any crash: the next clean-up of the repository finishes it. */
+void repositories_leave(Repositories *repositories);
 void repositories_free(Repositories *repositories);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Repositories, repositories_free)
 

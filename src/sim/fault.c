@@ -189,12 +189,28 @@ static json_t *error_due(Faults *faults, const char *method, guint *wait_ms)
     return due;
 }
 
+/* Whether any fault may go on: a cleared rule book ends them all. */
+static bool still_faulty(Faults *faults)
+{
+    pthread_mutex_lock(&faults->mutex);
+    bool any = faults->rules->len > 0;
+    pthread_mutex_unlock(&faults->mutex);
+    return any;
+}
+
+static void wait_out(Faults *faults, gint64 wait_us)
+{
+    gint64 until = g_get_monotonic_time() + wait_us, left;
+    while ((left = until - g_get_monotonic_time()) > 0 && still_faulty(faults))
+        g_usleep((gulong) MIN(left, 50000));
+}
+
 bool fault_call(Sim *sim, const char *method, GError **error)
 {
     guint wait_ms;
     json_t *due = error_due(sim_faults(sim), method, &wait_ms);
     if (wait_ms > 0)
-        g_usleep((gulong) wait_ms * 1000);
+        wait_out(sim_faults(sim), (gint64) wait_ms * 1000);
     if (due == NULL)
         return true;
     g_autoptr(GPtrArray) detail = g_ptr_array_new();
@@ -256,22 +272,12 @@ static size_t stream_verdict(FaultStream *stream, size_t n, gint64 *wait_us)
     return pass;
 }
 
-/* Whether any stall may go on: a cleared rule book ends them all. */
-static bool still_faulty(Faults *faults)
-{
-    pthread_mutex_lock(&faults->mutex);
-    bool any = faults->rules->len > 0;
-    pthread_mutex_unlock(&faults->mutex);
-    return any;
-}
-
 size_t fault_stream_pass(FaultStream *stream, size_t n)
 {
     gint64 wait_us;
     size_t pass = stream_verdict(stream, n, &wait_us);
-    gint64 until = g_get_monotonic_time() + wait_us;
-    while (g_get_monotonic_time() < until && still_faulty(stream->faults))
-        g_usleep((gulong) MIN(until - g_get_monotonic_time(), 50000));
+    if (wait_us > 0)
+        wait_out(stream->faults, wait_us);
     stream->position += pass;
     return pass;
 }

@@ -16,6 +16,7 @@ enum {
     XAPI_BUSY_PAUSE_MS = 5 * 1000,
     XAPI_MAX_READ_RETRIES = 2, /* of a getter whose connection broke */
     XAPI_READ_PAUSE_MS = 1000,
+    XAPI_LEFT_MS = 2 * 1000, /* of a call once nobody is to wait any more */
 };
 
 /* --- reply.c: the answer to one call, read as a stream --- */
@@ -72,7 +73,8 @@ struct Xapi {
     XapiAddress address; /* of the configuration */
     char *username, *password, *fingerprint, *originator;
     HttpTrust trust;
-    GError *unusable; /* the address cannot be understood */
+    Cancel *left, *cut; /* set: nobody waits for calls, for transfers */
+    GError *unusable;   /* the address cannot be understood */
 
     pthread_mutex_t login_lock; /* one login at a time; taken before `lock` */
     pthread_mutex_t lock;       /* of all below */
@@ -90,6 +92,8 @@ bool xapi_request(Xapi *xapi, const char *host, const char *method, json_t *para
  * retry may hand over records a second time. */
 bool xapi_run(Xapi *xapi, const char *method, json_t *params, Reply *reply, unsigned timeout_ms,
               Cancel *cancel, GError **error);
+/* After a failure: INTERRUPTED when it was because nobody waits any more, and not for `cancel`. */
+void xapi_explain_left(const Xapi *xapi, const char *method, Cancel *cancel, GError **error);
 /* Sleeps in small steps; false when cancelled. */
 bool xapi_pause(unsigned ms, Cancel *cancel);
 /* Host and session of this moment; copies. Logs in when needed. */

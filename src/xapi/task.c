@@ -236,6 +236,30 @@ void task_cancel_and_destroy(Xapi *xapi, const char *task, bool cancel)
     json_decref(done);
 }
 
+/* The result of a task of ours. One that the end of the program leaves behind is the pool's. */
+static char *follow_to_end(Xapi *xapi, const char *method, const char *task, Cancel *cancel,
+                           void (*progress)(double done, void *user), void *user, GError **error)
+{
+    TaskState state = { 0 };
+    g_autoptr(GError) failure = NULL;
+    bool late = xapi_has_left(xapi);
+    g_autoptr(Cancel) either = cancel_new_under(cancel, late ? NULL : xapi->left);
+    bool ok = task_watch(xapi, task, &state, late ? XAPI_LEFT_MS : TASK_MAX_MS, either, progress,
+                         user, &failure);
+    char *result = ok ? task_result(&state, method, error) : NULL;
+    if (!ok)
+        g_prefix_error(&failure, "%s: ", method);
+    xapi_explain_left(xapi, method, NULL, &failure);
+    bool left = err_is(failure, ERR_INTERRUPTED);
+    if (!ok)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    if (!left || MUTANT(xapi_left_task)) /* mutant: xapi_calls */
+        task_cancel_and_destroy(xapi, task,
+                                !ok && !MUTANT(xapi_leaves_task_running)); /* mutant: xapi_calls */
+    task_state_clear(&state);
+    return result;
+}
+
 char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
                      void (*progress)(double done, void *user), void *user, GError **error)
 {
@@ -247,14 +271,5 @@ char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *can
     g_autofree char *task = xapi_call_string(xapi, async, params, error);
     if (!task)
         return NULL;
-    TaskState state = { 0 };
-    g_autoptr(GError) failure = NULL;
-    bool ok = task_watch(xapi, task, &state, TASK_MAX_MS, cancel, progress, user, &failure);
-    char *result = ok ? task_result(&state, method, error) : NULL;
-    if (!ok)
-        g_propagate_prefixed_error(error, g_steal_pointer(&failure), "%s: ", method);
-    task_cancel_and_destroy(xapi, task,
-                            !ok && !MUTANT(xapi_leaves_task_running)); /* mutant: xapi_calls */
-    task_state_clear(&state);
-    return result;
+    return follow_to_end(xapi, method, task, cancel, progress, user, error);
 }

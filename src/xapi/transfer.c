@@ -51,6 +51,7 @@ typedef struct {
 
 static void transfer_clear(Transfer *transfer)
 {
+    cancel_unref(transfer->cancel);
     g_free(transfer->query);
     g_free(transfer->task);
     g_free(transfer->host);
@@ -372,7 +373,7 @@ static bool export_from(Xapi *xapi, const char *what, const char *path, GString 
         .verb = "GET",
         .path = path,
         .query = g_string_free(query, FALSE),
-        .cancel = cancel,
+        .cancel = cancel_new_under(cancel, xapi->cut),
         .room = room,
         .sink = sink,
         .user = user,
@@ -423,7 +424,7 @@ bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource
         .verb = "PUT",
         .path = "/import_raw_vdi/",
         .query = g_string_free(query, FALSE),
-        .cancel = cancel,
+        .cancel = cancel_new_under(cancel, xapi->cut),
         .source = source,
         .user = user,
         .n_bytes = n_bytes,
@@ -444,7 +445,7 @@ bool xapi_import_vm(Xapi *xapi, const char *sr, const XapiImport *import, Cancel
         .verb = "PUT",
         .path = "/import/",
         .query = g_string_free(query, FALSE),
-        .cancel = cancel,
+        .cancel = cancel_new_under(cancel, xapi->cut),
         .source = import->source,
         .begun = import->begun,
         .made = import->made,

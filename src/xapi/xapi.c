@@ -18,6 +18,8 @@ Xapi *xapi_new(const XapiConfig *config)
     xapi->fingerprint = g_strdup(config->fingerprint);
     xapi->originator = g_strdup(config->originator ? config->originator : "cadenza");
     xapi->trust = config->trust;
+    xapi->left = cancel_new();
+    xapi->cut = cancel_new();
     pthread_mutex_init(&xapi->login_lock, NULL);
     pthread_mutex_init(&xapi->lock, NULL);
     xapi->candidates = g_ptr_array_new_with_free_func(g_free);
@@ -53,6 +55,8 @@ void xapi_free(Xapi *xapi)
     if (xapi->session)
         log_out(xapi);
     cancel_unref(xapi->cancel);
+    cancel_unref(xapi->left);
+    cancel_unref(xapi->cut);
     wipe(xapi->session);
     wipe(xapi->password);
     g_free(xapi->address.host);
@@ -81,6 +85,29 @@ Cancel *xapi_cancel(Xapi *xapi)
     Cancel *cancel = cancel_ref(xapi->cancel);
     pthread_mutex_unlock(&xapi->lock);
     return cancel;
+}
+
+void xapi_leave(Xapi *xapi, bool transfers)
+{
+    cancel_set(xapi->left);
+    if (transfers)
+        cancel_set(xapi->cut);
+}
+
+bool xapi_has_left(const Xapi *xapi)
+{
+    return cancel_is_set(xapi->left);
+}
+
+void xapi_explain_left(const Xapi *xapi, const char *method, Cancel *cancel, GError **error)
+{
+    if (!error || !xapi_has_left(xapi) || cancel_is_set(cancel) ||
+        !(err_is(*error, ERR_CANCELLED) || err_is(*error, ERR_TIMEOUT)))
+        return;
+    g_clear_error(error);
+    err_set(error, ERR_INTERRUPTED,
+            "%s: the server is stopping and does not wait for it; the pool goes on with it",
+            method);
 }
 
 char *xapi_base_url(Xapi *xapi)
@@ -304,11 +331,18 @@ bool xapi_run(Xapi *xapi, const char *method, json_t *params, Reply *reply, unsi
 static json_t *run_whole(Xapi *xapi, const char *method, json_t *params, GError **error)
 {
     Reply reply = { .mode = REPLY_WHOLE };
-    g_autoptr(Cancel) cancel = is_harmless(method) ? xapi_cancel(xapi) : NULL;
-    bool ok = xapi_run(xapi, method, params, &reply, XAPI_CALL_TIMEOUT_MS, cancel, error);
+    bool late = xapi_has_left(xapi);
+    unsigned timeout_ms = late ? XAPI_LEFT_MS : XAPI_CALL_TIMEOUT_MS;
+    g_autoptr(Cancel) own = is_harmless(method) ? xapi_cancel(xapi) : NULL;
+    g_autoptr(Cancel) cancel = cancel_new_under(own, late ? NULL : xapi->left);
+    g_autoptr(GError) failure = NULL;
+    bool ok = xapi_run(xapi, method, params, &reply, timeout_ms, cancel, &failure);
     json_t *result = ok ? g_steal_pointer(&reply.result) : NULL;
     if (ok && !result)
-        err_set(error, ERR_PROTOCOL, "%s: the answer has no result", method);
+        err_set(&failure, ERR_PROTOCOL, "%s: the answer has no result", method);
+    xapi_explain_left(xapi, method, own, &failure);
+    if (failure)
+        g_propagate_error(error, g_steal_pointer(&failure));
     reply_clear(&reply);
     return result;
 }

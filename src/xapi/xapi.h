@@ -35,6 +35,11 @@ bool xapi_login(Xapi *xapi, GError **error);
 bool xapi_login_cancellable(Xapi *xapi, Cancel *cancel, GError **error);
 /* Once set, this flag ends logins and calls that only read within a second; NULL: none. Counted. */
 void xapi_set_cancel(Xapi *xapi, Cancel *cancel);
+/* The program is ending: nobody waits for the pool any more. Calls that go on give INTERRUPTED
+ * within a second, later ones have XAPI_LEFT_MS each; what the pool has begun it goes on with, its
+ * tasks included. Transfers go on unless `transfers`. From any thread. */
+void xapi_leave(Xapi *xapi, bool transfers);
+bool xapi_has_left(const Xapi *xapi);
 /* "https://10.1.1.1" of the present master; copy. */
 char *xapi_base_url(Xapi *xapi);
 char *xapi_session(Xapi *xapi);

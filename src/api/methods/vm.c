@@ -210,7 +210,7 @@ static bool stop_within(const ApiObject *vm, gint64 delay_ms, GError **error)
     GThread *thread = g_thread_new("vm-stop", enforce, &deadline);
     g_autoptr(GError) failure = NULL;
     bool ok = shut_down_cleanly(vm, "VM.clean_shutdown", &failure);
-    g_atomic_int_set(&deadline.done, ok);
+    g_atomic_int_set(&deadline.done, ok || xapi_has_left(api_object_xapi(vm)));
     g_thread_join(thread);
     if (ok || is_halted(vm))
         return true;

@@ -305,7 +305,7 @@ static void test_crash(void **state)
     g_autofree char *journal = g_build_filename(folder, "journals", id, NULL);
     assert_true(g_file_test(journal, G_FILE_TEST_EXISTS));
     runs_resume(runs);
-    for (unsigned i = 0; i < 1000 && g_file_test(journal, G_FILE_TEST_EXISTS); i++)
+    for (unsigned i = 0; i < 3000 && g_file_test(journal, G_FILE_TEST_EXISTS); i++)
         g_usleep(10000);
     assert_false(g_file_test(journal, G_FILE_TEST_EXISTS));
 }

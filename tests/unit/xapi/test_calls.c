@@ -276,6 +276,33 @@ static void test_task_is_cancelled(void **state)
     fake_free(fake);
 }
 
+static void leave_at_half(double done, void *user)
+{
+    if (done >= 0.5)
+        xapi_leave(user, false);
+}
+
+/* The pool goes on with the task; what is called from then on has its answer, if that is quick. */
+static void test_task_is_left(void **state)
+{
+    Story story = { .end = "pending" };
+    g_autoptr(GError) error = NULL;
+    Fake *fake = fake_new(&ops, &story, "127.0.0.1", 0);
+    g_autoptr(Xapi) xapi = client(fake->address, "secret");
+    assert_null(xapi_call_task(xapi, "VM.start", NULL, NULL, leave_at_half, xapi, &error));
+    assert_true(err_is(error, ERR_INTERRUPTED));
+    assert_non_null(strstr(error->message, "VM.start: the server is stopping"));
+    assert_int_equal(fake_calls(fake, "task.cancel"), 0);
+    assert_int_equal(fake_calls(fake, "task.destroy"), 0);
+    g_clear_error(&error);
+    assert_true(xapi_has_left(xapi));
+    json_t *record = xapi_call(xapi, "task.get_record", json_pack("[s]", "OpaqueRef:task"), &error);
+    assert_null(error);
+    json_decref(record);
+    g_clear_pointer(&xapi, xapi_free);
+    fake_free(fake);
+}
+
 static void serve_page(Fake *fake, HttpRequest *request, void *user)
 {
     http_reply_text(request, 500, "text/html", "<html>oops</html>");
@@ -329,6 +356,7 @@ int main(void)
         cmocka_unit_test(test_task_succeeds),
         cmocka_unit_test(test_task_fails),
         cmocka_unit_test(test_task_is_cancelled),
+        cmocka_unit_test(test_task_is_left),
         cmocka_unit_test(test_not_a_pool),
         cmocka_unit_test(test_dates),
     };
