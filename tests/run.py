@@ -218,6 +218,7 @@ def main():
     parser = argparse.ArgumentParser(prog="./run test")
     parser.add_argument("suite", nargs="?")
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--part", default="", metavar="I/N", help="with crash --full: the Ith of N parts of its kills, cuts and points")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list:
@@ -225,6 +226,8 @@ def main():
         return 0
     if options.suite and options.suite not in SUITES:
         parser.error(f"no such suite: {options.suite}; there are {', '.join(SUITES)}")
+    if options.part:
+        os.environ["CADENZA_PART"] = options.part
     totals = {"passed": 0, "failed": 0, "skipped": 0}
     for name in [options.suite] if options.suite else SUITES:
         run_suite(name, options.full, totals, bool(options.suite))

@@ -32,6 +32,17 @@ static bool drop_temporaries(Cleaning *cleaning, Lineage *lineage, GError **erro
     return true;
 }
 
+static bool sweep_members(Cleaning *cleaning, Lineage *lineage, GError **error)
+{
+    for (guint i = 0; i < lineage->members->len; i++) {
+        const Member *member = lineage->members->pdata[i];
+        if (member->place.is_directory && !member->fault &&
+            !member_sweep(cleaning->catalog, member->place.data, false, error))
+            return false;
+    }
+    return true;
+}
+
 /* The data of every alias; false when one cannot be followed, so that nobody knows what it names.
  */
 static bool claim(Lineage *lineage, GHashTable *claimed)
@@ -79,7 +90,8 @@ static bool is_empty(Lineage *lineage)
 
 bool leftovers_of_lineage(Cleaning *cleaning, Lineage *lineage, GError **error)
 {
-    if (!drop_temporaries(cleaning, lineage, error) || !drop_unclaimed(cleaning, lineage, error))
+    if (!drop_temporaries(cleaning, lineage, error) || !sweep_members(cleaning, lineage, error) ||
+        !drop_unclaimed(cleaning, lineage, error))
         return false;
     if (!is_empty(lineage))
         return true;

@@ -2,6 +2,7 @@
 #include "catalog/member.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -79,4 +80,39 @@ guint64 member_size_bytes(Disk *disk)
     guint64 n_entries = disk->info.n_blocks, n_blocks = disk_n_present(disk);
     guint64 table_bytes = MAX(512, (n_entries * 4 + 511) / 512 * 512);
     return 512 + 1024 + table_bytes + n_blocks * (512 + (guint64) DISK_BLOCK_BYTES) + 512;
+}
+
+static bool sweep_folder(Catalog *catalog, const char *folder, GPtrArray *names, GError **error)
+{
+    for (guint i = 0; i < names->len; i++) {
+        g_autofree char *path = g_strjoin("/", folder, names->pdata[i], NULL);
+        if (layout_is_temporary(names->pdata[i]) &&
+            !MUTANT(member_leaves_hidden) && /* mutant: catalog_crash */
+            !remote_drop(catalog->remote, path, error))
+            return false;
+    }
+    return true;
+}
+
+bool member_sweep(Catalog *catalog, const char *data, bool deep, GError **error)
+{
+    g_autofree char *blocks = g_strconcat(data, "/blocks", NULL);
+    g_autoptr(GError) failure = NULL;
+    g_autoptr(GPtrArray) names = remote_list(catalog->remote, data, error);
+    if (!names || !sweep_folder(catalog, data, names, error))
+        return false;
+    if (!deep)
+        return true;
+    g_autoptr(GPtrArray) folders = remote_list(catalog->remote, blocks, &failure);
+    if (!folders && !err_is(failure, ERR_NOT_FOUND)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+    }
+    for (guint i = 0; folders && i < folders->len; i++) {
+        g_autofree char *folder = g_strjoin("/", blocks, folders->pdata[i], NULL);
+        g_autoptr(GPtrArray) inside = remote_list(catalog->remote, folder, error);
+        if (!inside || !sweep_folder(catalog, folder, inside, error))
+            return false;
+    }
+    return true;
 }

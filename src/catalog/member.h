@@ -18,5 +18,8 @@ bool member_locate(Catalog *catalog, const char *path, MemberPlace *place, GErro
 char *member_words(Catalog *catalog, const char *path);
 /* `merging`: others are being merged into it, its last footer is not looked at. */
 Disk *member_open(Catalog *catalog, const MemberPlace *place, bool merging, GError **error);
+/* Drops what puts that were cut left in a block directory: hidden files; with `deep` among its
+ * blocks too. */
+bool member_sweep(Catalog *catalog, const char *data, bool deep, GError **error);
 /* The length XO counts for it: of a flat VHD with the same blocks. */
 guint64 member_size_bytes(Disk *disk);

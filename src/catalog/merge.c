@@ -286,6 +286,9 @@ static bool prepare(Merge *merge, const MergeState *old, GError **error)
         g_ptr_array_add(state->chain, g_strdup(merge->names->pdata[i]));
     if (!locate(merge, error) || !uid_of(merge, 0, &state->parent_uid, error))
         return false;
+    if (place_of(merge, 0)->is_directory &&
+        !member_sweep(merge->cleaning->catalog, place_of(merge, 0)->data, true, error))
+        return false;
     if (old && old->has_uids) {
         state->parent_uid = old->parent_uid;
         state->child_uid = old->child_uid;

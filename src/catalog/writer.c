@@ -241,34 +241,15 @@ static bool take_named(OpenDisk *disk, GError **error)
     return opened != NULL;
 }
 
-/* Puts that were cut leave hidden files between the blocks. */
-static bool sweep_blocks(OpenDisk *disk, GError **error)
-{
-    Remote *remote = disk->catalog->remote;
-    g_autofree char *blocks = g_strconcat(disk->temporary, "/blocks", NULL);
-    g_autoptr(GPtrArray) folders = remote_list(remote, blocks, error);
-    for (guint i = 0; folders && i < folders->len; i++) {
-        g_autofree char *folder = g_strjoin("/", blocks, folders->pdata[i], NULL);
-        g_autoptr(GPtrArray) names = remote_list(remote, folder, error);
-        for (guint j = 0; names && j < names->len; j++) {
-            g_autofree char *path = g_strjoin("/", folder, names->pdata[j], NULL);
-            if (layout_is_temporary(names->pdata[j]) && !remote_drop(remote, path, error))
-                return false;
-        }
-        if (!names)
-            return false;
-    }
-    return folders != NULL;
-}
-
 static DiskWriter *reopen(OpenDisk *disk, const char *codec, GError **error)
 {
     Remote *remote = disk->catalog->remote;
     guint32 n;
     g_autofree guint32 *blocks = block_map_in_order(disk->hashes, &n);
     if (disk->is_directory) {
-        Chunks *chunks = sweep_blocks(disk, error) ? remote_chunks(remote, disk->temporary, error)
-                                                   : NULL;
+        Chunks *chunks = member_sweep(disk->catalog, disk->temporary, true, error)
+                             ? remote_chunks(remote, disk->temporary, error)
+                             : NULL;
         return chunks ? vhd_directory_continue(chunks, &disk->info, codec, blocks, n, error) : NULL;
     }
     Bytes *bytes = remote_bytes(remote, disk->temporary, REMOTE_UPDATE, error);

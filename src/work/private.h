@@ -57,6 +57,7 @@ typedef struct {
     const WorkTarget *target;
     RemoteLock *lock;
     char *intent;            /* of what happens in its folder of the VM */
+    bool owes;               /* an earlier worker's intent, and nobody has cleaned up since */
     Task *export, *transfer; /* while they go on */
     GError *error;           /* set: dropped */
     Cancel *cancel;          /* set then: its disks stop */

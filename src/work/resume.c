@@ -115,7 +115,9 @@ static bool load(VmRun *run, json_t *plan, GError **error)
 
 static void unload(VmRun *run)
 {
-    vm_outlive_second(run); /* its point may be there */
+    if (!run->time_ms)
+        run->time_ms = g_get_real_time() / 1000; /* at the latest */
+    vm_outlive_second(run);                      /* its point, or its archive, may be there */
     vm_unload(run);
     g_clear_pointer(&run->snapshot_ref, g_free);
     g_clear_pointer(&run->snapshot, json_decref);

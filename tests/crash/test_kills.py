@@ -7,10 +7,10 @@ import threading
 import time
 import unittest
 
-from world import World, lost, side_by_side
+from world import World, lost, part_of, side_by_side
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
-KILLS = 150 if FULL else 3  # of each layout
+KILLS = part_of(150) if FULL else 3  # of each layout
 OPERATIONS = ["delta"] * 5 + ["full", "restore", "archive", "unarchive"]
 AGAIN = 0.3  # how often a second kill follows
 

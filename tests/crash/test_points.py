@@ -7,7 +7,7 @@ import re
 import threading
 import unittest
 
-from world import World, lost, side_by_side
+from world import World, lost, part_of, side_by_side
 
 SOURCE = pathlib.Path(os.environ.get("CADENZA_SOURCE", pathlib.Path(__file__).resolve().parent.parent.parent)) / "src"
 FULL = bool(os.environ.get("CADENZA_FULL"))
@@ -26,7 +26,7 @@ def named_points():
 
 class Points(unittest.TestCase):
     def setUp(self):
-        self.lock, self.left, self.visited = threading.Lock(), named_points(), set()
+        self.lock, self.left, self.visited = threading.Lock(), set(part_of(sorted(named_points()))), set()
         self.seen = {}  # layout → operation → how often it visits each point
 
     def survey(self, world):

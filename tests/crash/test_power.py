@@ -11,10 +11,10 @@ import threading
 import time
 import unittest
 
-from world import BUILD, World, lost, side_by_side
+from world import BUILD, World, lost, part_of, side_by_side
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
-CUTS = 40 if FULL else 2  # of each layout
+CUTS = part_of(40) if FULL else 2  # of each layout
 PROGRAM = BUILD / "tests/crash/volatile_fs"
 
 

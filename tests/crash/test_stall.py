@@ -10,10 +10,10 @@ import time
 import unittest
 
 from test_power import Volatile
-from world import World, repo
+from world import World, part_of, repo
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
-CALLS = ["getattr", "fsync", "rename", "readdir", "open", "create", "mkdir", "fsyncdir"] if FULL else ["fsync"]
+CALLS = part_of(["getattr", "fsync", "rename", "readdir", "open", "create", "mkdir", "fsyncdir"]) if FULL else ["fsync"]
 STALL_MS = 5000
 
 

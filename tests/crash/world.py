@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import BUILD, Refused, Server, Sim, program  # noqa: E402,F401
 
 SETTLE_S = 60
+PART, PARTS = map(int, (os.environ.get("CADENZA_PART") or "1/1").split("/"))
 KEPT = 2  # backups
 
 
@@ -24,6 +25,11 @@ def repo(verb, *args):
 
 
 HAS_DEEP = "--deep" in repo("--help").stdout
+
+
+def part_of(items):
+    """What of them the part in CADENZA_PART ("2/5": the second of five) has to do: of a number, how many."""
+    return items[PART - 1::PARTS] if isinstance(items, list) else len(range(PART - 1, items, PARTS))
 
 
 def told(task, depth=0):

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "codec/hash.h"
 
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -220,6 +221,21 @@ void history_clean(History *history, CatalogCleaned *cleaned)
         fail_msg("%s", error->message);
     if (!cleaned)
         json_decref(own.warnings);
+}
+
+static int fail_at_hidden(const char *path, const struct stat *info, int type, struct FTW *at)
+{
+    const char *name = path + at->base;
+    if (name[0] == '.' && g_str_has_suffix(name, ".tmp"))
+        fail_msg("%s was left", path);
+    return 0;
+}
+
+void history_no_temporaries(History *history)
+{
+    if (!catalog_sweep(history->repo->catalog, HISTORY_VM, NULL))
+        fail_msg("what all VMs share could not be swept");
+    assert_int_equal(nftw(history->repo->folder, fail_at_hidden, 16, FTW_PHYS), 0);
 }
 
 void history_check_names(History *history)

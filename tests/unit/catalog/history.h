@@ -36,6 +36,8 @@ void history_delete(History *history, unsigned point);
 char *history_listing(History *history, const char *folder);
 /* The size and "differencing" that the metadata of a point gives. */
 void history_metadata(History *history, unsigned point, gint64 *size_bytes, bool *differencing);
+/* Nothing is half-written anywhere in the repository. */
+void history_no_temporaries(History *history);
 /* Cleans with merge and remove; fails the test on an error. *cleaned may be NULL. */
 void history_clean(History *history, CatalogCleaned *cleaned);
 /* Every listed point has its disk under its own name: what XO would look for. */

@@ -109,6 +109,7 @@ static void check_crashed(History *history, const char *alias)
     history_check_names(history);
     history_clean(history, NULL);
     history_check(history, 0, 2);
+    history_no_temporaries(history);
     check_end(history, alias);
 }
 

@@ -42,6 +42,7 @@ static bool write_again(const char *options, const char *point, unsigned nth)
     history_check(history, 0, 2);
     history_clean(history, NULL);
     history_check(history, 0, 2);
+    history_no_temporaries(history);
     if (!committed) {
         g_autofree char *listing = history_listing(history, "");
         assert_null(strstr(listing, "021859Z"));

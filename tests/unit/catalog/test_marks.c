@@ -98,6 +98,14 @@ static void check_whole(Repo *repo, bool directory)
     }
 }
 
+/* As a put that was cut leaves it. */
+static char *leave_hidden(Repo *repo, const char *place)
+{
+    char *path = g_strdup_printf("%s/%s/.1795313819673.header.tmp", repo->folder, place);
+    assert_true(g_file_set_contents(path, "half", 4, NULL));
+    return path;
+}
+
 static void gone_on(const char *options)
 {
     Repo *repo = repo_new(options);
@@ -105,8 +113,10 @@ static void gone_on(const char *options)
     guint8 hash[16];
     g_autoptr(GError) error = NULL;
     g_autofree char *place = leave_half(repo, &told);
+    g_autofree char *hidden = options ? leave_hidden(repo, place) : NULL;
     CatalogDisk *disk = go_on(repo, &told, place, &error);
     assert_null(error);
+    assert_false(hidden && g_file_test(hidden, G_FILE_TEST_EXISTS));
     for (unsigned i = 0; i < N_BLOCKS; i++)
         assert_true(catalog_disk_hash(disk, nth(i), hash) == (i < N_TOLD));
     /* an export that starts again from its beginning */

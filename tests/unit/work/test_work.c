@@ -397,6 +397,33 @@ static void test_recover_merge(void **state)
     box_free(box);
 }
 
+/* What a worker that died had begun of a full backup goes before another is begun, and be it in
+ * vain: the next may never come. */
+static void test_recover_archive(void **state)
+{
+    Box *box = box_new(1, "", 1);
+    g_autoptr(GError) error = NULL;
+    g_autofree char *half = g_strdup_printf(
+        "%s/remote0/xo-vm-backups/%s/.1795354655581.20261122T133735Z.xva", box->folder, box->vm);
+    json_object_set_new(box->job, "mode", json_string("full"));
+    backup_ok(box);
+    g_autofree char *intent =
+        intent_begin(&box->context, "repository",
+                     json_pack("{ss ss}", "remote", box->targets[0].id, "vm", box->vm), NULL);
+    assert_true(g_file_set_contents(half, "half", 4, NULL));
+    g_autoptr(WorkPast) past = box->context.past = work_past_read(box->journal, NULL);
+    fault(box, "{\"kind\":\"cut\",\"path\":\"/export\",\"at\":100000,\"count\":100}");
+    assert_false(box_backup(box, &error));
+    box->context.past = NULL;
+    clear_faults(box);
+    assert_false(g_file_test(half, G_FILE_TEST_EXISTS));
+    unsigned n_left = 1;
+    assert_true(work_recover(box->journal, &box->pool, 1, box->targets, 1, &n_left, NULL));
+    assert_int_equal(n_left, 0);
+    box_check_clean(box, 0);
+    box_free(box);
+}
+
 /* A newer snapshot of the job that was never exported is no base, and is removed by the rotation.
  */
 static void test_unexported(void **state)
@@ -432,7 +459,8 @@ int main(void)
         cmocka_unit_test(test_flat_cbt),      cmocka_unit_test(test_two_targets),
         cmocka_unit_test(test_failures),      cmocka_unit_test(test_keeping_fails),
         cmocka_unit_test(test_cancel),        cmocka_unit_test(test_recover),
-        cmocka_unit_test(test_recover_merge), cmocka_unit_test(test_unexported),
+        cmocka_unit_test(test_recover_merge), cmocka_unit_test(test_recover_archive),
+        cmocka_unit_test(test_unexported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
