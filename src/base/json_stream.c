@@ -448,10 +448,29 @@ static bool take_char(JsonStream *stream, char c, GError **error)
     }
 }
 
+/* A whole object that somebody else reads. */
+static gsize given_away(JsonStream *stream, const char *p, gsize n)
+{
+    if (*p != '{' || !may_begin_value(stream))
+        return 0;
+    gsize taken = stream->config.take_object(p, n, (unsigned) stream->stack->len, stream->user);
+    if (taken)
+        value_done(stream);
+    return taken;
+}
+
 static bool take(JsonStream *stream, const char *p, gsize n, GError **error)
 {
     while (n) {
-        gsize taken = stream->lex == LEX_STRING ? plain_bytes(p, n) : 0;
+        bool offer = stream->config.take_object && stream->lex == LEX_BETWEEN;
+        gsize taken = offer ? given_away(stream, p, n) : 0;
+        if (taken) {
+            p += taken;
+            n -= taken;
+            stream->offset += taken;
+            continue;
+        }
+        taken = stream->lex == LEX_STRING ? plain_bytes(p, n) : 0;
         if (taken) {
             if (!drop_high(stream, error) || !add_text(stream, p, taken, error))
                 return false;

@@ -38,12 +38,18 @@ typedef struct {
 /* False, with an error, stops the stream. The token and its text are valid during the call only. */
 typedef bool (*JsonTokenSeen)(const JsonToken *token, void *user, GError **error);
 
+/* Offered the place where an object begins, at `at`: how many of its n bytes are one whole object,
+ * which is then the caller's and gives no tokens; 0: the stream shall read it (it is not whole in
+ * this slice, or not as expected). What is taken must be valid JSON. */
+typedef size_t (*JsonObjectTaken)(const char *at, size_t n, unsigned depth, void *user);
+
 enum { JSON_STREAM_MAX_DEPTH = 512, JSON_STREAM_MAX_TEXT_BYTES = 64 << 20 };
 
 typedef struct {
     unsigned max_depth;    /* 0: JSON_STREAM_MAX_DEPTH */
     size_t max_text_bytes; /* of one string or number; 0: JSON_STREAM_MAX_TEXT_BYTES */
     bool lenient;
+    JsonObjectTaken take_object; /* or NULL */
 } JsonStreamConfig;
 
 typedef struct JsonStream JsonStream;

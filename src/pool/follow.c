@@ -76,6 +76,16 @@ static void take_record(const char *cls, const char *ref, json_t *record, void *
     json_decref(record);
 }
 
+static size_t take_record_text(const char *cls, const char *ref, const char *text, size_t n,
+                               void *user)
+{
+    Reading *reading = user;
+    size_t taken = inventory_writer_take(reading->pool->writer, cls, ref, text, n);
+    if (taken)
+        g_hash_table_add(reading->refs, g_strdup(ref));
+    return taken;
+}
+
 /* A class that this version of the pool does not have is an empty one. */
 static bool is_missing_class(const GError *error)
 {
@@ -92,7 +102,7 @@ static bool read_class(Pool *pool, const char *cls, GError **error)
     g_autoptr(GHashTable) refs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     g_autoptr(GError) failure = NULL;
     Reading reading = { pool, refs };
-    if (xapi_all_records(pool->xapi, cls, take_record, &reading, &failure)) {
+    if (xapi_all_record_texts(pool->xapi, cls, take_record_text, take_record, &reading, &failure)) {
         inventory_writer_keep_only(pool->writer, cls, refs);
         return true;
     }

@@ -26,9 +26,14 @@ struct Shape {
     atomic_int n_refs;
     const char *cls;
     guint n;
-    GHashTable *index; /* name → position + 1 */
+    guint *lengths; /* of the names */
+    guint16 *slots; /* position + 1 at the hash of a name or behind it */
+    guint mask;     /* number of slots, less one */
     char *names[];
 };
+
+/* Position + 1 of a field, 0: there is none. */
+guint shape_find(const Shape *shape, const char *name);
 
 struct Record {
     atomic_int n_refs;

@@ -15,9 +15,8 @@
 typedef struct Record Record;
 typedef struct Shape Shape;
 
-/* Packs `record`, an object. *shape is the shape of the last record of the class, NULL at first; it
- * is replaced when this record's fields differ. Release it with shape_unref. */
-Record *record_pack(Cells *cells, const char *cls, const char *ref, json_t *record, Shape **shape);
+/* A shape is that of the last record of a class, NULL at first: see packer.h, which makes records.
+ */
 Record *record_ref(Record *record);
 void record_unref(Record *record);
 void shape_unref(Shape *shape);

@@ -44,11 +44,11 @@ static const guint8 *skip_value(const guint8 *at)
 Value record_value(const Record *record, const char *field)
 {
     Value value = { NULL, record };
-    gpointer found = record ? g_hash_table_lookup(record->shape->index, field) : NULL;
+    guint found = record ? shape_find(record->shape, field) : 0;
     if (!found)
         return value;
     value.at = record_data(record);
-    for (guint i = GPOINTER_TO_UINT(found); i > 1; i--)
+    for (guint i = found; i > 1; i--)
         value.at = skip_value(value.at);
     return value;
 }

@@ -6,6 +6,7 @@
 
 #include "base/mutant.h"
 #include "pool/inventory.h"
+#include "pool/packer.h"
 #include "pool/view.h"
 
 #include <string.h>
@@ -14,6 +15,7 @@ enum { WAITING_PER_OBJECT = 8, WAITING_AT_LEAST = 4096 };
 
 struct InventoryWriter {
     Cells *cells;
+    Packer *packer;
     Trie *by_ref, *by_id;
     GHashTable *shapes;  /* class → Shape */
     GHashTable *counts;  /* class → number of objects */
@@ -57,6 +59,7 @@ InventoryWriter *inventory_writer_new(void)
 {
     InventoryWriter *writer = g_new0(InventoryWriter, 1);
     writer->cells = cells_new();
+    writer->packer = packer_new(writer->cells);
     writer->shapes =
         g_hash_table_new_full(g_direct_hash, g_direct_equal, NULL, (GDestroyNotify) shape_unref);
     writer->counts = g_hash_table_new(g_direct_hash, g_direct_equal);
@@ -81,6 +84,7 @@ void inventory_writer_free(InventoryWriter *writer)
     g_hash_table_unref(writer->left);
     g_free(writer->pool_id);
     record_unref(writer->pool);
+    packer_free(writer->packer);
     cells_unref(writer->cells);
     g_free(writer);
 }
@@ -163,7 +167,7 @@ static Record *pack(InventoryWriter *writer, const char *cls, const char *ref, j
 {
     Shape *shape = NULL;
     g_hash_table_steal_extended(writer->shapes, cls, NULL, (gpointer *) &shape);
-    Record *record = record_pack(writer->cells, cls, ref, json, &shape);
+    Record *record = record_pack(writer->packer, cls, ref, json, &shape);
     g_hash_table_insert(writer->shapes, (gpointer) cls, shape);
     return record;
 }
@@ -190,9 +194,9 @@ static Object *make_object(InventoryWriter *writer, Record *record, Object *old)
     return object_new(writer->cells, record, view_type_of(type, record), id->str, text);
 }
 
-void inventory_writer_put(InventoryWriter *writer, const char *cls, const char *ref, json_t *json)
+/* Takes the record. */
+static void put_record(InventoryWriter *writer, const char *cls, const char *ref, Record *record)
 {
-    Record *record = pack(writer, cls, ref, json);
     Object *old = get(writer, ref);
     if (old && record_equal(object_record(old), record)) {
         record_unref(record);
@@ -211,6 +215,22 @@ void inventory_writer_put(InventoryWriter *writer, const char *cls, const char *
     }
     put_object(writer, object);
     tell(writer, ref);
+}
+
+void inventory_writer_put(InventoryWriter *writer, const char *cls, const char *ref, json_t *json)
+{
+    put_record(writer, cls, ref, pack(writer, cls, ref, json));
+}
+
+gsize inventory_writer_take(InventoryWriter *writer, const char *cls, const char *ref,
+                            const char *text, gsize n)
+{
+    Shape *shape = g_hash_table_lookup(writer->shapes, cls);
+    Record *record = shape ? record_take(writer->packer, ref, text, &n, shape) : NULL;
+    if (!record)
+        return 0;
+    put_record(writer, cls, ref, record);
+    return n;
 }
 
 void inventory_writer_drop(InventoryWriter *writer, const char *ref)
@@ -256,6 +276,8 @@ static void drop_all(InventoryWriter *writer, const char *cls, GHashTable *keep)
 
 void inventory_writer_keep_only(InventoryWriter *writer, const char *cls, GHashTable *refs)
 {
+    if (inventory_writer_count(writer, cls) == g_hash_table_size(refs))
+        return; /* they are all held, and so nothing else is */
     drop_all(writer, cls, refs);
 }
 

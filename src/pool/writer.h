@@ -19,8 +19,12 @@ const char *inventory_class(const char *name);
 /* Adds or replaces; cls is one of the above, the record is borrowed. */
 void inventory_writer_put(InventoryWriter *writer, const char *cls, const char *ref,
                           json_t *record);
+/* The same of a record's JSON text: how many of the n bytes it was, or 0: not understood in this
+ * way, or not whole, and shall be put as a value. */
+gsize inventory_writer_take(InventoryWriter *writer, const char *cls, const char *ref,
+                            const char *text, gsize n);
 void inventory_writer_drop(InventoryWriter *writer, const char *ref);
-/* Drops every object of the class whose reference is not in the set. */
+/* Drops every object of the class whose reference is not in the set, of which all were put. */
 void inventory_writer_keep_only(InventoryWriter *writer, const char *cls, GHashTable *refs);
 void inventory_writer_clear(InventoryWriter *writer);
 unsigned inventory_writer_count(const InventoryWriter *writer, const char *cls);

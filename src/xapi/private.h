@@ -25,7 +25,8 @@ typedef enum { REPLY_WHOLE, REPLY_RECORDS, REPLY_EVENTS } ReplyMode;
 
 typedef struct {
     ReplyMode mode;
-    const char *cls; /* of REPLY_RECORDS */
+    const char *cls;       /* of REPLY_RECORDS */
+    XapiRecordTaken taken; /* or NULL */
     XapiRecordSeen seen;
     void *seen_user;
     const XapiEventOps *events; /* of REPLY_EVENTS */
@@ -33,6 +34,7 @@ typedef struct {
     json_t *error;
     JsonStream *stream;
     JsonBuild *build;
+    GByteArray *slice;  /* gathered for `taken`, so that few records are cut in two */
     char *member, *key; /* the key at depth 1 and 2 that we are in */
     int status;
     bool complete;

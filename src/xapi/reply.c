@@ -9,11 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SLICE_BYTES = 128 << 10 };
+
 static bool take_token(const JsonToken *token, void *user, GError **error);
+static size_t take_record(const char *at, size_t n, unsigned depth, void *user);
 
 void reply_begin(Reply *reply)
 {
-    JsonStreamConfig config = { .lenient = true };
+    JsonStreamConfig config = { .lenient = true, .take_object = reply->taken ? take_record : NULL };
+    reply->slice = reply->taken ? g_byte_array_sized_new(SLICE_BYTES) : NULL;
     reply->stream = json_stream_new(&config, take_token, reply);
     reply->build = json_build_new();
 }
@@ -22,6 +26,7 @@ void reply_clear(Reply *reply)
 {
     g_clear_pointer(&reply->stream, json_stream_free);
     g_clear_pointer(&reply->build, json_build_free);
+    g_clear_pointer(&reply->slice, g_byte_array_unref);
     g_clear_pointer(&reply->result, json_decref);
     g_clear_pointer(&reply->error, json_decref);
     g_clear_pointer(&reply->member, g_free);
@@ -126,6 +131,15 @@ static bool take_token(const JsonToken *token, void *user, GError **error)
     return true;
 }
 
+/* A record that its taker understands need not be built. */
+static size_t take_record(const char *at, size_t n, unsigned depth, void *user)
+{
+    Reply *reply = user;
+    bool is_record = depth == 2 && reply->mode == REPLY_RECORDS && is(reply->member, "result") &&
+                     !json_build_is_open(reply->build);
+    return is_record ? reply->taken(reply->cls, reply->key, at, n, reply->seen_user) : 0;
+}
+
 void reply_header(const char *name, const char *value, void *user)
 {
     Reply *reply = user;
@@ -133,12 +147,22 @@ void reply_header(const char *name, const char *value, void *user)
         reply->status = atoi(value);
 }
 
+static bool feed_slice(Reply *reply, GError **error)
+{
+    bool ok = json_stream_feed(reply->stream, reply->slice->data, reply->slice->len, error);
+    g_byte_array_set_size(reply->slice, 0);
+    return ok;
+}
+
 bool reply_sink(const void *data, size_t n, void *user, GError **error)
 {
     Reply *reply = user;
     if (reply->status && reply->status != 200)
         return true; /* the page of an error; reply_end names the status */
-    return json_stream_feed(reply->stream, data, n, error);
+    if (!reply->slice)
+        return json_stream_feed(reply->stream, data, n, error);
+    g_byte_array_append(reply->slice, data, (guint) n);
+    return reply->slice->len < SLICE_BYTES || feed_slice(reply, error);
 }
 
 static bool refused(json_t *error_value, const char *method, GError **error)
@@ -166,7 +190,7 @@ bool reply_end(Reply *reply, const char *host, const char *method, GError **erro
         err_set(error, ERR_PROTOCOL, "%s answered HTTP %d to %s", host, reply->status, method);
         return false;
     }
-    if (!json_stream_end(reply->stream, error)) {
+    if ((reply->slice && !feed_slice(reply, error)) || !json_stream_end(reply->stream, error)) {
         g_prefix_error(error, "%s: the answer of %s: ", method, host);
         return false;
     }

@@ -371,14 +371,22 @@ char *xapi_call_string(Xapi *xapi, const char *method, json_t *params, GError **
     return text;
 }
 
-bool xapi_all_records(Xapi *xapi, const char *cls, XapiRecordSeen seen, void *user, GError **error)
+bool xapi_all_record_texts(Xapi *xapi, const char *cls, XapiRecordTaken taken, XapiRecordSeen seen,
+                           void *user, GError **error)
 {
     g_autofree char *method = g_strconcat(cls, ".get_all_records", NULL);
-    Reply reply = { .mode = REPLY_RECORDS, .cls = cls, .seen = seen, .seen_user = user };
+    Reply reply = {
+        .mode = REPLY_RECORDS, .cls = cls, .taken = taken, .seen = seen, .seen_user = user
+    };
     g_autoptr(Cancel) cancel = xapi_cancel(xapi);
     bool ok = xapi_run(xapi, method, NULL, &reply, XAPI_CALL_TIMEOUT_MS, cancel, error);
     reply_clear(&reply);
     return ok;
+}
+
+bool xapi_all_records(Xapi *xapi, const char *cls, XapiRecordSeen seen, void *user, GError **error)
+{
+    return xapi_all_record_texts(xapi, cls, NULL, seen, user, error);
 }
 
 enum { EVENT_GRACE_MS = 6 * 1000 }; /* of the network, beyond the time the pool was given */

@@ -62,6 +62,12 @@ char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *can
  * `record` is a new reference owned by the callee. */
 typedef void (*XapiRecordSeen)(const char *cls, const char *ref, json_t *record, void *user);
 bool xapi_all_records(Xapi *xapi, const char *cls, XapiRecordSeen seen, void *user, GError **error);
+/* The same for who reads a record from its text, without building it: how many of the n bytes at
+ * `text` are the record, or 0: it is built and seen. */
+typedef size_t (*XapiRecordTaken)(const char *cls, const char *ref, const char *text, size_t n,
+                                  void *user);
+bool xapi_all_record_texts(Xapi *xapi, const char *cls, XapiRecordTaken taken, XapiRecordSeen seen,
+                           void *user, GError **error);
 
 typedef struct {
     /* operation: "add", "mod", "del"; cls as on the wire (lower case); record NULL for del. */

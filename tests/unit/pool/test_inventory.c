@@ -1,7 +1,7 @@
 /* Records packed and back; views written again when what they use changes, and only then; snapshots
  * that keep what they saw; the memory an object takes. */
+#include "pool/packer.h"
 #include "pool/writer.h"
-#include "pool/record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -282,12 +282,13 @@ static void test_any_json_comes_back(void **state)
         "bytes or more\"],\"c\":\"\\u0000 inside\"}",
     };
     g_autoptr(Cells) cells = cells_new();
+    g_autoptr(Packer) packer = packer_new(cells);
     Shape *shape = NULL;
     for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
         json_t *json = json_loads(texts[i], JSON_ALLOW_NUL, NULL);
         assert_non_null(json);
-        Record *record = record_pack(cells, "VM", "OpaqueRef:1", json, &shape);
-        Record *again = record_pack(cells, "VM", "OpaqueRef:1", json, &shape);
+        Record *record = record_pack(packer, "VM", "OpaqueRef:1", json, &shape);
+        Record *again = record_pack(packer, "VM", "OpaqueRef:1", json, &shape);
         json_t *back = record_unpack(record);
         assert_true(json_equal(back, json));
         assert_true(record_equal(record, again));
@@ -296,6 +297,68 @@ static void test_any_json_comes_back(void **state)
         json_decref(json);
         record_unref(record);
         record_unref(again);
+    }
+    shape_unref(shape);
+}
+
+/* Read from its text, a record is the same to the byte as one that was built; cut short anywhere,
+ * it is not taken. */
+static void test_texts(void **state)
+{
+    static const char *const texts[] = {
+        "{\"a\":0,\"b\":127,\"c\":128,\"d\":-1,\"e\":true,\"f\":false,\"g\":null,\"h\":-0}",
+        "{ \"a\" : 1.5 , \"b\":[ ] ,\"c\":{ },\"d\":-2e-3,\"e\":1E5,\"f\":123456789012345678 }",
+        "{\"a\":\"OpaqueRef:NULL\",\"b\":\"OpaqueRef:01234567-89ab-cdef-0123-456789abcdef\"}",
+        "{\"a\":\"01234567-89ab-cdef-0123-456789abcdef\",\"b\":\"01234567-89AB-cdef-0123-"
+        "456789abcdef\",\"c\":\"01234567-89ab-cdef-0123-456789abcde\",\"d\":\"OpaqueRef:\"}",
+        "{\"a\":{\"true\":[\"x\",\"\",[{\"Running\":1}]],\"é\":\"ü\"},\"true\":\"hvm\",\"\":\"()"
+        "\"}",
+        "{\"a\":\"a long text that is shared between the records that have it, of 64 bytes or "
+        "more\",\"b\":\"with \\\"quotes\\\" and \\\\ and \\n\",\"c\":{\"k\":\"\\/\"}}",
+    };
+    g_autoptr(Cells) cells = cells_new();
+    g_autoptr(Packer) packer = packer_new(cells);
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        Shape *shape = NULL;
+        json_t *json = json_loads(texts[i], 0, NULL);
+        Record *built = record_pack(packer, "VM", "OpaqueRef:1", json, &shape);
+        for (gsize n = 0; n <= strlen(texts[i]); n++) {
+            g_autofree char *part = g_memdup2(texts[i], n);
+            gsize taken = n;
+            Record *read = record_take(packer, "OpaqueRef:1", part, &taken, shape);
+            assert_true(!read == (n < strlen(texts[i])));
+            assert_true(!read || (taken == n && record_equal(read, built)));
+            record_unref(read);
+        }
+        json_decref(json);
+        record_unref(built);
+        shape_unref(shape);
+    }
+}
+
+/* What only the tokenizer knows to judge, or what is of another shape. */
+static void test_texts_that_are_not_taken(void **state)
+{
+    static const char *const texts[] = {
+        "{\"a\":1,\"b\":2,\"c\":3}", "{\"a\":1}",
+        "{\"b\":1,\"a\":2}",         "{\"a\":1,\"b\":{\"k\":1,\"k\":2}}",
+        "{\"a\":01,\"b\":2}",        "{\"a\":1,\"b\":\"\\u00e9\"}",
+        "{\"a\":1,\"b\":\"\xff\"}",  "{\"a\":1,\"b\":\"\n\"}",
+        "{\"a\":1,\"b\":NaN}",       "{\"a\":1,\"b\":1e999}",
+        "{\"a\":1,\"b\":1.}",        "{\"a\":1,\"b\":1234567890123456789}",
+        "{\"a\":1,\"b\":[1,]}",      "{\"a\":1,\"b\":{,}}",
+        "{\"a\":1,\"\\b\":2}",       "{\"a\":1 \"b\":2}",
+    };
+    g_autoptr(Cells) cells = cells_new();
+    g_autoptr(Packer) packer = packer_new(cells);
+    Shape *shape = NULL;
+    json_t *json = json_pack("{s:i, s:i}", "a", 1, "b", 2);
+    record_unref(record_pack(packer, "VM", "OpaqueRef:1", json, &shape));
+    json_decref(json);
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        gsize n = strlen(texts[i]);
+        if (record_take(packer, "OpaqueRef:1", texts[i], &n, shape))
+            fail_msg("taken: %s", texts[i]);
     }
     shape_unref(shape);
 }
@@ -313,6 +376,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_keep_only_and_clear, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_chain_is_summed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_vain_waiting_is_bounded, set_up, tear_down),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_texts_that_are_not_taken),
         cmocka_unit_test(test_any_json_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

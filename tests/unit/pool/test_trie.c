@@ -1,4 +1,5 @@
 /* The persistent trie: beside a hash table, with snapshots that must not change. */
+#include "pool/packer.h"
 #include "pool/trie.h"
 
 #include <setjmp.h>
@@ -11,6 +12,7 @@
 enum { N_KEYS = 2000, N_STEPS = 20000, N_SNAPSHOTS = 8 };
 
 static Cells *cells;
+static Packer *packer;
 
 static Object *make(unsigned key, unsigned version)
 {
@@ -19,7 +21,7 @@ static Object *make(unsigned key, unsigned version)
     g_snprintf(ref, sizeof ref, "OpaqueRef:%u", key);
     g_snprintf(uuid, sizeof uuid, "%u", version);
     json_t *json = json_pack("{s:s}", "uuid", uuid);
-    Record *record = record_pack(cells, "VM", ref, json, &shape);
+    Record *record = record_pack(packer, "VM", ref, json, &shape);
     json_decref(json);
     g_clear_pointer(&shape, shape_unref);
     return object_new(cells, record, NULL, NULL, NULL);
@@ -111,11 +113,13 @@ static void test_emptied(void **state)
 int main(void)
 {
     cells = cells_new();
+    packer = packer_new(cells);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_snapshots_stay),
         cmocka_unit_test(test_emptied),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    packer_free(packer);
     cells_unref(cells);
     return failed;
 }
