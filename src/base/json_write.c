@@ -32,7 +32,14 @@ void json_write_string(GString *out, const char *text, gsize n)
 
 void json_write_int(GString *out, gint64 value)
 {
-    g_string_append_printf(out, "%" G_GINT64_FORMAT, value);
+    char digits[24], *at = digits + sizeof digits;
+    guint64 left = value < 0 ? -(guint64) value : (guint64) value;
+    do
+        *--at = (char) ('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        *--at = '-';
+    g_string_append_len(out, at, digits + sizeof digits - at);
 }
 
 void json_write_real(GString *out, double value)

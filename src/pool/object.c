@@ -1,4 +1,5 @@
-/* A record and its view, held together. */
+/* A record and its view, held together. Reference and id lie in the object itself: whoever looks
+ * for one in a tree reads no more than that. */
 #include "pool/object.h"
 
 #include <stdatomic.h>
@@ -9,18 +10,21 @@ struct Object {
     Record *record;
     GBytes *text;
     const char *type;
-    char id[];
+    const char *id;
+    char key[]; /* and the id behind it */
 };
 
 Object *object_new(Cells *cells, Record *record, const char *type, const char *id, GBytes *text)
 {
-    gsize n = strlen(id ? id : "") + 1;
-    Object *object = cell_new(cells, sizeof(Object) + n);
+    const char *key = record_key(record);
+    gsize n_key = strlen(key) + 1, n_id = strlen(id ? id : "") + 1;
+    Object *object = cell_new(cells, sizeof(Object) + n_key + n_id);
     atomic_init(&object->n_refs, 1);
     object->record = record;
     object->text = text;
     object->type = type;
-    memcpy(object->id, id ? id : "", n);
+    memcpy(object->key, key, n_key);
+    object->id = memcpy(object->key + n_key, id ? id : "", n_id);
     return object;
 }
 
@@ -42,7 +46,7 @@ void object_unref(Object *object)
 
 const char *object_key(const Object *object)
 {
-    return record_key(object->record);
+    return object->key;
 }
 
 const char *object_id(const Object *object)
@@ -63,4 +67,9 @@ Record *object_record(const Object *object)
 GBytes *object_text(const Object *object)
 {
     return object->text;
+}
+
+void object_set_text(Object *object, GBytes *text)
+{
+    object->text = text;
 }

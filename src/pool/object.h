@@ -17,3 +17,5 @@ const char *object_id(const Object *object);  /* XO's id, "" when not shown */
 const char *object_type(const Object *object);
 Record *object_record(const Object *object);
 GBytes *object_text(const Object *object);
+/* Of an object without one that nobody else has seen yet. Takes the text. */
+void object_set_text(Object *object, GBytes *text);

@@ -27,13 +27,13 @@ struct Shape {
     const char *cls;
     guint n;
     guint *lengths; /* of the names */
-    guint16 *slots; /* position + 1 at the hash of a name or behind it */
+    guint *slots;   /* position + 1 at the hash of a name or behind it */
     guint mask;     /* number of slots, less one */
     char *names[];
 };
 
 /* Position + 1 of a field, 0: there is none. */
-guint shape_find(const Shape *shape, const char *name);
+guint shape_find(const Shape *shape, const char *name, gsize n);
 
 struct Record {
     atomic_int n_refs;

@@ -30,18 +30,17 @@ static void index_names(Shape *shape)
     shape->mask = 1;
     while (shape->mask < 2 * shape->n)
         shape->mask = shape->mask * 2 + 1;
-    shape->slots = g_new0(guint16, shape->mask + 1);
+    shape->slots = g_new0(guint, shape->mask + 1);
     for (guint i = 0; i < shape->n; i++) {
         guint slot = slot_of(shape, shape->names[i], shape->lengths[i]);
         while (shape->slots[slot])
             slot = (slot + 1) & shape->mask;
-        shape->slots[slot] = (guint16) (i + 1);
+        shape->slots[slot] = i + 1;
     }
 }
 
-guint shape_find(const Shape *shape, const char *name)
+guint shape_find(const Shape *shape, const char *name, gsize n)
 {
-    gsize n = strlen(name);
     guint slot = slot_of(shape, name, n), at;
     for (; (at = shape->slots[slot]); slot = (slot + 1) & shape->mask)
         if (shape->lengths[at - 1] == n && memcmp(shape->names[at - 1], name, n) == 0)
@@ -51,7 +50,7 @@ guint shape_find(const Shape *shape, const char *name)
 
 static Shape *shape_new(const char *cls, json_t *record)
 {
-    guint n = (guint) MIN(json_object_size(record), G_MAXUINT16);
+    guint n = (guint) json_object_size(record);
     Shape *shape = g_malloc(sizeof(Shape) + n * sizeof(char *));
     const char *name;
     json_t *value;

@@ -35,6 +35,10 @@ typedef struct {
 } Value;
 
 Value record_value(const Record *record, const char *field);
+/* The first n fields at once, for who looks at many of them; and one of these by its name. */
+void record_values(const Record *record, Value *values, guint n);
+Value record_value_at(const Record *record, const Value *values, guint n_values, const char *field,
+                      gsize n_field);
 
 enum { VALUE_SCRATCH = 48 };
 

@@ -41,16 +41,36 @@ static const guint8 *skip_value(const guint8 *at)
     }
 }
 
-Value record_value(const Record *record, const char *field)
+static Value walk_to(const Record *record, guint position)
 {
-    Value value = { NULL, record };
-    guint found = record ? shape_find(record->shape, field) : 0;
-    if (!found)
-        return value;
-    value.at = record_data(record);
-    for (guint i = found; i > 1; i--)
+    Value value = { record_data(record), record };
+    while (--position)
         value.at = skip_value(value.at);
     return value;
+}
+
+Value record_value(const Record *record, const char *field)
+{
+    guint found = record ? shape_find(record->shape, field, strlen(field)) : 0;
+    return found ? walk_to(record, found) : (Value){ NULL, record };
+}
+
+void record_values(const Record *record, Value *values, guint n)
+{
+    Value value = { record_data(record), record };
+    for (guint i = 0; i < n && i < record->shape->n; i++) {
+        values[i] = value;
+        value.at = skip_value(value.at);
+    }
+}
+
+Value record_value_at(const Record *record, const Value *values, guint n_values, const char *field,
+                      gsize n_field)
+{
+    guint found = shape_find(record->shape, field, n_field);
+    if (!found)
+        return (Value){ NULL, record };
+    return found <= n_values ? values[found - 1] : walk_to(record, found);
 }
 
 ValueKind value_kind(Value value)

@@ -9,11 +9,14 @@
 #include <math.h>
 #include <string.h>
 
+enum { MAX_VALUES = 128, OUT_BYTES = 4096 };
+
 struct View {
     const Record *record;
     const ViewWorld *world;
     const char *type;
     GString *out;
+    Value values[MAX_VALUES]; /* of the first fields of the record */
 };
 
 static const ViewType types[] = {
@@ -124,10 +127,9 @@ const ViewWorld *view_world(const View *view)
 Value view_value(View *view, const char *source)
 {
     const char *slash = strchr(source, '/');
-    if (!slash)
-        return record_value(view->record, source);
-    g_autofree char *field = g_strndup(source, (gsize) (slash - source));
-    return value_member(record_value(view->record, field), slash + 1);
+    gsize n = slash ? (gsize) (slash - source) : strlen(source);
+    Value value = record_value_at(view->record, view->values, MAX_VALUES, source, n);
+    return slash ? value_member(value, slash + 1) : value;
 }
 
 GString *view_begin(View *view, const char *name)
@@ -278,8 +280,9 @@ GBytes *view_write(Cells *cells, const ViewType *type, const Record *record, con
         .record = record,
         .world = world,
         .type = view_type_of(type, record),
-        .out = g_string_sized_new(1024),
+        .out = g_string_sized_new(OUT_BYTES),
     };
+    record_values(record, view.values, MAX_VALUES);
     g_string_append(view.out, "{\"type\":");
     json_write_string(view.out, view.type, strlen(view.type));
     for (const ViewField *field = type->fields; field->name; field++)

@@ -21,8 +21,9 @@ struct InventoryWriter {
     GHashTable *counts;  /* class → number of objects */
     GHashTable *waiters; /* reference or id → GSList of references */
     guint n_waiting;     /* references in all lists of waiters */
-    GHashTable *dirty;   /* references whose view must be written */
-    GHashTable *left;    /* ids that went since the last commit */
+    GHashTable *dirty;   /* references whose view must be written, which lie in dirty_refs */
+    GPtrArray *dirty_refs;
+    GHashTable *left; /* ids that went since the last commit */
     char *pool_id;
     Record *pool;
     unsigned n_objects;
@@ -65,7 +66,8 @@ InventoryWriter *inventory_writer_new(void)
     writer->counts = g_hash_table_new(g_direct_hash, g_direct_equal);
     writer->waiters = g_hash_table_new_full(g_str_hash, g_str_equal,
                                             (GDestroyNotify) g_ref_string_release, free_waiters);
-    writer->dirty = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    writer->dirty = g_hash_table_new(g_str_hash, g_str_equal);
+    writer->dirty_refs = g_ptr_array_new_with_free_func(g_free);
     writer->left = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     writer->pool_id = g_strdup("");
     return writer;
@@ -81,6 +83,7 @@ void inventory_writer_free(InventoryWriter *writer)
     g_hash_table_unref(writer->counts);
     g_hash_table_unref(writer->waiters);
     g_hash_table_unref(writer->dirty);
+    g_ptr_array_unref(writer->dirty_refs);
     g_hash_table_unref(writer->left);
     g_free(writer->pool_id);
     record_unref(writer->pool);
@@ -119,8 +122,11 @@ static void depend(InventoryWriter *writer, const char *on, const char *dependen
 
 static void mark_dirty(InventoryWriter *writer, const char *ref)
 {
-    if (!g_hash_table_contains(writer->dirty, ref))
-        g_hash_table_add(writer->dirty, g_strdup(ref));
+    if (g_hash_table_contains(writer->dirty, ref))
+        return;
+    char *copy = g_strdup(ref);
+    g_ptr_array_add(writer->dirty_refs, copy);
+    g_hash_table_add(writer->dirty, copy);
 }
 
 static void tell(InventoryWriter *writer, const char *key)
@@ -335,7 +341,11 @@ static GBytes *write_view(InventoryWriter *writer, Object *object)
 static bool renew(InventoryWriter *writer, Object *object)
 {
     GBytes *text = write_view(writer, object), *old = object_text(object);
-    bool same = old && g_bytes_equal(text, old) && !MUTANT(inventory_tells_unchanged);
+    if (!old) { /* new since the last commit: in no snapshot */
+        object_set_text(object, text);
+        return true;
+    }
+    bool same = g_bytes_equal(text, old) && !MUTANT(inventory_tells_unchanged);
     if (same) { /* mutant: pool_inventory */
         g_bytes_unref(text);
         return false;
@@ -382,13 +392,12 @@ unsigned inventory_writer_waiting(const InventoryWriter *writer)
 Inventory *inventory_writer_commit(InventoryWriter *writer, GPtrArray *entered, GPtrArray *left)
 {
     forget_vain_waiters(writer);
-    g_autoptr(GHashTable) dirty = g_steal_pointer(&writer->dirty);
-    writer->dirty = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    GHashTableIter iter;
-    gpointer ref;
-    g_hash_table_iter_init(&iter, dirty);
-    while (g_hash_table_iter_next(&iter, &ref, NULL)) {
-        Object *object = get(writer, ref);
+    /* In the order in which they came, which is how they lie in memory. */
+    g_autoptr(GPtrArray) refs = g_steal_pointer(&writer->dirty_refs);
+    g_hash_table_remove_all(writer->dirty);
+    writer->dirty_refs = g_ptr_array_new_with_free_func(g_free);
+    for (guint i = 0; i < refs->len; i++) {
+        Object *object = get(writer, refs->pdata[i]);
         if (!object || !*object_id(object))
             continue;
         object_ref(object);
