@@ -295,6 +295,21 @@ void guest_stop(Obj *vm, const char *state)
     vm_refresh(vm);
 }
 
+void guest_move(Obj *vm, Obj *host)
+{
+    Obj *from = obj_follow(vm, "resident_on");
+    Obj *console = obj_set_size(vm, "consoles") ? obj_follow_nth(vm, "consoles", 0) : NULL;
+    obj_put_ref(vm, "resident_on", host);
+    if (from != NULL)
+        memory_refresh(from);
+    memory_refresh(host);
+    if (console == NULL)
+        return;
+    g_autofree char *location =
+        g_strdup_printf("https://%s/console?uuid=%s", obj_str(host, "address"), obj_uuid(console));
+    obj_put_str(console, "location", location);
+}
+
 void guest_reboot(Obj *vm)
 {
     Obj *guest = guest_metrics_renew(vm);

@@ -11,6 +11,8 @@ void guest_boot(Obj *vm, Obj *host, bool paused);
 void guest_was_booted(Obj *vm, Obj *host);
 /* The domain goes; the VM gets the state ("Halted", "Suspended"). */
 void guest_stop(Obj *vm, const char *state);
+/* Live to another host: it runs throughout, its console goes along. */
+void guest_move(Obj *vm, Obj *host);
 /* A new domain on the same host; guest metrics start anew. */
 void guest_reboot(Obj *vm);
 /* A VBD or VIF of a running VM. */

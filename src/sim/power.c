@@ -202,16 +202,8 @@ static json_t *vm_pool_migrate(Call *call, GError **error)
     host = call_obj(call, 1, "host", error);
     bool ok = host != NULL &&
               (obj_follow(vm, "resident_on") == host || guest_place(vm, host, error) != NULL);
-    if (ok) {
-        obj_put_ref(vm, "resident_on", host);
-        Obj *console = obj_set_size(vm, "consoles") > 0 ? obj_follow_nth(vm, "consoles", 0) : NULL;
-        g_autofree char *location = console == NULL ? NULL
-                                                    : g_strdup_printf("https://%s/console?uuid=%s",
-                                                                      obj_str(host, "address"),
-                                                                      obj_uuid(console));
-        if (console != NULL)
-            obj_put_str(console, "location", location);
-    }
+    if (ok)
+        guest_move(vm, host);
     return op_end(call, ok, "VM_MIGRATED", "migrated");
 }
 

@@ -31,6 +31,8 @@ Obj *storage_seed_vdi(Sim *sim, Obj *sr, const StorageSeed *seed);
 char *storage_vdi_snapshot(Call *call, const char *vdi, GError **error);
 char *storage_vdi_clone(Call *call, const char *vdi, GError **error);
 char *storage_vdi_copy(Call *call, const char *vdi, const char *sr, GError **error);
+/* To another SR, under whoever has it, and its snapshots after it; the new ref, copied. */
+char *storage_vdi_move(Call *call, const char *vdi, const char *sr, GError **error);
 /* An empty disk (suspend images, provisioning). */
 char *storage_vdi_create(Call *call, const char *sr, const char *name_label, const char *type,
                          gint64 virtual_size, GError **error);

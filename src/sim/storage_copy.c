@@ -203,22 +203,66 @@ static bool check_migration(const Obj *vdi, GError **error)
     return false;
 }
 
-/* Moves a disk under its running VM: copied, its VBDs turned to the copy, the old one gone. */
+/* What has the disk has its copy from now on. */
+static void hand_over(Obj *vdi, Obj *moved)
+{
+    while (obj_set_size(vdi, "VBDs") && obj_follow_nth(vdi, "VBDs", 0))
+        obj_put_ref(obj_follow_nth(vdi, "VBDs", 0), "VDI", moved);
+    if (obj_bool(vdi, "is_a_snapshot")) {
+        obj_put_bool(moved, "is_a_snapshot", true);
+        obj_put_str(moved, "snapshot_of", obj_str(vdi, "snapshot_of"));
+        obj_put_int(moved, "snapshot_time", obj_int(vdi, "snapshot_time"));
+    }
+    storage_vdi_refresh(moved);
+}
+
+/* Copied, its VBDs turned to the copy, the old one gone; the copy's ref. */
+static char *move_disk(Call *call, const char *from, const char *sr, GError **error)
+{
+    Sim *sim = call_sim(call);
+    g_autofree char *into = copy_disk(call, from, sr, "", "", true, error);
+    Obj *vdi = into ? obj_get(sim, "VDI", from, error) : NULL;
+    if (!vdi)
+        return NULL;
+    hand_over(vdi, obj_find(sim, "VDI", into));
+    return storage_vdi_destroy(call, from, error) ? g_steal_pointer(&into) : NULL;
+}
+
+/* Refs of the snapshots that are not on that SR. */
+static GPtrArray *snapshots_elsewhere(Sim *sim, const char *vdi, const char *sr)
+{
+    GPtrArray *refs = g_ptr_array_new_with_free_func(g_free);
+    for (Obj *at = obj_first(sim, "VDI"); at; at = obj_next(at))
+        if (obj_bool(at, "is_a_snapshot") && strcmp(obj_str(at, "snapshot_of"), vdi) == 0 &&
+            strcmp(obj_str(at, "SR"), sr) != 0 && storage_disk_with_data(sim, obj_ref(at), NULL))
+            g_ptr_array_add(refs, g_strdup(obj_ref(at)));
+    return refs;
+}
+
+char *storage_vdi_move(Call *call, const char *from, const char *sr, GError **error)
+{
+    Sim *sim = call_sim(call);
+    g_autoptr(GPtrArray) snapshots = snapshots_elsewhere(sim, from, sr);
+    char *into = move_disk(call, from, sr, error);
+    for (guint i = 0; into && i < snapshots->len; i++) {
+        g_autofree char *snapshot = move_disk(call, snapshots->pdata[i], sr, NULL);
+        Obj *record = snapshot ? obj_find(sim, "VDI", snapshot) : NULL;
+        if (record)
+            obj_put_str(record, "snapshot_of", into);
+    }
+    return into;
+}
+
+/* Moves a disk under its running VM. */
 static json_t *vdi_pool_migrate(Call *call, GError **error)
 {
     Sim *sim = call_sim(call);
     g_autofree char *from = g_strdup(call_str(call, 0));
     Obj *vdi = obj_get(sim, "VDI", from, error);
-    if (!vdi || !check_migration(vdi, error))
+    if (!vdi || !check_migration(vdi, error) || !obj_get(sim, "SR", call_str(call, 1), error))
         return NULL;
-    g_autofree char *into = copy_disk(call, from, call_str(call, 1), "", "", true, error);
-    if (!into || !(vdi = obj_get(sim, "VDI", from, error)))
-        return NULL;
-    Obj *moved = obj_find(sim, "VDI", into);
-    while (obj_set_size(vdi, "VBDs") && obj_follow_nth(vdi, "VBDs", 0))
-        obj_put_ref(obj_follow_nth(vdi, "VBDs", 0), "VDI", moved);
-    storage_vdi_refresh(moved);
-    return storage_vdi_destroy(call, from, error) ? json_string(into) : NULL;
+    g_autofree char *into = storage_vdi_move(call, from, call_str(call, 1), error);
+    return into ? json_string(into) : NULL;
 }
 
 const Method storage_copy_methods[] = {
