@@ -88,9 +88,17 @@ static gsize brotli_compress(const void *head, gsize n_head, const void *data, g
     return ok ? max - room : 0;
 }
 
-static Expanded brotli_expand(const void *data, gsize n, void *out, gsize max, gsize *n_out)
+/* The window at once, not in steps that are copied: only what is written becomes memory. */
+static BrotliDecoderState *brotli_decoder(void)
 {
     BrotliDecoderState *state = BrotliDecoderCreateInstance(NULL, NULL, NULL);
+    BrotliDecoderSetParameter(state, BROTLI_DECODER_PARAM_DISABLE_RING_BUFFER_REALLOCATION, 1);
+    return state;
+}
+
+static Expanded brotli_expand(const void *data, gsize n, void *out, gsize max, gsize *n_out)
+{
+    BrotliDecoderState *state = brotli_decoder();
     const guint8 *in = data;
     guint8 *next = out;
     gsize n_in = n, room = max;
@@ -106,7 +114,7 @@ static Expanded brotli_expand(const void *data, gsize n, void *out, gsize max, g
 static bool brotli_expand_part(const void *data, gsize n, void *head, gsize n_head, void *out,
                                gsize *from, gsize to)
 {
-    BrotliDecoderState *state = BrotliDecoderCreateInstance(NULL, NULL, NULL);
+    BrotliDecoderState *state = brotli_decoder();
     const guint8 *in = data;
     guint8 *next = head;
     gsize n_in = n;
