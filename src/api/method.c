@@ -41,6 +41,10 @@ json_t *method_info(const Method *method)
 {
     json_t *info = json_pack("{s:s*, s:o}", "description", method->summary, "params",
                              params_schema(method->params));
+    if (method->example)
+        json_object_set_new(info, "example",
+                            json_sprintf("cadenza %s%s%s", method->name,
+                                         *method->example ? " " : "", method->example));
     if (method->access == ACCESS_ADMIN)
         json_object_set_new(info, "permission", json_string("admin"));
     else if (method->access == ACCESS_ANYONE)

@@ -25,12 +25,16 @@ typedef struct {
     bool long_running;   /* may take minutes: has its own pool of threads */
     const char *rest;    /* "DELETE /vms/{id}" in the method's own words; others: rest_calls.c */
     const char *summary; /* one sentence */
-    bool secret_result;  /* is shown in no log */
+    /* The words that follow the name on the command line, "" when there are none: "id=$VM". They
+     * are shown in the reference, and tests/system/test_examples.py runs them; it knows what the
+     * names in capital letters stand for. */
+    const char *example;
+    bool secret_result; /* is shown in no log */
 } Method;
 
 /* NULL when there is none of that name. */
 const Method *method_find(const char *name);
 /* Every method, sorted by name. */
 void method_each(void (*seen)(const Method *method, void *user), void *user);
-/* {description, params, permission?} as system.getMethodsInfo shows it. */
+/* {description, params, permission?, example} as system.getMethodsInfo shows it. */
 json_t *method_info(const Method *method);

@@ -92,9 +92,10 @@ static void gui_routes(RestRequest *request)
 }
 
 static const RestRoute door_routes[] = {
-    { "GET", "ping", ping, .is_public = true, .summary = "Whether the server is there." },
+    { "GET", "ping", ping, .is_public = true, .summary = "Whether the server is there.",
+      .example = "" },
     { "GET", "gui-routes", gui_routes, .is_public = true,
-      .summary = "Where the web interfaces are." },
+      .summary = "Where the web interfaces are.", .example = "" },
     { NULL },
 };
 
@@ -163,6 +164,30 @@ bool rest_handle(Rest *rest, HttpRequest *http)
     return true;
 }
 
+static RestRouter *routes(void)
+{
+    RestRouter *router = rest_router_new();
+    rest_router_add_table(router, door_routes);
+    rest_router_add_table(router, rest_openapi_routes);
+    rest_router_add_table(router, rest_task_routes);
+    rest_router_add_table(router, rest_event_routes);
+    rest_router_add_table(router, rest_dashboard_routes);
+    rest_router_add_table(router, rest_machine_routes);
+    rest_router_add_table(router, rest_transfer_routes);
+    rest_router_add_table(router, rest_people_routes);
+    rest_collections_add(router);
+    rest_calls_add(router);
+    return router;
+}
+
+json_t *rest_describe(void)
+{
+    RestRouter *router = routes();
+    json_t *document = rest_openapi(router);
+    rest_router_free(router);
+    return document;
+}
+
 Rest *rest_new(const ApiParts *parts)
 {
     Rest *rest = g_new0(Rest, 1);
@@ -170,17 +195,7 @@ Rest *rest_new(const ApiParts *parts)
     rest->tasks = tasks_new(parts->store);
     rest->actions = rest_actions_new(rest);
     rest->feeds = rest_feeds_new(parts);
-    rest->router = rest_router_new();
-    rest_router_add_table(rest->router, door_routes);
-    rest_router_add_table(rest->router, rest_openapi_routes);
-    rest_router_add_table(rest->router, rest_task_routes);
-    rest_router_add_table(rest->router, rest_event_routes);
-    rest_router_add_table(rest->router, rest_dashboard_routes);
-    rest_router_add_table(rest->router, rest_machine_routes);
-    rest_router_add_table(rest->router, rest_transfer_routes);
-    rest_router_add_table(rest->router, rest_people_routes);
-    rest_collections_add(rest->router);
-    rest_calls_add(rest->router);
+    rest->router = routes();
     return rest;
 }
 

@@ -9,6 +9,8 @@
 #include "api/parts.h"
 #include "http/server.h"
 
+#include <jansson.h>
+
 typedef struct Rest Rest;
 
 enum {
@@ -23,5 +25,7 @@ Rest *rest_new(const ApiParts *parts);
 void rest_free(Rest *rest);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rest, rest_free)
 
+/* All routes (OpenAPI), without a server; a new reference. */
+json_t *rest_describe(void);
 /* Answers a request below /rest; false when it is not one. */
 bool rest_handle(Rest *rest, HttpRequest *request);

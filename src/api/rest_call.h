@@ -20,10 +20,14 @@ typedef struct {
     /* What no renaming can do; false with an error. May be NULL. */
     bool (*prepare)(RestRequest *request, json_t *params, GError **error);
     const char *summary; /* NULL: the method's */
+    const char *example; /* as of a RestRoute; NULL: the method's, in the words of REST */
 } RestCall;
 
 /* Adds the table, and the routes that methods name themselves where the table has none. */
 void rest_calls_add(RestRouter *router);
+
+/* REST's name of a parameter of the method, caller frees; "" when the route does not take it. */
+char *rest_call_name(const RestCall *call, const char *name);
 
 /* Serves such a route; the route's `with` is its RestCall. */
 void rest_call_serve(RestRequest *request);

@@ -96,10 +96,10 @@ static bool add_job(RestRequest *request, json_t *params, GError **error)
     "cloud_config:cloudConfig network_config:networkConfig "                                       \
     "destroy_cloud_config_vdi:destroyCloudConfigVdiAfterBoot install:installation vdis:VDIs "      \
     "vifs:VIFs"
-#define TAGS(of)                                                                                   \
-    { "PUT", of "/{id}/tags/{tag*}", "tag.add" },                                                  \
+#define TAGS(of, one)                                                                              \
+    { "PUT", of "/{id}/tags/{tag*}", "tag.add", .example = one " production" },                    \
     {                                                                                              \
-        "DELETE", of "/{id}/tags/{tag*}", "tag.remove"                                             \
+        "DELETE", of "/{id}/tags/{tag*}", "tag.remove", .example = one " production"               \
     }
 #define ACTION(path, of) "POST", path "/{id}/actions/" of
 
@@ -114,20 +114,23 @@ static const RestCall calls[] = {
     { ACTION("vms", "pause"), "vm.pause" },
     { ACTION("vms", "suspend"), "vm.suspend" },
     { ACTION("vms", "resume"), "vm.resume" },
-    { ACTION("vms", "unpause"), "vm.resume", .summary = "Let a paused virtual machine go on." },
+    { ACTION("vms", "unpause"), "vm.resume", .summary = "Let a paused virtual machine go on.",
+      .example = "$PAUSED_VM" },
     { ACTION("vms", "snapshot"), "vm.snapshot", .renames = "name_label:name",
       .makes = "vm-snapshots" },
     { ACTION("vms", "revert_snapshot"), "vm.revert", .renames = "id: snapshotId:snapshot",
-      .prepare = check_snapshot },
+      .prepare = check_snapshot, .example = "$VM snapshotId=$SNAPSHOT" },
     { ACTION("vms", "clone"), "vm.clone", .renames = "name_label:name fast:!full_copy",
-      .makes = "vms", .prepare = complete_clone },
+      .makes = "vms", .prepare = complete_clone, .example = "$VM name_label='a copy'" },
     { ACTION("vms", "migrate"), "vm.migrate",
       .renames = "id:vm hostId:targetHost srId:sr srIdByVdiId:mapVdisSrs "
                  "networkIdByVifId:mapVifsNetworks migrationNetworkId:migrationNetwork" },
     { "PATCH", "vms/{id}", "vm.set", .renames = VM_CHANGES },
     { "DELETE", "vms/{id}", "vm.delete" },
-    { "DELETE", "vm-templates/{id}", "vm.delete", .summary = "Delete a template and its disks." },
-    { "DELETE", "vm-snapshots/{id}", "vm.delete", .summary = "Delete a snapshot and its disks." },
+    { "DELETE", "vm-templates/{id}", "vm.delete", .summary = "Delete a template and its disks.",
+      .example = "$SPARE_TEMPLATE" },
+    { "DELETE", "vm-snapshots/{id}", "vm.delete", .summary = "Delete a snapshot and its disks.",
+      .example = "$SPARE_SNAPSHOT" },
     { ACTION("hosts", "start"), "host.start" },
     { ACTION("hosts", "enable"), "host.enable" },
     { ACTION("hosts", "disable"), "host.disable" },
@@ -140,7 +143,8 @@ static const RestCall calls[] = {
     { ACTION("hosts", "forget"), "host.forget" },
     { ACTION("hosts", "scan_pifs"), "host.scanPifs" },
     { ACTION("pools", "create_vm"), "vm.create", .renames = NEW_VM, .makes = "vms",
-      .fixed = "{\"keepTemplateVifs\":true,\"awaitBoot\":true}", .prepare = check_template },
+      .fixed = "{\"keepTemplateVifs\":true,\"awaitBoot\":true}", .prepare = check_template,
+      .example = "$POOL template=$TEMPLATE name_label=web" },
     { ACTION("pools", "create_network"), "network.create", .renames = "id:pool",
       .makes = "networks" },
     { ACTION("pools", "create_internal_network"), "network.create", .renames = "id:pool",
@@ -157,7 +161,7 @@ static const RestCall calls[] = {
       .makes = "vdis" },
     { "PATCH", "vdis/{id}", "vdi.set" },
     { "DELETE", "vdis/{id}", "vdi.delete" },
-    { "DELETE", "vdi-snapshots/{id}", "vdi.delete" },
+    { "DELETE", "vdi-snapshots/{id}", "vdi.delete", .example = "$SPARE_DISK_SNAPSHOT" },
     { ACTION("vdis", "migrate"), "vdi.migrate", .renames = "srId:sr_id", .makes = "vdis" },
     { "DELETE", "vbds/{id}", "vbd.delete" },
     { ACTION("vbds", "connect"), "vbd.connect" },
@@ -171,23 +175,24 @@ static const RestCall calls[] = {
     { "DELETE", "networks/{id}", "network.delete" },
     { ACTION("pbds", "plug"), "pbd.connect" },
     { ACTION("pbds", "unplug"), "pbd.disconnect" },
-    TAGS("vms"),
-    TAGS("vm-templates"),
-    TAGS("vm-snapshots"),
-    TAGS("vm-controllers"),
-    TAGS("hosts"),
-    TAGS("pools"),
-    TAGS("srs"),
-    TAGS("vdis"),
-    TAGS("vdi-snapshots"),
-    TAGS("networks"),
+    TAGS("vms", "$VM"),
+    TAGS("vm-templates", "$TEMPLATE"),
+    TAGS("vm-snapshots", "$SNAPSHOT"),
+    TAGS("vm-controllers", "$CONTROL_DOMAIN"),
+    TAGS("hosts", "$HOST"),
+    TAGS("pools", "$POOL"),
+    TAGS("srs", "$SR"),
+    TAGS("vdis", "$DISK"),
+    TAGS("vdi-snapshots", "$DISK_SNAPSHOT"),
+    TAGS("networks", "$NETWORK"),
     { "GET", "vms/{id}/stats", "vm.stats" },
     { "GET", "hosts/{id}/stats", "host.stats", .renames = "id:host" },
     { "POST", "servers", "server.add", .makes = "servers" },
     { "DELETE", "servers/{id}", "server.remove" },
     { ACTION("servers", "connect"), "server.enable" },
     { ACTION("servers", "disconnect"), "server.disable" },
-    { "POST", "users", "user.create", .renames = "name:email", .makes = "users" },
+    { "POST", "users", "user.create", .renames = "name:email", .makes = "users",
+      .example = "name=bob password='of his choice'" },
     { "PATCH", "users/{id}", "user.set", .renames = "name:email" },
     { "DELETE", "users/{id}", "user.delete" },
     { "POST", "groups", "group.create", .makes = "groups" },
@@ -196,7 +201,7 @@ static const RestCall calls[] = {
     { "PUT", "groups/{id}/users/{userId}", "group.addUser" },
     { "DELETE", "groups/{id}/users/{userId}", "group.removeUser" },
     { ACTION("schedules", "run"), "backupNg.runJob", .renames = "id:schedule", .prepare = add_job,
-      .summary = "Run the job of a schedule now." },
+      .summary = "Run the job of a schedule now.", .example = "$SCHEDULE" },
     { "POST", "backup-repositories", "remote.create", .makes = "backup-repositories" },
     { "PATCH", "backup-repositories/{id}", "remote.set" },
     { ACTION("backup-repositories", "forget"), "remote.delete" },
@@ -207,6 +212,20 @@ static const RestCall calls[] = {
 
 /* --- Routes --- */
 
+char *rest_call_name(const RestCall *call, const char *name)
+{
+    g_auto(GStrv) rules = g_strsplit(call->renames ? call->renames : "", " ", -1);
+    for (unsigned i = 0; rules[i]; i++) {
+        g_auto(GStrv) sides = g_strsplit(rules[i], ":", 2);
+        if (sides[0] && sides[1] && g_str_equal(sides[1] + (*sides[1] == '!'), name))
+            return g_strdup(sides[0]);
+    }
+    json_t *fixed = call->fixed ? json_loads(call->fixed, 0, NULL) : NULL;
+    bool implied = json_object_get(fixed, name) != NULL;
+    json_decref(fixed);
+    return g_strdup(implied ? "" : name);
+}
+
 static void add(RestRouter *router, const RestCall *call, const Method *method)
 {
     RestRoute route = { call->verb,
@@ -215,7 +234,8 @@ static void add(RestRouter *router, const RestCall *call, const Method *method)
                         call,
                         call->summary ? call->summary : method->summary,
                         false,
-                        REST_CALLS };
+                        REST_CALLS,
+                        NULL };
     rest_router_add(router, &route, call->path);
 }
 

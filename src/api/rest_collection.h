@@ -23,6 +23,7 @@ struct RestCollection {
     const char *subs;     /* A alarms, M messages, K tasks: "<name>/{id}/alarms" … */
     bool long_ids;        /* ids contain slashes */
     const char *summary;
+    const char *example; /* what {id} stands for: "$VM" */
 };
 
 void rest_collections_add(RestRouter *router);

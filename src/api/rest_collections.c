@@ -7,68 +7,74 @@
 
 #include <string.h>
 
-#define OBJECTS(path, xo_type, more, words)                                                        \
+#define OBJECTS(path, xo_type, more, one, words)                                                   \
     {                                                                                              \
-        path, xo_type, rest_each_object, .subs = more, .summary = words                            \
+        path, xo_type, rest_each_object, .subs = more, .example = one, .summary = words            \
     }
 
 static const RestCollection collections[] = {
-    OBJECTS("vms", "VM", "AMK", "Virtual machines."),
-    OBJECTS("vm-templates", "VM-template", "AMK", "Templates of virtual machines."),
-    OBJECTS("vm-snapshots", "VM-snapshot", "AMK", "Snapshots of virtual machines."),
-    OBJECTS("vm-controllers", "VM-controller", "AMK", "Control domains of hosts."),
-    OBJECTS("hosts", "host", "AMK", "Hosts."),
-    OBJECTS("pools", "pool", "AMK", "Pools."),
-    OBJECTS("srs", "SR", "AMK", "Storage repositories."),
-    OBJECTS("vdis", "VDI", "AMK", "Virtual disks."),
-    OBJECTS("vdi-snapshots", "VDI-snapshot", "AMK", "Snapshots of virtual disks."),
-    OBJECTS("vbds", "VBD", "AMK", "Connections of disks to virtual machines."),
-    OBJECTS("vifs", "VIF", "AMK", "Network interfaces of virtual machines."),
-    OBJECTS("networks", "network", "AMK", "Networks."),
-    OBJECTS("pifs", "PIF", "AMK", "Network interfaces of hosts."),
-    OBJECTS("pbds", "PBD", NULL, "Connections of storage to hosts."),
-    OBJECTS("pcis", "PCI", NULL, "PCI devices of hosts."),
-    OBJECTS("pgpus", "PGPU", NULL, "Graphics processors of hosts."),
-    OBJECTS("sms", "SM", NULL, "Kinds of storage."),
-    { "messages", "message", rest_each_message, .summary = "Messages of pools, without alarms." },
-    { "alarms", "alarm", rest_each_alarm, .summary = "Alarms of pools." },
+    OBJECTS("vms", "VM", "AMK", "$VM", "Virtual machines."),
+    OBJECTS("vm-templates", "VM-template", "AMK", "$TEMPLATE", "Templates of virtual machines."),
+    OBJECTS("vm-snapshots", "VM-snapshot", "AMK", "$SNAPSHOT", "Snapshots of virtual machines."),
+    OBJECTS("vm-controllers", "VM-controller", "AMK", "$CONTROL_DOMAIN",
+            "Control domains of hosts."),
+    OBJECTS("hosts", "host", "AMK", "$HOST", "Hosts."),
+    OBJECTS("pools", "pool", "AMK", "$POOL", "Pools."),
+    OBJECTS("srs", "SR", "AMK", "$SR", "Storage repositories."),
+    OBJECTS("vdis", "VDI", "AMK", "$DISK", "Virtual disks."),
+    OBJECTS("vdi-snapshots", "VDI-snapshot", "AMK", "$DISK_SNAPSHOT",
+            "Snapshots of virtual disks."),
+    OBJECTS("vbds", "VBD", "AMK", "$VBD", "Connections of disks to virtual machines."),
+    OBJECTS("vifs", "VIF", "AMK", "$VIF", "Network interfaces of virtual machines."),
+    OBJECTS("networks", "network", "AMK", "$NETWORK", "Networks."),
+    OBJECTS("pifs", "PIF", "AMK", "$PIF", "Network interfaces of hosts."),
+    OBJECTS("pbds", "PBD", NULL, "$PBD", "Connections of storage to hosts."),
+    OBJECTS("pcis", "PCI", NULL, "$PCI", "PCI devices of hosts."),
+    OBJECTS("pgpus", "PGPU", NULL, "$PGPU", "Graphics processors of hosts."),
+    OBJECTS("sms", "SM", NULL, "$SM", "Kinds of storage."),
+    { "messages", "message", rest_each_message, .example = "$MESSAGE",
+      .summary = "Messages of pools, without alarms." },
+    { "alarms", "alarm", rest_each_alarm, .example = "$ALARM", .summary = "Alarms of pools." },
     { "servers", "xenServer", rest_each_record, .methods = { "server.getAll" }, .subs = "K",
-      .summary = "The pools to manage." },
+      .example = "$SERVER", .summary = "The pools to manage." },
     { "users", "user", rest_each_record, .methods = { "user.getAll" }, .adapt = rest_adapt_user,
-      .one = rest_one_user, .subs = "K", .summary = "Users." },
+      .one = rest_one_user, .subs = "K", .example = "$USER", .summary = "Users." },
     { "groups", "group", rest_each_record, .methods = { "group.getAll" }, .subs = "K",
-      .adapt = rest_adapt_group, .summary = "Groups of users." },
-    { "acl-roles", "acl-role", rest_each_none, .summary = "Roles; there are none here." },
-    { "acl-privileges", "acl-privilege", rest_each_none,
+      .adapt = rest_adapt_group, .example = "$GROUP", .summary = "Groups of users." },
+    { "acl-roles", "acl-role", rest_each_none, .example = "$ACL_ROLE",
+      .summary = "Roles; there are none here." },
+    { "acl-privileges", "acl-privilege", rest_each_none, .example = "$ACL_PRIVILEGE",
       .summary = "Privileges of roles; there are none here." },
     { "schedules", "schedule", rest_each_record, .methods = { "schedule.getAll" },
-      .summary = "Schedules of jobs." },
+      .example = "$SCHEDULE", .summary = "Schedules of jobs." },
     { "backup-jobs", "backup-job", rest_each_record,
       .methods = { "backupNg.getAllJobs", "metadataBackup.getAllJobs", "mirrorBackup.getAllJobs" },
-      .summary = "Backup jobs of every kind." },
+      .example = "$JOB", .summary = "Backup jobs of every kind." },
     { "backup/jobs/vm", "backup-job", rest_each_record, .methods = { "backupNg.getAllJobs" },
-      .leads_to = "backup-jobs", .summary = "Backup jobs of virtual machines." },
+      .leads_to = "backup-jobs", .example = "$JOB", .summary = "Backup jobs of virtual machines." },
     { "backup/jobs/metadata", "backup-job", rest_each_record,
       .methods = { "metadataBackup.getAllJobs" }, .leads_to = "backup-jobs",
-      .summary = "Backup jobs of metadata." },
+      .example = "$METADATA_JOB", .summary = "Backup jobs of metadata." },
     { "backup/jobs/mirror", "backup-job", rest_each_record,
-      .methods = { "mirrorBackup.getAllJobs" }, .leads_to = "backup-jobs",
+      .methods = { "mirrorBackup.getAllJobs" }, .leads_to = "backup-jobs", .example = "$MIRROR_JOB",
       .summary = "Jobs that mirror backup repositories." },
-    { "backup-logs", "backup-log", rest_each_backup_log, .one = rest_one_log,
+    { "backup-logs", "backup-log", rest_each_backup_log, .one = rest_one_log, .example = "$RUN",
       .summary = "Logs of backup runs." },
     { "backup/logs", "backup-log", rest_each_backup_log, .one = rest_one_log,
-      .leads_to = "backup-logs", .summary = "Logs of backup runs." },
+      .leads_to = "backup-logs", .example = "$RUN", .summary = "Logs of backup runs." },
     { "restore-logs", "restore-log", rest_each_backup_log, .one = rest_one_log,
-      .summary = "Logs of restores." },
+      .example = "$RESTORE", .summary = "Logs of restores." },
     { "restore/logs", "restore-log", rest_each_backup_log, .one = rest_one_log,
-      .leads_to = "restore-logs", .summary = "Logs of restores." },
+      .leads_to = "restore-logs", .example = "$RESTORE", .summary = "Logs of restores." },
     { "backup-repositories", "backup-repository", rest_each_record, .methods = { "remote.getAll" },
-      .summary = "Backup repositories." },
+      .example = "$REPOSITORY", .summary = "Backup repositories." },
     { "backup-archives", "backup-archive", rest_each_archive, .long_ids = true,
+      .example = "$BACKUP",
       .summary = "Backups in the repositories that backup-repository names (repeatable)." },
-    { "tasks", "task", rest_each_task, .one = rest_one_task,
+    { "tasks", "task", rest_each_task, .one = rest_one_task, .example = "$TASK",
       .summary = "What lasts: actions and runs." },
-    { "proxies", "proxy", rest_each_none, .summary = "Proxies; there are none here." },
+    { "proxies", "proxy", rest_each_none, .example = "$PROXY",
+      .summary = "Proxies; there are none here." },
 };
 
 static const RestCollection own_messages = { "messages", "message", rest_each_own_message,
@@ -218,14 +224,15 @@ static void add_own(RestRouter *router, const char *owner, const char *name,
                     const RestCollection *items)
 {
     g_autofree char *path = g_strdup_printf("%s/{id}/%s", owner, name);
-    RestRoute route = { "GET", NULL, list_own, items, items->summary, false, REST_LIST };
+    RestRoute route = { "GET",          NULL,  list_own,  items,
+                        items->summary, false, REST_LIST, rest_collection_find(owner)->example };
     rest_router_add(router, &route, path);
 }
 
 static void add_collection(RestRouter *router, const RestCollection *row)
 {
-    RestRoute all = { "GET", NULL, list_all, row, row->summary, false, REST_LIST };
-    RestRoute one = { "GET", NULL, get_one, row, row->summary, false, REST_PLAIN };
+    RestRoute all = { "GET", NULL, list_all, row, row->summary, false, REST_LIST, "limit=2" };
+    RestRoute one = { "GET", NULL, get_one, row, row->summary, false, REST_PLAIN, row->example };
     g_autofree char *path = g_strdup_printf("%s/{id%s}", row->name, row->long_ids ? "*" : "");
     if (row->subs && strchr(row->subs, 'A'))
         add_own(router, row->name, "alarms", &own_alarms);

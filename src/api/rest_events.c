@@ -397,10 +397,12 @@ static void unsubscribe(RestRequest *request)
 }
 
 const RestRoute rest_event_routes[] = {
-    { "GET", "events", open_stream, .summary = "A stream of events (text/event-stream)." },
+    { "GET", "events", open_stream, .summary = "A stream of events (text/event-stream).",
+      .example = "" },
     { "POST", "events/{id}/subscriptions", subscribe,
-      .summary = "Hear of a collection: {collection, fields?}." },
+      .summary = "Hear of a collection: {collection, fields?}.",
+      .example = "$EVENTS collection=VM fields=json:'[\"name_label\",\"power_state\"]'" },
     { "DELETE", "events/{id}/subscriptions/{collection}", unsubscribe,
-      .summary = "Hear of a collection no more." },
+      .summary = "Hear of a collection no more.", .example = "$SUBSCRIBED_EVENTS VM" },
     { NULL },
 };

@@ -178,6 +178,7 @@ static void machine(RestRequest *request)
 }
 
 const RestRoute rest_machine_routes[] = {
-    { "GET", "vms/{id}/dashboard", machine, .summary = "The figures of one machine." },
+    { "GET", "vms/{id}/dashboard", machine, .summary = "The figures of one machine.",
+      .example = "$VM" },
     { NULL },
 };

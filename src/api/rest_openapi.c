@@ -3,6 +3,7 @@
 #include "api/rest_openapi.h"
 #include "api/method.h"
 #include "api/rest_call.h"
+#include "api/rest_example.h"
 
 #include <string.h>
 
@@ -102,21 +103,6 @@ static void add_list_parameters(json_t *list)
                                               json_pack("{s:s}", "type", rows[i].type)));
 }
 
-/* REST's name of a method's parameter; "" when the route does not take it. */
-static char *rest_name(const RestCall *call, const char *name)
-{
-    g_auto(GStrv) rules = g_strsplit(call->renames ? call->renames : "", " ", -1);
-    for (unsigned i = 0; rules[i]; i++) {
-        g_auto(GStrv) sides = g_strsplit(rules[i], ":", 2);
-        if (sides[0] && sides[1] && g_str_equal(sides[1] + (*sides[1] == '!'), name))
-            return g_strdup(sides[0]);
-    }
-    json_t *fixed = call->fixed ? json_loads(call->fixed, 0, NULL) : NULL;
-    bool implied = json_object_get(fixed, name) != NULL;
-    json_decref(fixed);
-    return g_strdup(implied ? "" : name);
-}
-
 /* Those of the method that the path does not have: in the query of reads, else in the body. */
 static void add_call_parameters(const RestCall *call, const GPtrArray *names, json_t *list,
                                 json_t *operation)
@@ -125,7 +111,7 @@ static void add_call_parameters(const RestCall *call, const GPtrArray *names, js
     const Method *method = method_find(call->method);
     bool reads = g_str_equal(call->verb, "GET");
     for (const Param *param = method->params; param && param->name; param++) {
-        g_autofree char *name = rest_name(call, param->name);
+        g_autofree char *name = rest_call_name(call, param->name);
         bool needed = !param->optional && !param->fallback && !call->prepare;
         if (!*name || g_str_equal(name, "*") || is_named(names, name))
             continue;
@@ -181,6 +167,18 @@ static json_t *answers_of(const RestRoute *route)
 
 /* --- The document --- */
 
+/* As pages that show such documents know it, and the method behind the route. */
+static void add_example(json_t *operation, const RestRoute *route)
+{
+    g_autofree char *example = rest_example(route);
+    const RestCall *call = route->shape == REST_CALLS ? route->with : NULL;
+    if (example)
+        json_object_set_new(operation, "x-codeSamples",
+                            json_pack("[{s:s, s:s}]", "lang", "shell", "source", example));
+    if (call)
+        json_object_set_new(operation, "x-method", json_string(call->method));
+}
+
 static json_t *operation_of(const RestRoute *route, const GPtrArray *names)
 {
     g_autofree char *id = g_strdup_printf("%s_%s", route->verb, route->path);
@@ -197,6 +195,7 @@ static json_t *operation_of(const RestRoute *route, const GPtrArray *names)
     else if (route->shape == REST_CALLS)
         add_call_parameters(route->with, names, list, operation);
     json_object_set_new(operation, "parameters", list);
+    add_example(operation, route);
     if (route->is_public)
         json_object_set_new(operation, "security", json_array());
     return operation;
@@ -244,8 +243,9 @@ static void page(RestRequest *request)
 }
 
 const RestRoute rest_openapi_routes[] = {
-    { "GET", "docs", page, .is_public = true, .summary = "A page to read and try the API." },
+    { "GET", "docs", page, .is_public = true, .summary = "A page to read and try the API.",
+      .example = "" },
     { "GET", "docs/swagger.json", document, .is_public = true,
-      .summary = "This description (OpenAPI 3.0)." },
+      .summary = "This description (OpenAPI 3.0).", .example = "" },
     { NULL },
 };

@@ -160,14 +160,19 @@ static void make_token(RestRequest *request)
 }
 
 const RestRoute rest_people_routes[] = {
-    { "GET", "users/me", redirect_me, .summary = "Oneself." },
-    { "PATCH", "users/me", redirect_me, .summary = "Oneself." },
-    { "GET", "users/me/{below*}", redirect_me, .summary = "What belongs to oneself." },
-    { "POST", "users/me/{below*}", redirect_me, .summary = "What belongs to oneself." },
-    { "GET", "users/{id}/authentication_tokens", list_tokens, .summary = "A user's tokens." },
-    { "POST", "users/{id}/authentication_tokens", make_token, .summary = "Create a token." },
-    { "POST", "users/authentication_tokens", make_token,
-      .summary = "Create a token of one's own." },
+    { "GET", "users/me", redirect_me, .summary = "Oneself.", .example = "" },
+    { "PATCH", "users/me", redirect_me, .summary = "Oneself.",
+      .example = "preferences=json:'{\"lang\":\"en\"}'" },
+    { "GET", "users/me/{below*}", redirect_me, .summary = "What belongs to oneself.",
+      .example = "groups" },
+    { "POST", "users/me/{below*}", redirect_me, .summary = "What belongs to oneself.",
+      .example = "authentication_tokens description=laptop" },
+    { "GET", "users/{id}/authentication_tokens", list_tokens, .summary = "A user's tokens.",
+      .example = "$USER" },
+    { "POST", "users/{id}/authentication_tokens", make_token, .summary = "Create a token.",
+      .example = "$USER description=laptop" },
+    { "POST", "users/authentication_tokens", make_token, .summary = "Create a token of one's own.",
+      .example = "description=laptop" },
     { NULL },
 };
 

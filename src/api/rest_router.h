@@ -27,6 +27,9 @@ typedef struct {
     const char *summary; /* one sentence */
     bool is_public;      /* for anybody, signed in or not */
     RestShape shape;
+    /* What the names of the path stand for, in their order, then the rest of a line of `cadenza
+     * rest`: "$DISK --output disk.raw". "" when there is nothing to say. Of calls: their rows'. */
+    const char *example;
 } RestRoute;
 
 RestRouter *rest_router_new(void);

@@ -346,27 +346,35 @@ static void import_machine(RestRequest *request)
     g_free(arrival.uuid);
 }
 
-#define DISK(of, format)                                                                           \
+#define DISK(of, format, one)                                                                      \
     {                                                                                              \
-        "GET", of "/{id}." format, get_disk, .summary = "The content of a disk, as " format "."    \
+        "GET", of "/{id}." format, get_disk, .summary = "The content of a disk, as " format ".",   \
+                                             .example = one " --output disk." format               \
     }
 
 const RestRoute rest_transfer_routes[] = {
-    DISK("vdis", "raw"),
-    DISK("vdis", "vhd"),
-    DISK("vdi-snapshots", "raw"),
-    DISK("vdi-snapshots", "vhd"),
-    { "PUT", "vdis/{id}.raw", put_disk, .summary = "Replace the content of a disk, from raw." },
-    { "PUT", "vdis/{id}.vhd", put_disk, .summary = "Replace the content of a disk, from VHD." },
+    DISK("vdis", "raw", "$DISK"),
+    DISK("vdis", "vhd", "$DISK"),
+    DISK("vdi-snapshots", "raw", "$DISK_SNAPSHOT"),
+    DISK("vdi-snapshots", "vhd", "$DISK_SNAPSHOT"),
+    { "PUT", "vdis/{id}.raw", put_disk, .summary = "Replace the content of a disk, from raw.",
+      .example = "$DISK --input disk.raw" },
+    { "PUT", "vdis/{id}.vhd", put_disk, .summary = "Replace the content of a disk, from VHD.",
+      .example = "$DISK --input disk.vhd" },
     { "POST", "srs/{id}/vdis", import_disk,
       .summary = "Make a disk of the body: VHD, or raw with raw=true; name_label, "
-                 "name_description." },
-    { "GET", "vms/{id}.xva", get_machine, .summary = "A whole machine as an archive (XVA)." },
+                 "name_description.",
+      .example = "$SR --input disk.raw raw=true name_label=data" },
+    { "GET", "vms/{id}.xva", get_machine, .summary = "A whole machine as an archive (XVA).",
+      .example = "$VM --output machine.xva" },
     { "GET", "vm-snapshots/{id}.xva", get_machine,
-      .summary = "A whole snapshot as an archive (XVA)." },
+      .summary = "A whole snapshot as an archive (XVA).",
+      .example = "$SNAPSHOT --output machine.xva" },
     { "GET", "vm-templates/{id}.xva", get_machine,
-      .summary = "A whole template as an archive (XVA)." },
+      .summary = "A whole template as an archive (XVA).",
+      .example = "$TEMPLATE --output machine.xva" },
     { "POST", "pools/{id}/vms", import_machine,
-      .summary = "Make a machine of an archive (XVA), on the storage that sr names." },
+      .summary = "Make a machine of an archive (XVA), on the storage that sr names.",
+      .example = "$POOL --input machine.xva sr=$SR" },
     { NULL },
 };

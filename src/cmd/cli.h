@@ -74,6 +74,14 @@ int cli_print_error(const CliOptions *options, const GError *error);
 
 /* The address of a path that the server gave. */
 char *cli_address(const CliOptions *options, const char *path);
+/* A file, or "-" for standard output or input; -1 with an error. An output must not be there
+ * before, and only its owner may read it. An input's size is -1 when it is not known. */
+int cli_open_output(const char *path, GError **error);
+int cli_open_input(const char *path, gint64 *n_bytes, GError **error);
+/* Closes an output; one that is not `whole`, or cannot be made durable (an error), is removed. */
+bool cli_close_output(int fd, const char *path, bool whole, GError **error);
+bool cli_write(int fd, const char *bytes, gsize n);
+ssize_t cli_read(int fd, void *data, size_t n, GError **error);
 /* Moves a file from or to a one-time path of the server; "-" is standard output or input. What the
  * server answers to an upload is printed. The exit status; a file that could not be got whole is
  * removed, one that was there before is an error. */

@@ -29,6 +29,13 @@ static void print_method(const char *name, json_t *info)
     printf("\n    %s\n", summary ? summary : "");
 }
 
+static void print_example(json_t *info)
+{
+    const char *example = json_string_value(json_object_get(info, "example"));
+    if (example)
+        printf("    for example: %s\n", example);
+}
+
 int cli_list_methods(CliOptions *options, char **words)
 {
     g_autoptr(GError) error = NULL;
@@ -61,8 +68,10 @@ int cli_help(CliOptions *options, char **words)
     json_t *signature = cli_call(client, "system.methodSignature",
                                  json_pack("{s:s*}", "method", words[0]), &refusal, &error);
     int status = cli_finish(options, words[0], signature, refusal, error);
-    if (status == CLI_OK)
+    if (status == CLI_OK) {
         print_method(words[0], json_array_get(signature, 0));
+        print_example(json_array_get(signature, 0));
+    }
     json_decref(signature);
     return status;
 }

@@ -3,12 +3,14 @@
 #include "cmd/cli.h"
 #include "base/error.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BASE "/rest/v0/"
 
-enum { MAX_JSON_BYTES = 1 << 30 };
+enum { MAX_JSON_BYTES = 1 << 30, MAX_REDIRECTIONS = 3 };
 
 static const struct {
     const char *word, *verb;
@@ -18,28 +20,48 @@ static const struct {
     { "patch", "PATCH", false }, { "del", "DELETE", true },
 };
 
+/* What follows the verb: a path, parameters, and the files that the words --input and --output
+ * name. */
+typedef struct {
+    const char *verb;
+    char *path; /* changes when the server redirects */
+    json_t *params;
+    bool in_query;
+    const char *input, *output; /* NULL: none */
+} Asked;
+
 typedef struct {
     const CliOptions *options;
-    int status;
+    int status, in, out; /* files: -1: none */
     bool is_json;
-    GString *text; /* JSON, to be printed for people */
+    GString *text;  /* JSON, to be printed for people */
+    char *location; /* of a redirection */
 } Answer;
+
+static bool is_done(const Answer *answer)
+{
+    return answer->status / 100 == 2;
+}
 
 static void header_seen(const char *name, const char *value, void *user)
 {
     Answer *answer = user;
-    if (g_str_equal(name, ":status"))
+    if (g_str_equal(name, ":status")) {
         answer->status = atoi(value);
-    else if (g_str_equal(name, "content-type"))
+    } else if (g_str_equal(name, "content-type")) {
         answer->is_json = g_str_has_prefix(value, "application/json");
+    } else if (g_str_equal(name, "location")) {
+        g_free(answer->location);
+        answer->location = g_strdup(value);
+    }
 }
 
 /* Lines and files pass through as they come. */
 static bool sink(const void *data, size_t n, void *user, GError **error)
 {
     Answer *answer = user;
-    bool ok = answer->status / 100 == 2;
-    if (!ok || (answer->is_json && !answer->options->json)) {
+    bool to_file = is_done(answer) && answer->out >= 0;
+    if (!to_file && (!is_done(answer) || (answer->is_json && !answer->options->json))) {
         if (n > MAX_JSON_BYTES - answer->text->len) {
             err_set(error, ERR_LIMIT, "the answer is longer than %d bytes", MAX_JSON_BYTES);
             return false;
@@ -47,15 +69,23 @@ static bool sink(const void *data, size_t n, void *user, GError **error)
         g_string_append_len(answer->text, data, (gssize) n);
         return true;
     }
-    if (fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0)
+    if (to_file ? cli_write(answer->out, data, n)
+                : fwrite(data, 1, n, stdout) == n && fflush(stdout) == 0)
         return true;
-    err_set(error, ERR_IO, "the output is closed");
+    err_set_errno(error, errno, "the output");
     return false;
 }
 
-static char *query_of(json_t *params)
+static ssize_t source(void *data, size_t n, void *user, GError **error)
+{
+    Answer *answer = user;
+    return cli_read(answer->in, data, n, error);
+}
+
+static char *query_of(const char *path, json_t *params)
 {
     GString *query = g_string_new(NULL);
+    bool first = !strchr(path, '?');
     const char *name;
     json_t *value;
     json_object_foreach (params, name, value) {
@@ -63,7 +93,8 @@ static char *query_of(json_t *params)
                                                       : json_dumps(value, JSON_ENCODE_ANY);
         g_autofree char *left = g_uri_escape_string(name, NULL, false);
         g_autofree char *right = g_uri_escape_string(text, NULL, false);
-        g_string_append_printf(query, "%c%s=%s", query->len ? '&' : '?', left, right);
+        g_string_append_printf(query, "%c%s=%s", first ? '?' : '&', left, right);
+        first = false;
     }
     return g_string_free(query, FALSE);
 }
@@ -93,7 +124,7 @@ static char *who(const CliOptions *options)
 static int tell(const Answer *answer, const char *what)
 {
     json_t *json = answer->text->len ? json_loads(answer->text->str, JSON_DECODE_ANY, NULL) : NULL;
-    bool ok = answer->status / 100 == 2;
+    bool ok = is_done(answer);
     if (ok && json)
         cli_print(answer->options, json);
     else if (ok)
@@ -105,44 +136,120 @@ static int tell(const Answer *answer, const char *what)
     return ok ? CLI_OK : CLI_REFUSED;
 }
 
-static int ask(const CliOptions *options, unsigned verb, const char *path, json_t *params)
+/* The body: a file, or the parameters. */
+static bool call_once(const Asked *asked, gint64 n_bytes, Answer *answer, GError **error)
 {
-    g_autoptr(GError) error = NULL;
-    bool in_query = rest_verbs[verb].in_query;
-    g_autofree char *query = in_query ? query_of(params) : g_strdup("");
-    g_autofree char *body = !in_query && json_object_size(params) ? json_dumps(params, JSON_COMPACT)
-                                                                  : NULL;
-    g_autofree char *url = url_of(options, path, query), *credentials = who(options);
-    const char *headers[3] = { credentials, body ? "Content-Type: application/json" : NULL, NULL };
-    Answer answer = { options, 0, false, g_string_new(NULL) };
-    HttpCall call = { .method = rest_verbs[verb].verb,
+    const CliOptions *options = answer->options;
+    bool with_body = !asked->in_query && !asked->input && json_object_size(asked->params);
+    g_autofree char *query = with_body ? g_strdup("") : query_of(asked->path, asked->params);
+    g_autofree char *body = with_body ? json_dumps(asked->params, JSON_COMPACT) : NULL;
+    g_autofree char *url = url_of(options, asked->path, query), *credentials = who(options);
+    const char *headers[3] = { credentials, NULL, NULL };
+    headers[1] = asked->input ? "Content-Type: application/octet-stream"
+                 : body       ? "Content-Type: application/json"
+                              : NULL;
+    HttpCall call = { .method = asked->verb,
                       .url = url,
                       .headers = credentials ? headers : headers + 1,
                       .trust = options->trust,
                       .fingerprint = options->fingerprint,
                       .body = body ? body : "",
                       .body_bytes = body ? strlen(body) : 0,
-                      .once = !in_query,
+                      .source = asked->input ? source : NULL,
+                      .source_bytes = n_bytes,
+                      .once = !asked->in_query,
                       .sink = sink,
                       .header_seen = header_seen,
-                      .user = &answer };
-    int status = http_call(&call, &error);
-    status = status ? tell(&answer, path) : cli_print_error(options, error);
+                      .user = answer };
+    return http_call(&call, error) != 0;
+}
+
+/* "users/me/groups" leads elsewhere; what was sent is sent again, unless it was a file. */
+static bool call_all(Asked *asked, gint64 n_bytes, Answer *answer, GError **error)
+{
+    for (unsigned i = 0; i < MAX_REDIRECTIONS; i++) {
+        if (!call_once(asked, n_bytes, answer, error))
+            return false;
+        bool elsewhere = answer->status == 307 || answer->status == 308;
+        if (!elsewhere || asked->input || !g_str_has_prefix(answer->location, BASE))
+            break;
+        g_free(asked->path);
+        asked->path = g_steal_pointer(&answer->location);
+        g_string_truncate(answer->text, 0);
+        if (strchr(asked->path, '?')) /* the query is in it */
+            json_object_clear(asked->params);
+    }
+    return true;
+}
+
+static int ask(const CliOptions *options, Asked *asked)
+{
+    g_autoptr(GError) error = NULL;
+    gint64 n_bytes = 0;
+    Answer answer = { options, 0, -1, -1, false, g_string_new(NULL), NULL };
+    if (asked->input)
+        answer.in = cli_open_input(asked->input, &n_bytes, &error);
+    if (asked->output && !error)
+        answer.out = cli_open_output(asked->output, &error);
+    bool ok = !error && call_all(asked, n_bytes, &answer, &error);
+    if (answer.out >= 0)
+        ok = cli_close_output(answer.out, asked->output, ok && is_done(&answer),
+                              error ? NULL : &error) &&
+             ok;
+    int status = ok ? tell(&answer, asked->path) : cli_print_error(options, error);
+    if (answer.in > STDIN_FILENO)
+        close(answer.in);
     g_string_free(answer.text, TRUE);
+    g_free(answer.location);
     return status;
+}
+
+/* "--input FILE" or "--input=FILE", taken out of the words; false when the file is missing. */
+static bool take_file(char **words, const char *option, const char **file)
+{
+    unsigned kept = 0;
+    size_t n = strlen(option);
+    bool ok = true;
+    for (unsigned i = 0; words[i]; i++) {
+        if (!g_str_has_prefix(words[i], option) || (words[i][n] && words[i][n] != '=')) {
+            words[kept++] = words[i];
+            continue;
+        }
+        *file = words[i][n] ? words[i] + n + 1 : words[i + 1];
+        ok = ok && *file && **file;
+        i += *file && !words[i][n];
+    }
+    words[kept] = NULL;
+    return ok;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "usage: cadenza rest get|post|put|patch|del PATH [name=value…] [--input FILE] "
+                    "[--output FILE]\n");
+    return CLI_USAGE;
 }
 
 int cli_rest(CliOptions *options, char **words)
 {
     g_autoptr(GError) error = NULL;
-    for (unsigned i = 0; words[0] && words[1] && i < G_N_ELEMENTS(rest_verbs); i++) {
+    Asked asked = { 0 };
+    if (!take_file(words, "--input", &asked.input) ||
+        !take_file(words, "--output", &asked.output) || !words[0] || !words[1])
+        return usage();
+    for (unsigned i = 0; i < G_N_ELEMENTS(rest_verbs); i++) {
         if (!g_str_equal(words[0], rest_verbs[i].word))
             continue;
-        json_t *params = cli_params(words + 2, NULL, &error);
-        int status = params ? ask(options, i, words[1], params) : cli_print_error(options, error);
-        json_decref(params);
-        return status;
+        asked.verb = rest_verbs[i].verb;
+        asked.in_query = rest_verbs[i].in_query;
     }
-    fprintf(stderr, "usage: cadenza rest get|post|put|patch|del PATH [name=value…]\n");
-    return CLI_USAGE;
+    for (unsigned i = 1; words[i]; i++)
+        if (!asked.verb || g_str_has_prefix(words[i], "--"))
+            return usage();
+    asked.path = g_strdup(words[1]);
+    asked.params = cli_params(words + 2, NULL, &error);
+    int status = asked.params ? ask(options, &asked) : cli_print_error(options, error);
+    json_decref(asked.params);
+    g_free(asked.path);
+    return status;
 }

@@ -27,7 +27,7 @@ char *cli_address(const CliOptions *options, const char *path)
     return g_strdup_printf("%s%s%s", strstr(base, "://") ? "" : "https://", base, path);
 }
 
-static bool write_all(int fd, const char *bytes, gsize n)
+bool cli_write(int fd, const char *bytes, gsize n)
 {
     while (n > 0) {
         ssize_t written = write(fd, bytes, n);
@@ -59,7 +59,7 @@ static bool take(const void *data, size_t n, void *user, GError **error)
     Stream *stream = user;
     if (stream->http != 200)
         hear(stream, data, n);
-    else if (!write_all(stream->fd, data, n)) {
+    else if (!cli_write(stream->fd, data, n)) {
         err_set_errno(error, errno, "writing the file");
         return false;
     }
@@ -72,16 +72,21 @@ static bool listen_to(const void *data, size_t n, void *user, GError **error)
     return true;
 }
 
-static ssize_t give(void *data, size_t n, void *user, GError **error)
+ssize_t cli_read(int fd, void *data, size_t n, GError **error)
 {
-    Stream *stream = user;
     ssize_t got;
     do
-        got = read(stream->fd, data, n);
+        got = read(fd, data, n);
     while (got < 0 && errno == EINTR);
     if (got < 0)
         err_set_errno(error, errno, "reading the file");
     return got;
+}
+
+static ssize_t give(void *data, size_t n, void *user, GError **error)
+{
+    Stream *stream = user;
+    return cli_read(stream->fd, data, n, error);
 }
 
 /* The server's words as its refusal, when they are one. */
@@ -105,6 +110,41 @@ static bool is_pipe(const char *path)
     return g_str_equal(path, "-");
 }
 
+/* For its owner alone, as a configuration holds passwords; a file that is there stays. */
+int cli_open_output(const char *path, GError **error)
+{
+    int fd = is_pipe(path) ? STDOUT_FILENO
+                           : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        err_set_errno(error, errno, "%s", path);
+    return fd;
+}
+
+int cli_open_input(const char *path, gint64 *n_bytes, GError **error)
+{
+    struct stat st;
+    int fd = is_pipe(path) ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        err_set_errno(error, errno, "%s", path);
+        return -1;
+    }
+    *n_bytes = S_ISREG(st.st_mode) ? st.st_size : -1;
+    return fd;
+}
+
+bool cli_close_output(int fd, const char *path, bool whole, GError **error)
+{
+    if (is_pipe(path))
+        return true;
+    bool ok = !whole || fsync(fd) == 0 || errno == EINVAL;
+    if (!ok)
+        err_set_errno(error, errno, "writing %s", path);
+    close(fd);
+    if (!ok || !whole)
+        unlink(path); /* half of a file looks like a whole one */
+    return ok;
+}
+
 static void end(const char *path, Stream *stream)
 {
     if (stream->fd >= 0 && !is_pipe(path))
@@ -112,7 +152,7 @@ static void end(const char *path, Stream *stream)
     g_string_free(stream->words, TRUE);
 }
 
-static int download(const CliOptions *options, const char *url, const char *path, Stream *stream)
+static int download(const CliOptions *options, const char *url, Stream *stream)
 {
     g_autoptr(GError) error = NULL;
     HttpCall call = { .url = url,
@@ -122,8 +162,6 @@ static int download(const CliOptions *options, const char *url, const char *path
                       .header_seen = see_status,
                       .user = stream };
     int http = http_call(&call, &error);
-    if (http == 200 && !is_pipe(path) && fsync(stream->fd) != 0 && errno != EINVAL)
-        err_set_errno(&error, errno, "writing %s", path);
     if (error)
         return cli_print_error(options, error);
     return http == 200 ? CLI_OK : print_refused(options, stream);
@@ -133,20 +171,11 @@ int cli_download(const CliOptions *options, const char *from, const char *path)
 {
     g_autoptr(GError) error = NULL;
     g_autofree char *url = cli_address(options, from);
-    Stream stream = { .words = g_string_new(NULL) };
-    /* For its owner alone, as a configuration holds passwords; a file that is there stays. */
-    stream.fd = is_pipe(path) ? STDOUT_FILENO
-                              : open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    int status;
-    if (stream.fd < 0) {
-        err_set_errno(&error, errno, "%s", path);
+    Stream stream = { .words = g_string_new(NULL), .fd = cli_open_output(path, &error) };
+    int status = error ? cli_print_error(options, error) : download(options, url, &stream);
+    if (!error && !cli_close_output(stream.fd, path, status == CLI_OK, &error))
         status = cli_print_error(options, error);
-    } else {
-        status = download(options, url, path, &stream);
-        if (status != CLI_OK && !is_pipe(path))
-            unlink(path); /* half of a file looks like a whole one */
-    }
-    end(path, &stream);
+    g_string_free(stream.words, TRUE);
     return status;
 }
 
@@ -189,17 +218,10 @@ static int upload(const CliOptions *options, const char *url, gint64 n_bytes, St
 int cli_upload(const CliOptions *options, const char *to, const char *path)
 {
     g_autoptr(GError) error = NULL;
+    gint64 n_bytes = 0;
     g_autofree char *url = cli_address(options, to);
-    Stream stream = { .words = g_string_new(NULL) };
-    struct stat st;
-    stream.fd = is_pipe(path) ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
-    int status;
-    if (stream.fd < 0 || fstat(stream.fd, &st) != 0) {
-        err_set_errno(&error, errno, "%s", path);
-        status = cli_print_error(options, error);
-    } else {
-        status = upload(options, url, S_ISREG(st.st_mode) ? st.st_size : -1, &stream);
-    }
+    Stream stream = { .words = g_string_new(NULL), .fd = cli_open_input(path, &n_bytes, &error) };
+    int status = error ? cli_print_error(options, error) : upload(options, url, n_bytes, &stream);
     end(path, &stream);
     return status;
 }

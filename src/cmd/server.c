@@ -2,6 +2,7 @@
 #include "cmd/server.h"
 #include "api/api.h"
 #include "base/error.h"
+#include "cmd/describe.h"
 #include "cmd/worker.h"
 
 #include <curl/curl.h>
@@ -419,6 +420,8 @@ int main(int argc, char **argv)
     }
     if (argc > 1 && g_str_equal(argv[1], "repository-worker"))
         return cmd_repository_worker(argc - 1, argv + 1);
+    if (argc == 2 && g_str_equal(argv[1], "describe"))
+        return cmd_describe();
     g_auto(ServerOptions) options = { 0 };
     int status = server_options_parse(argc, argv, &options);
     if (status >= 0)

@@ -89,15 +89,16 @@ static json_t *export_records(ApiCall *call, GError **error)
 
 const Method methods_audit[] = {
     { "audit.getRecords", get_records, PARAMS(OPT(STR("id")), OPT(INT("maxRecords"))),
+      .example = "maxRecords=10",
       .summary = "Records of the audit log, the newest first, from one on." },
     { "audit.checkIntegrity", check_integrity, PARAMS(OPT(STR("newest")), OPT(STR("oldest"))),
-      .long_running = true,
+      .long_running = true, .example = "",
       .summary = "How many records of the audit log are valid between two, or which one is not." },
     { "audit.generateFingerprint", generate_fingerprint,
-      PARAMS(OPT(STR("newest")), OPT(STR("oldest"))), .long_running = true,
+      PARAMS(OPT(STR("newest")), OPT(STR("oldest"))), .long_running = true, .example = "",
       .summary = "The ends of the audit log, to be kept elsewhere: they prove that nothing was "
                  "taken away." },
-    { "audit.exportRecords", export_records, NULL,
+    { "audit.exportRecords", export_records, NULL, .example = "@=audit.ndjson",
       .summary = "The audit log as a file, one record a line, the oldest first." },
     { NULL },
 };

@@ -36,15 +36,15 @@ static json_t *ipv6_modes(ApiCall *call, GError **error)
 }
 
 const Method methods_choices[] = {
-    { "vm.getHaValues", ha_values, NULL, .access = ACCESS_USER,
+    { "vm.getHaValues", ha_values, NULL, .access = ACCESS_USER, .example = "",
       .summary = "What high_availability of a virtual machine may be." },
-    { "vif.getLockingModeValues", locking_modes, NULL, .access = ACCESS_USER,
+    { "vif.getLockingModeValues", locking_modes, NULL, .access = ACCESS_USER, .example = "",
       .summary = "What lockingMode of a virtual interface may be." },
-    { "network.getBondModes", bond_modes, NULL, .access = ACCESS_USER,
+    { "network.getBondModes", bond_modes, NULL, .access = ACCESS_USER, .example = "",
       .summary = "What bondMode of a bonded network may be." },
-    { "pif.getIpv4ConfigurationModes", ipv4_modes, NULL, .access = ACCESS_USER,
+    { "pif.getIpv4ConfigurationModes", ipv4_modes, NULL, .access = ACCESS_USER, .example = "",
       .summary = "What mode of an interface may be." },
-    { "pif.getIpv6ConfigurationModes", ipv6_modes, NULL, .access = ACCESS_USER,
+    { "pif.getIpv6ConfigurationModes", ipv6_modes, NULL, .access = ACCESS_USER, .example = "",
       .summary = "What ipv6Mode of an interface may be." },
     { NULL },
 };

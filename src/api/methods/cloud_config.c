@@ -92,16 +92,19 @@ static json_t *drop(ApiCall *call, GError **error)
 #define TEXTS PARAMS(REQ(STR("name")), REQ(STR("template")))
 
 const Method methods_cloud_config[] = {
-    { "cloudConfig.getAll", get_all, NULL, .access = ACCESS_USER,
+    { "cloudConfig.getAll", get_all, NULL, .access = ACCESS_USER, .example = "",
       .summary = "All cloud configurations." },
-    { "cloudConfig.create", create, TEXTS, .summary = "Keep a cloud configuration." },
+    { "cloudConfig.create", create, TEXTS, .example = "name=web template='#cloud-config'",
+      .summary = "Keep a cloud configuration." },
     { "cloudConfig.update", update, PARAMS(REQ(STR("id")), OPT(STR("name")), OPT(STR("template"))),
+      .example = "id=$CLOUD_CONFIG name='web servers'",
       .summary = "Change a cloud configuration." },
-    { "cloudConfig.delete", drop, PARAMS(REQ(STR("id"))),
+    { "cloudConfig.delete", drop, PARAMS(REQ(STR("id"))), .example = "id=$CLOUD_CONFIG",
       .summary = "Delete a cloud configuration." },
     { "cloudConfig.getAllNetworkConfigs", get_all_network, NULL, .access = ACCESS_USER,
-      .summary = "All cloud network configurations." },
+      .example = "", .summary = "All cloud network configurations." },
     { "cloudConfig.createNetworkConfig", create_network, TEXTS,
+      .example = "name=dhcp template='version: 2'",
       .summary = "Keep a cloud network configuration." },
     { NULL },
 };

@@ -83,9 +83,10 @@ const Method methods_config[] = {
     { "xo.exportConfig", export_config,
       PARAMS(DEF("true", BOOL("compress")), OPT(ARR("entries", P_STRING)),
              OPT(SECRET("passphrase"))),
-      .long_running = true,
+      .long_running = true, .example = "passphrase='a long one' @=configuration.json.gz.enc",
       .summary = "Give the configuration out as a file, with passwords; a passphrase seals it." },
     { "xo.importConfig", import_config, PARAMS(OPT(SECRET("passphrase"))),
+      .example = "@=configuration.json",
       .summary = "Take in a configuration of this server or of Xen Orchestra; the answer to the "
                  "file is a report." },
     { NULL },

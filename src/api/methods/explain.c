@@ -111,6 +111,7 @@ static json_t *acl_explain(ApiCall *call, GError **error)
 const Method methods_explain[] = {
     { "acl.explain", acl_explain, PARAMS(REQ(STR("method")), OPT(OBJ("params")), OPT(STR("user"))),
       .access = ACCESS_USER,
+      .example = "method=vm.start params=json:\"{\\\"id\\\":\\\"$VM\\\"}\" user=$USER",
       .summary = "Why a call of a method with these parameters would be allowed or refused." },
     { NULL },
 };

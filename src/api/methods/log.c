@@ -158,10 +158,11 @@ static json_t *delete_entries(ApiCall *call, GError **error)
 }
 
 const Method methods_log[] = {
-    { "log.get", get, PARAMS(REQ(STR("namespace"))),
+    { "log.get", get, PARAMS(REQ(STR("namespace"))), .example = "namespace=jobs",
       .summary = "The entries of a journal, by id: jobs has the runs." },
     { "log.delete", delete_entries,
       PARAMS(REQ(TYPED("id", P_STRING | P_ARRAY), .items = P_STRING), REQ(STR("namespace"))),
+      .example = "namespace=api id=$LOG_ENTRY",
       .summary = "Delete entries of a journal; of jobs: the logs of runs." },
     { NULL },
 };

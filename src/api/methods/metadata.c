@@ -63,11 +63,12 @@ static json_t *list(ApiCall *call, GError **error)
 }
 
 const Method methods_metadata[] = {
-    { "metadataBackup.getAllJobs", get_all_jobs, NULL,
+    { "metadataBackup.getAllJobs", get_all_jobs, NULL, .example = "",
       .summary = "All jobs that back up metadata." },
-    { "metadataBackup.getJob", get_job, PARAMS(REQ(STR("id"))),
+    { "metadataBackup.getJob", get_job, PARAMS(REQ(STR("id"))), .example = "id=$METADATA_JOB",
       .summary = "One job that backs up metadata." },
     { "metadataBackup.list", list, PARAMS(REQ(ARR("remotes", P_STRING))), .long_running = true,
+      .example = "remotes=json:\"[\\\"$REPOSITORY\\\"]\"",
       .summary = "The backups of configurations and pools in repositories." },
     { NULL },
 };

@@ -27,10 +27,12 @@ static json_t *delete (ApiCall *call, GError **error)
 
 const Method methods_pbd[] = {
     { "pbd.connect", plug, PARAMS(REQ(ID("id", "PBD", "administrate"))), .access = ACCESS_USER,
-      .long_running = true, .summary = "Attach a storage to a host." },
+      .long_running = true, .example = "id=$UNPLUGGED_PBD",
+      .summary = "Attach a storage to a host." },
     { "pbd.disconnect", unplug, PARAMS(REQ(ID("id", "PBD", "administrate"))), .access = ACCESS_USER,
-      .long_running = true, .summary = "Detach a storage from a host." },
+      .long_running = true, .example = "id=$PLUGGED_PBD",
+      .summary = "Detach a storage from a host." },
     { "pbd.delete", delete, PARAMS(REQ(ID("id", "PBD", "administrate"))), .access = ACCESS_USER,
-      .summary = "Forget how a host reaches a storage." },
+      .example = "id=$UNPLUGGED_PBD", .summary = "Forget how a host reaches a storage." },
     { NULL },
 };

@@ -15,19 +15,19 @@ static json_t *unknown(ApiCall *call, GError **error)
 
 #define OF_ONE(name, words)                                                                        \
     {                                                                                              \
-        name, unknown, PARAMS(REQ(STR("id"))), .summary = words                                    \
+        name, unknown, PARAMS(REQ(STR("id"))), .example = "id=$PLUGIN", .summary = words           \
     }
 
 const Method methods_plugin[] = {
-    { "plugin.get", get, NULL, .summary = "All plug-ins." },
+    { "plugin.get", get, NULL, .example = "", .summary = "All plug-ins." },
     { "plugin.configure", unknown, PARAMS(REQ(STR("id")), REQ(ANY("configuration"))),
-      .summary = "Configure a plug-in." },
+      .example = "id=$PLUGIN configuration=json:'{}'", .summary = "Configure a plug-in." },
     OF_ONE("plugin.load", "Load a plug-in."),
     OF_ONE("plugin.unload", "Unload a plug-in."),
     OF_ONE("plugin.enableAutoload", "Load a plug-in whenever the server starts."),
     OF_ONE("plugin.disableAutoload", "Load a plug-in only when asked."),
     OF_ONE("plugin.purgeConfiguration", "Forget a plug-in's configuration."),
-    { "plugin.test", unknown, PARAMS(REQ(STR("id")), OPT(ANY("data"))),
+    { "plugin.test", unknown, PARAMS(REQ(STR("id")), OPT(ANY("data"))), .example = "id=$PLUGIN",
       .summary = "Test a plug-in." },
     { NULL },
 };

@@ -47,23 +47,24 @@ static json_t *drop(ApiCall *call, GError **error)
                  "connection")
 
 const Method methods_server[] = {
-    { "server.getAll", get_all, NULL, .summary = "All servers with their state." },
+    { "server.getAll", get_all, NULL, .example = "", .summary = "All servers with their state." },
     { "server.add", add,
       PARAMS(REQ(STR("host")), REQ(STR("username")), REQ(SECRET("password")), OPT(STR("label")),
              DEF("true", BOOL("autoConnect")), OPT(BOOL("allowUnauthorized")),
              OPT(STR("httpProxy")), FINGERPRINT),
+      .example = "host=pool.example.org username=root password='the password' autoConnect=false",
       .summary = "Add a server (a pool's master or any of its hosts); it is connected in the "
                  "background." },
     { "server.set", set,
       PARAMS(REQ(STR("id")), OPT(STR("host")), OPT(STR("username")), OPT(SECRET("password")),
              OPT(TYPED("label", P_STRING | P_NULL)), OPT(BOOL("allowUnauthorized")),
              OPT(BOOL("readOnly")), OPT(TYPED("httpProxy", P_STRING | P_NULL)), FINGERPRINT),
-      .summary = "Change a server." },
+      .example = "id=$SERVER label='the first pool'", .summary = "Change a server." },
     { "server.enable", enable, PARAMS(REQ(STR("id"))), .long_running = true,
-      .summary = "Connect a server, now and after each start." },
+      .example = "id=$SPARE_SERVER", .summary = "Connect a server, now and after each start." },
     { "server.disable", disable, PARAMS(REQ(STR("id"))), .long_running = true,
-      .summary = "Disconnect a server and keep it so." },
+      .example = "id=$CONNECTED_SERVER", .summary = "Disconnect a server and keep it so." },
     { "server.remove", drop, PARAMS(REQ(STR("id"))), .long_running = true,
-      .summary = "Disconnect a server and forget it." },
+      .example = "id=$SPARE_SERVER", .summary = "Disconnect a server and forget it." },
     { NULL },
 };

@@ -70,14 +70,17 @@ static json_t *get_user(ApiCall *call, GError **error)
 
 const Method methods_session[] = {
     { "session.signIn", sign_in, NULL, .access = ACCESS_ANYONE,
+      .example = "email=$LOGIN password=$PASSWORD",
       .summary = "Sign in with email (or username) and password, or with token." },
     { "session.signInWithPassword", sign_in_with_password,
       PARAMS(REQ(STR("email")), REQ(SECRET("password"))), .access = ACCESS_ANYONE,
-      .summary = "Sign in with a password." },
+      .example = "email=$LOGIN password=$PASSWORD", .summary = "Sign in with a password." },
     { "session.signInWithToken", sign_in_with_token, PARAMS(REQ(SECRET("token"))),
-      .access = ACCESS_ANYONE, .summary = "Sign in with a token." },
-    { "session.signOut", sign_out, NULL, .access = ACCESS_USER, .summary = "Sign out." },
-    { "session.getUser", get_user, NULL, .access = ACCESS_ANYONE,
+      .access = ACCESS_ANYONE, .example = "token=$SPARE_TOKEN",
+      .summary = "Sign in with a token." },
+    { "session.signOut", sign_out, NULL, .access = ACCESS_USER, .example = "",
+      .summary = "Sign out." },
+    { "session.getUser", get_user, NULL, .access = ACCESS_ANYONE, .example = "",
       .summary = "The user who is signed in." },
     { NULL },
 };

@@ -90,10 +90,10 @@ static json_t *host_stats(ApiCall *call, GError **error)
 const Method methods_stats[] = {
     { "vm.stats", vm_stats,
       PARAMS(REQ(ID("id", "VM,VM-snapshot", "view")), OPT(STR("granularity"))),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "id=$RUNNING_VM granularity=minutes",
       .summary = "What a virtual machine used: seconds, minutes, hours or days." },
     { "host.stats", host_stats, PARAMS(REQ(ID("host", "host", "view")), OPT(STR("granularity"))),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "host=$HOST granularity=hours",
       .summary = "What a host used: seconds, minutes, hours or days." },
     { NULL },
 };

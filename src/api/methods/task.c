@@ -25,8 +25,8 @@ static json_t *destroy(ApiCall *call, GError **error)
 
 const Method methods_task[] = {
     { "task.cancel", cancel, PARAMS(REQ(ID("id", "task", "administrate"))), .access = ACCESS_USER,
-      .summary = "Cancel a task of a pool." },
+      .example = "id=$POOL_TASK", .summary = "Cancel a task of a pool." },
     { "task.destroy", destroy, PARAMS(REQ(ID("id", "task", "administrate"))), .access = ACCESS_USER,
-      .summary = "Remove a task of a pool." },
+      .example = "id=$POOL_TASK", .summary = "Remove a task of a pool." },
     { NULL },
 };

@@ -67,13 +67,14 @@ static json_t *set(ApiCall *call, GError **error)
 const Method methods_vdi[] = {
     { "vdi.delete", delete, PARAMS(REQ(ID("id", "VDI,VDI-snapshot", "administrate"))),
       .access = ACCESS_USER, .long_running = true, .rest = "DELETE /vdis/{id}",
-      .summary = "Delete a virtual disk." },
+      .example = "id=$SPARE_DISK", .summary = "Delete a virtual disk." },
     { "vdi.set", set,
       PARAMS(REQ(ID("id", "VDI,VDI-snapshot", "administrate")), OPT(STR("name_label")),
              OPT(STR0("name_description")),
              OPT(TYPED("size", P_INTEGER | P_STRING), .words = "bytes, or text such as \"10 GiB\""),
              OPT(BOOL("cbt"), .words = "whether changed blocks are tracked")),
       .access = ACCESS_USER, .long_running = true,
+      .example = "id=$DISK name_label='the data' name_description='of the web server'",
       .summary = "Rename, describe or enlarge a virtual disk." },
     { NULL },
 };

@@ -375,6 +375,8 @@ const Method methods_vm_create[] = {
              OPT(ARR("VIFs", P_OBJECT)), OPT(ARR("VDIs", P_OBJECT)), OPT(OBJ("existingDisks")),
              OPT(STR("hvmBootFirmware")), OPT(BOOL("copyHostBiosStrings")), ANY_OTHER),
       .access = ACCESS_USER, .long_running = true,
+      .example =
+          "template=$TEMPLATE name_label=web VIFs=json:\"[{\\\"network\\\":\\\"$NETWORK\\\"}]\"",
       .summary = "Create a virtual machine from a template." },
     { NULL },
 };

@@ -133,6 +133,7 @@ const Method methods_vm_delete[] = {
              OPT(BOOL("delete_disks")), OPT(BOOL("force")), OPT(BOOL("forceDeleteDefaultTemplate")),
              OPT(BOOL("forceBlockedOperation"))),
       .access = ACCESS_USER, .long_running = true, .rest = "DELETE /vms/{id}",
+      .example = "id=$SPARE_VM",
       .summary = "Delete a virtual machine, its snapshots and its disks." },
     { NULL },
 };

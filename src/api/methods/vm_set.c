@@ -131,15 +131,16 @@ static json_t *clone_vm(ApiCall *call, GError **error)
 const Method methods_vm_set[] = {
     { "vm.set", set, PARAMS(REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), SETTINGS),
       .access = ACCESS_USER, .long_running = true, .rest = "PATCH /vms/{id}",
+      .example = "id=$VM name_description='serves the web' CPUs=2",
       .summary = "Change the settings of a virtual machine." },
     { "vm.setAndRestart", set_and_restart,
       PARAMS(REQ(ID("id", "VM", "administrate")), OPT(BOOL("force")), SETTINGS),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "id=$RUNNING_VM CPUs=1",
       .summary = "Stop a virtual machine, change its settings, and start it again." },
     { "vm.clone", clone_vm,
       PARAMS(REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), REQ(STR("name")),
              REQ(BOOL("full_copy"), .words = "true: its disks share nothing with the original's")),
       .access = ACCESS_USER, .long_running = true, .rest = "POST /vms/{id}/actions/clone",
-      .summary = "Copy a virtual machine." },
+      .example = "id=$VM name='a copy' full_copy=false", .summary = "Copy a virtual machine." },
     { NULL },
 };

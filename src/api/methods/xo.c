@@ -97,12 +97,13 @@ static json_t *clean(ApiCall *call, GError **error)
 }
 
 const Method methods_xo[] = {
-    { "xo.clean", clean, NULL,
+    { "xo.clean", clean, NULL, .example = "",
       .summary = "Drop what is of nobody: expired tokens, and records of users that are gone." },
     { "xo.getAllObjects", get_all_objects,
       PARAMS(OPT(TYPED("filter", P_OBJECT | P_STRING), .may_be_empty = true), OPT(NUM("limit")),
              OPT(BOOL("ndjson"))),
       .access = ACCESS_USER, .rest = "GET /objects",
+      .example = "filter='type:VM power_state:Running' limit=10",
       .summary = "The objects of all pools, by id; filter: a pattern, or text in the filter "
                  "language." },
     { NULL },
