@@ -278,6 +278,11 @@ const ApiParts *call_parts(ApiCall *call)
     return call->parts;
 }
 
+const char *call_name(ApiCall *call)
+{
+    return call->method->name;
+}
+
 Session *call_session(ApiCall *call)
 {
     return call->session;

@@ -43,6 +43,8 @@ json_t *call_error_json(const ApiParts *parts, Session *session, const GError *e
 /* --- For methods --- */
 
 const ApiParts *call_parts(ApiCall *call);
+/* "vm.start", as its table has it. */
+const char *call_name(ApiCall *call);
 Session *call_session(ApiCall *call);
 /* The caller's public record; NULL when nobody is signed in. Borrowed. */
 json_t *call_user(ApiCall *call);

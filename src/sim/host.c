@@ -22,30 +22,6 @@ static json_t *host_get_servertime(Call *call, GError **error)
     return call_obj(call, 0, "host", error) == NULL ? NULL : date_json(sim_now(call_sim(call)));
 }
 
-/* --- Plug-ins --- */
-
-static json_t *host_call_plugin(Call *call, GError **error)
-{
-    const char *plugin = call_str(call, 1), *function = call_str(call, 2);
-    if (call_obj(call, 0, "host", error) == NULL)
-        return NULL;
-    if (strcmp(plugin, "echo") == 0 && strcmp(function, "main") == 0)
-        return json_string("hello");
-    if (strcmp(plugin, "hyperthreading.py") == 0 && strcmp(function, "get_hyperthreading") == 0)
-        return json_string("true");
-    if (strcmp(plugin, "updater.py") == 0 && strcmp(function, "check_update") == 0)
-        return json_string("[]");
-    if (strcmp(plugin, "coalesce-leaf") == 0 && strcmp(function, "leaf-coalesce") == 0)
-        return json_string("Success");
-    if (strcmp(plugin, "xscontainer") == 0 && strcmp(function, "get_config_drive_default") == 0)
-        return json_string("True#cloud-config\nhostname: %VMNAMETOHOSTNAME%\n");
-    if (strcmp(plugin, "hyperthreading.py") == 0 || strcmp(plugin, "updater.py") == 0)
-        sim_error(error, "UNKNOWN_XENAPI_PLUGIN_FUNCTION", function, NULL);
-    else
-        sim_error(error, "XENAPI_MISSING_PLUGIN", plugin, NULL);
-    return NULL;
-}
-
 /* --- Up and down --- */
 
 static json_t *host_disable(Call *call, GError **error)
@@ -356,7 +332,6 @@ static json_t *message_get_since(Call *call, GError **error)
 const Method host_methods[] = {
     { "host.get_servertime", host_get_servertime },
     { "host.get_server_localtime", host_get_servertime },
-    { "host.call_plugin", host_call_plugin },
     { "host.disable", host_disable },
     { "host.enable", host_enable },
     { "host.restart_agent", host_restart_agent },

@@ -1,6 +1,7 @@
 /* Hosts, networks and storage of the simulated pool. */
 #include "sim/population.h"
 
+#include "sim/arrays.h"
 #include "sim/inner.h"
 
 #include <string.h>
@@ -273,7 +274,12 @@ static void pbd_add(Sim *sim, Obj *sr, Obj *host, const char *key, const char *v
     obj_put_ref(pbd, "host", host);
     obj_put_ref(pbd, "SR", sr);
     obj_map_put(pbd, "device_config", key, value);
+    if (strcmp(obj_str(sr, "type"), "nfs") == 0)
+        obj_map_put(pbd, "device_config", "serverpath", "/exports/shared");
     obj_put_bool(pbd, "currently_attached", true);
+    json_t *config = obj_field_json(pbd, "device_config");
+    arrays_put(sim, sr, config);
+    json_decref(config);
 }
 
 /* `only` NULL: shared by all hosts. */

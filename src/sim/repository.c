@@ -1,11 +1,12 @@
 /* Storage repositories as the pool knows them, and their attachments to hosts (PBDs). What lies in
- * them is storage.h's. */
+ * them is storage.h's, what they lie on arrays.h's. */
+#include "sim/arrays.h"
 #include "sim/inner.h"
 
 #include <string.h>
 
-static const char *const types[] = { "ext",       "file",    "lvm", "nfs", "smb",
-                                     "lvmoiscsi", "lvmohba", "iso", "udev" };
+static const char *const types[] = { "ext",       "file",    "lvm", "nfs",  "smb",
+                                     "lvmoiscsi", "lvmohba", "iso", "udev", "zfs" };
 
 static bool type_known(const char *type)
 {
@@ -56,16 +57,16 @@ static void pbd_new(Obj *sr, Obj *host, json_t *config)
     obj_put_bool(pbd, "currently_attached", true);
 }
 
-static json_t *sr_create(Call *call, GError **error)
+static bool type_check(const char *type, GError **error)
+{
+    if (!type_known(type))
+        sim_error(error, "SR_UNKNOWN_DRIVER", type, NULL);
+    return type_known(type);
+}
+
+static Obj *sr_new(Call *call)
 {
     Sim *sim = call_sim(call);
-    Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    if (!type_known(call_str(call, 5))) {
-        sim_error(error, "SR_UNKNOWN_DRIVER", call_str(call, 5), NULL);
-        return NULL;
-    }
     gint64 size = call_int(call, 2);
     Obj *sr = obj_new(sim, "SR");
     obj_put_str(sr, "name_label", call_str(call, 3));
@@ -76,11 +77,30 @@ static json_t *sr_create(Call *call, GError **error)
     obj_put_int(sr, "physical_size", size > 0 ? size : sim_options(sim)->sr_bytes);
     if (call_param(call, 8) != NULL)
         obj_put_json(sr, "sm_config", call_param(call, 8), NULL);
+    allow(sr);
+    return sr;
+}
+
+static json_t *sr_create(Call *call, GError **error)
+{
+    Sim *sim = call_sim(call);
+    Obj *host = call_obj(call, 0, "host", error);
+    if (host == NULL || !type_check(call_str(call, 5), error) ||
+        !arrays_check_new(sim, call_str(call, 5), call_param(call, 1), error))
+        return NULL;
+    Obj *sr = sr_new(call);
+    arrays_put(sim, sr, call_param(call, 1));
     for (Obj *at = obj_first(sim, "host"); at != NULL; at = obj_next(at))
         if (at == host || call_bool(call, 7))
             pbd_new(sr, at, call_param(call, 1));
-    allow(sr);
     return json_string(obj_ref(sr));
+}
+
+static json_t *sr_probe(Call *call, GError **error)
+{
+    if (call_obj(call, 0, "host", error) == NULL || !type_check(call_str(call, 2), error))
+        return NULL;
+    return arrays_probe(call_sim(call), call_str(call, 2), call_param(call, 1), error);
 }
 
 static json_t *sr_introduce(Call *call, GError **error)
@@ -148,11 +168,10 @@ static json_t *sr_destroy(Call *call, GError **error)
         sim_error(error, "SR_NOT_EMPTY", NULL);
         return NULL;
     }
-    for (guint i = 0; i < obj_set_size(sr, "PBDs"); i++)
-        obj_put_bool(obj_follow_nth(sr, "PBDs", i), "currently_attached", false);
     sr = sr_leaving(call, error);
     if (sr == NULL)
         return NULL;
+    arrays_wipe(call_sim(call), obj_uuid(sr));
     sr_drop(sr);
     return call_void();
 }
@@ -188,7 +207,16 @@ static json_t *pbd_create(Call *call, GError **error)
 static json_t *pbd_plug(Call *call, GError **error)
 {
     Obj *pbd = call_obj(call, 0, "PBD", error);
-    if (pbd == NULL)
+    const Obj *sr = pbd == NULL ? NULL : obj_follow(pbd, "SR");
+    if (sr == NULL)
+        return NULL;
+    json_t *config = obj_field_json(pbd, "device_config");
+    bool reached = obj_bool(pbd, "currently_attached") ||
+                   arrays_check(obj_str(sr, "type"), config, error);
+    if (reached)
+        arrays_put(call_sim(call), sr, config);
+    json_decref(config);
+    if (!reached)
         return NULL;
     obj_put_bool(pbd, "currently_attached", true);
     return call_void();
@@ -240,6 +268,7 @@ static json_t *pbd_destroy(Call *call, GError **error)
 const Method repository_methods[] = {
     { "SR.get_supported_types", sr_get_supported_types },
     { "SR.create", sr_create },
+    { "SR.probe", sr_probe },
     { "SR.introduce", sr_introduce },
     { "SR.forget", sr_forget },
     { "SR.destroy", sr_destroy },

@@ -1,5 +1,6 @@
 /* A simulated pool put together: its parts are made in the order in which they need one another,
  * and ended in reverse. */
+#include "sim/arrays.h"
 #include "sim/inner.h"
 
 #include <string.h>
@@ -11,6 +12,7 @@ struct Sim {
     Sessions *sessions;
     Faults *faults;
     Storage *storage;
+    Arrays *arrays;
     Clock *clock;
     Calls *calls;
     Listeners *listeners;
@@ -101,6 +103,7 @@ Sim *sim_new(const SimOptions *options, GError **error)
     sim->sessions = sessions_new(sim);
     sim->faults = faults_new(sim);
     sim->storage = storage_new(sim);
+    sim->arrays = arrays_new();
     sim->clock = clock_new(sim);
     sim->calls = calls_new(sim);
     sim->listeners = listeners_new(sim);
@@ -123,6 +126,7 @@ void sim_free(Sim *sim)
     listeners_free(sim->listeners);
     calls_free(sim->calls);
     clock_free(sim->clock);
+    arrays_free(sim->arrays);
     storage_free(sim->storage);
     faults_free(sim->faults);
     sessions_free(sim->sessions);
@@ -190,6 +194,11 @@ Clock *sim_clock(Sim *sim)
 Storage *sim_storage(Sim *sim)
 {
     return sim->storage;
+}
+
+Arrays *sim_arrays(Sim *sim)
+{
+    return sim->arrays;
 }
 
 /* --- model.h --- */

@@ -227,7 +227,8 @@ class Networks(Pool):
         self.assertEqual(len(self.view(sr)["$PBDs"]), 1)
         self.refused_cleanly(1, "pbd.connect", id=pbds[idle])
         self.xapi.call("PBD.plug", self.xapi.call("PBD.create", {"SR": self.view(sr)["_xapiRef"], "host": self.view(idle)["_xapiRef"],
-                                                                 "device_config": {}, "other_config": {}}))
+                                                                 "device_config": {"server": "nas", "serverpath": "/x"},
+                                                                 "other_config": {}}))
 
 
 del Pool

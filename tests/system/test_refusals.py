@@ -12,14 +12,15 @@ from simulated import NULL, Pool  # noqa: E402
 
 # How many parameters XAPI's error catalogue declares.
 CATALOGUE = {
-    0: """EVENTS_LOST HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE HA_NOT_ENABLED PIF_BOND_NEEDS_MORE_MEMBERS PIF_CANNOT_BOND_CROSS_HOST HOST_HAS_NO_MANAGEMENT_IP HOST_NOT_DISABLED MESSAGE_REMOVED NO_HOSTS_AVAILABLE
+    0: """EVENTS_LOST HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE HA_NOT_ENABLED PIF_BOND_NEEDS_MORE_MEMBERS PIF_CANNOT_BOND_CROSS_HOST
+          SR_DEVICE_IN_USE HOST_HAS_NO_MANAGEMENT_IP HOST_NOT_DISABLED MESSAGE_REMOVED NO_HOSTS_AVAILABLE
           PROVISION_ONLY_ALLOWED_ON_TEMPLATE REVERT_ONLY_ALLOWED_ON_SNAPSHOT SR_NOT_EMPTY VBD_CDS_MUST_BE_READONLY
           VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION VM_BIOS_STRINGS_ALREADY_SET IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND
           IMPORT_ERROR_CANNOT_HANDLE_CHUNKED IMPORT_ERROR_SOME_CHECKSUMS_FAILED IMPORT_ERROR_PREMATURE_EOF
           IMPORT_INCOMPATIBLE_VERSION MISSING_CONNECTION_DETAILS""",
     1: """CANNOT_ADD_TUNNEL_TO_BOND_SLAVE CANNOT_ADD_VLAN_TO_BOND_SLAVE CANNOT_PLUG_BOND_SLAVE DUPLICATE_PIF_DEVICE_NAME
           INVALID_IP_ADDRESS_SPECIFIED IS_TUNNEL_ACCESS_PIF MAC_DOES_NOT_EXIST PIF_ALREADY_BONDED PIF_IS_NOT_PHYSICAL PIF_IS_PHYSICAL
-          PIF_TUNNEL_STILL_EXISTS PIF_VLAN_STILL_EXISTS TRANSPORT_PIF_NOT_CONFIGURED
+          PIF_TUNNEL_STILL_EXISTS PIF_VLAN_STILL_EXISTS TRANSPORT_PIF_NOT_CONFIGURED UNIMPLEMENTED_IN_SM_BACKEND
           CANNOT_DESTROY_SYSTEM_NETWORK CANNOT_EVACUATE_HOST CANNOT_RESET_CONTROL_DOMAIN DEFAULT_SR_NOT_FOUND DEVICE_ALREADY_ATTACHED
           DEVICE_ALREADY_DETACHED DEVICE_ALREADY_EXISTS EVENT_FROM_TOKEN_PARSE_FAILURE EVENT_SUBSCRIPTION_PARSE_FAILURE FIELD_TYPE_ERROR
           HOST_DISABLED HOST_IS_SLAVE HOST_OFFLINE IMPORT_ERROR INTERNAL_ERROR INVALID_DEVICE MAC_INVALID MEMORY_CONSTRAINT_VIOLATION
@@ -33,7 +34,7 @@ CATALOGUE = {
     2: """NETWORK_ALREADY_CONNECTED VIF_IN_USE HANDLE_INVALID HOST_NOT_ENOUGH_FREE_MEMORY INVALID_VALUE NETWORK_INCOMPATIBLE_PURPOSES OPERATION_BLOCKED
           SESSION_AUTHENTICATION_FAILED UUID_INVALID HOST_CANNOT_ATTACH_NETWORK VDI_INCOMPATIBLE_TYPE VDI_IN_USE VDI_MISSING VDI_TOO_LARGE VDI_TOO_SMALL
           VM_IS_SNAPSHOT VM_IS_TEMPLATE VM_REQUIRES_SR VM_REVERT_FAILED""",
-    3: "HOST_IN_USE MESSAGE_PARAMETER_COUNT_MISMATCH PBD_EXISTS VM_BAD_POWER_STATE",
+    3: "XENAPI_PLUGIN_FAILURE HOST_IN_USE MESSAGE_PARAMETER_COUNT_MISMATCH PBD_EXISTS VM_BAD_POWER_STATE",
     4: "MAP_DUPLICATE_KEY OTHER_OPERATION_IN_PROGRESS VM_MIGRATE_FAILED",
 }
 N_PARAMETERS = {code: n for n, codes in CATALOGUE.items() for code in codes.split()}
@@ -119,6 +120,7 @@ class Refusals(Pool):
         self.refuse("MAP_DUPLICATE_KEY", ["VM", "other_config", vm, "key"], "VM.add_to_other_config", vm, "key", "other")
         host = self.call("host.get_all")[0]
         self.refuse("XENAPI_MISSING_PLUGIN", ["none.py"], "host.call_plugin", host, "none.py", "f", {})
+        self.refuse("XENAPI_PLUGIN_FAILURE", [None, "", "no such SR"], "host.call_plugin", host, "trim", "do_trim", {"sr_uuid": "x"})
         self.refuse("UNKNOWN_XENAPI_PLUGIN_FUNCTION", ["no_such"], "host.call_plugin", host, "updater.py", "no_such", {})
 
     def test_sessions(self):
@@ -310,6 +312,12 @@ class Refusals(Pool):
     def test_repositories(self):
         host = self.call("host.get_all")[0]
         self.refuse("SR_UNKNOWN_DRIVER", ["tape"], "SR.create", host, {}, 0, "x", "", "tape", "user", False, {})
+        self.refuse("UNIMPLEMENTED_IN_SM_BACKEND", ["SR.probe"], "SR.probe", host, {"location": "nas:/isos"}, "iso", {})
+        on_disk = self.call("SR.create", host, {"device": "/dev/sdb"}, 0, "x", "", "lvm", "user", False, {})
+        self.refuse("SR_DEVICE_IN_USE", [], "SR.create", host, {"device": "/dev/sdb"}, 0, "y", "", "lvm", "user", False, {})
+        self.refuse("SR_HAS_PBD", [on_disk], "SR.destroy", on_disk)
+        self.call("PBD.unplug", self.call("SR.get_PBDs", on_disk)[0])
+        self.call("SR.destroy", on_disk)
         sr = self.sr()
         uuid = self.call("SR.get_uuid", sr)
         self.refuse("SR_UUID_EXISTS", [uuid], "SR.introduce", uuid, "x", "", "nfs", "user", True, {})
