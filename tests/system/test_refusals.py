@@ -21,6 +21,7 @@ CATALOGUE = {
     1: """CANNOT_ADD_TUNNEL_TO_BOND_SLAVE CANNOT_ADD_VLAN_TO_BOND_SLAVE CANNOT_PLUG_BOND_SLAVE DUPLICATE_PIF_DEVICE_NAME
           INVALID_IP_ADDRESS_SPECIFIED IS_TUNNEL_ACCESS_PIF MAC_DOES_NOT_EXIST PIF_ALREADY_BONDED PIF_IS_NOT_PHYSICAL PIF_IS_PHYSICAL
           PIF_TUNNEL_STILL_EXISTS PIF_VLAN_STILL_EXISTS TRANSPORT_PIF_NOT_CONFIGURED UNIMPLEMENTED_IN_SM_BACKEND
+          VTPM_MAX_AMOUNT_REACHED
           CANNOT_DESTROY_SYSTEM_NETWORK CANNOT_EVACUATE_HOST CANNOT_RESET_CONTROL_DOMAIN DEFAULT_SR_NOT_FOUND DEVICE_ALREADY_ATTACHED
           DEVICE_ALREADY_DETACHED DEVICE_ALREADY_EXISTS EVENT_FROM_TOKEN_PARSE_FAILURE EVENT_SUBSCRIPTION_PARSE_FAILURE FIELD_TYPE_ERROR
           HOST_DISABLED HOST_IS_SLAVE HOST_OFFLINE IMPORT_ERROR INTERNAL_ERROR INVALID_DEVICE MAC_INVALID MEMORY_CONSTRAINT_VIOLATION
@@ -148,6 +149,9 @@ class Refusals(Pool):
         self.refuse("VM_IS_SNAPSHOT", [snapshot, "start"], "VM.start", snapshot, False, False)
         self.refuse("REVERT_ONLY_ALLOWED_ON_SNAPSHOT", [], "VM.revert", halted)
         self.call("VM.destroy", snapshot)
+        vtpm = self.call("VTPM.create", halted, False)
+        self.refuse("VTPM_MAX_AMOUNT_REACHED", ["1"], "VTPM.create", halted, False)
+        self.call("VTPM.destroy", vtpm)
         self.call("VM.add_to_blocked_operations", halted, "start", "because")
         self.refuse("OPERATION_BLOCKED", [halted, "because"], "VM.start", halted, False, False)
         self.call("VM.remove_from_blocked_operations", halted, "start")
