@@ -180,14 +180,17 @@ class Storages(Pool):
         self.refused_cleanly(1, "sr.connectAllPbds", id=id_)
 
     def test_detach_is_undone(self):
-        """A storage that a machine of one host uses is detached from no host."""
-        sr = self.sr()["id"]
-        pbds = lambda: [self.view(pbd)["attached"] for pbd in self.view(sr)["$PBDs"]]
-        for method in ("sr.disconnectAllPbds", "sr.forget"):
-            self.refused_cleanly(17, method, id=sr)
-            self.assertEqual(pbds(), [True, True])
+        """A storage that a machine of one host uses, whichever it is, is detached from no host."""
+        sr, vm = self.sr()["id"], self.vm("Running")["id"]
+        attached = lambda: [self.view(pbd)["attached"] for pbd in self.view(sr)["$PBDs"]]
+        for host in self.objects(type="host"):
+            self.call("vm.stop", id=vm, force=True)
+            self.call("vm.start", id=vm, host=host["id"])
+            for method in ("sr.disconnectAllPbds", "sr.forget"):
+                self.refused_cleanly(17, method, id=sr)
+                self.assertEqual(attached(), [True, True])
         self.refused_cleanly(-32000, "sr.destroy", "disks", id=sr)
-        self.assertEqual(pbds(), [True, True])
+        self.assertEqual(attached(), [True, True])
 
     def test_indestructible(self):
         id_ = self.call("sr.createLvm", host=self.host, device="/dev/sdd", **NAMED)
