@@ -186,6 +186,18 @@ class World:
     def sr(self):
         return next(each["id"] for each in self.objects(type="SR") if each["SR_type"] == "nfs")
 
+    def spare_sr(self):
+        return self.call("sr.createNfs", host=self.host(), nameLabel="spare", nameDescription="", server="nas", serverPath="/exports/one")
+
+    def maintained_sr(self):
+        sr = self.spare_sr()
+        self.call("sr.enableMaintenanceMode", id=sr)
+        return sr
+
+    @functools.cache
+    def block_sr(self):
+        return self.call("sr.createLvm", host=self.host(), nameLabel="of volumes", nameDescription="", device="/dev/sdx")
+
     def iso(self):
         return next(each["id"] for each in self.objects(type="VDI") if each["name_label"] == "debian-12.iso")
 
@@ -198,7 +210,8 @@ class World:
         other = next(each for each in self.objects(type="host") if each["id"] != self.host())
         found = self.objects(type="PBD", SR=tools["id"], host=other["id"])
         if not found:
-            self.sim.session().call("PBD.create", {"SR": tools["_xapiRef"], "host": other["_xapiRef"], "device_config": {}, "other_config": {}})
+            self.sim.session().call("PBD.create", {"SR": tools["_xapiRef"], "host": other["_xapiRef"], "other_config": {},
+                                                       "device_config": {"location": "/opt/xensource/packages/iso"}})
             self.wait(lambda: self.objects(type="PBD", SR=tools["id"], host=other["id"]))
         pbd = self.one(type="PBD", SR=tools["id"], host=other["id"])
         if not self.objects(id=pbd)[0]["attached"]:

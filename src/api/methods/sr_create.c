@@ -152,34 +152,39 @@ static json_t *create_iso(ApiCall *call, GError **error)
 #define EXISTING OPT(STR("srUuid"), .words = "attaches the storage that lies there")
 #define LOGIN    OPT(STR0("user")), OPT(STR0("password"), .secret = true)
 #define FORMAT   OPT(STR("preferredImageFormat"))
-#define CREATE(name, params, words)                                                                \
+#define CREATE(name, params, words, shown)                                                         \
     {                                                                                              \
-        name, create, params, .access = ACCESS_USER, .long_running = true, .summary = words        \
+        name, create, params, .access = ACCESS_USER, .long_running = true,                         \
+                              .example = "host=$HOST nameLabel=new nameDescription=made " shown,   \
+                              .summary = words                                                     \
     }
 
 const Method methods_sr_create[] = {
     CREATE("sr.createNfs",
            PARAMS(NAMED, REQ(STR("server")), REQ(STR("serverPath")), OPT(STR0("nfsVersion")),
                   OPT(STR0("nfsOptions")), EXISTING, FORMAT),
-           "Make a storage in a folder of a file server."),
+           "Make a storage in a folder of a file server.", "server=nas serverPath=/exports/one"),
     CREATE("sr.createSmb", PARAMS(NAMED, REQ(STR("server")), LOGIN, EXISTING, FORMAT),
-           "Make a storage in a share of a file server."),
+           "Make a storage in a share of a file server.",
+           "server='\\\\nas\\share' user=me password=secret"),
     CREATE("sr.createIscsi",
            PARAMS(NAMED, REQ(STR("target")), OPT(INT("port")), REQ(STR("targetIqn")),
                   REQ(STR("scsiId")), OPT(STR("chapUser")), OPT(SECRET("chapPassword")), EXISTING),
-           "Make a storage on a disk of a disk array."),
+           "Make a storage on a disk of a disk array.",
+           "target=10.0.0.9 targetIqn=iqn.2026-01.org.example:open scsiId=36001405aaaa1"),
     CREATE("sr.createHba", PARAMS(NAMED, REQ(STR("scsiId")), EXISTING),
-           "Make a storage on a disk behind a bus adapter."),
+           "Make a storage on a disk behind a bus adapter.", "scsiId=36001405bbbb1"),
     CREATE("sr.createLvm", PARAMS(NAMED, REQ(STR("device")), EXISTING),
-           "Make a storage of volumes on a disk of a host."),
+           "Make a storage of volumes on a disk of a host.", "device=/dev/sde"),
     CREATE("sr.createExt", PARAMS(NAMED, REQ(STR("device")), EXISTING, FORMAT),
-           "Make a storage of files on a disk of a host."),
+           "Make a storage of files on a disk of a host.", "device=/dev/sde"),
     CREATE("sr.createZfs", PARAMS(NAMED, REQ(STR("location")), EXISTING),
-           "Make a storage in a ZFS pool of a host."),
+           "Make a storage in a ZFS pool of a host.", "location=/tank"),
     { "sr.createIso", create_iso,
       PARAMS(NAMED, REQ(STR("path")), REQ(CHOICE("type", "local|nfs|smb")), LOGIN,
              OPT(STR0("nfsVersion")), OPT(STR0("nfsOptions")), EXISTING),
       .access = ACCESS_USER, .long_running = true,
+      .example = "host=$HOST nameLabel=isos nameDescription=images type=nfs path=nas:/isos",
       .summary = "Make a library of ISO images of a folder or a share." },
     { NULL },
 };

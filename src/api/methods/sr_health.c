@@ -170,11 +170,12 @@ static json_t *all_unhealthy(ApiCall *call, GError **error)
 
 const Method methods_sr_health[] = {
     { "sr.getVdiChainsInfo", chains_info, PARAMS(REQ(ID("id", "SR", "operate"))),
-      .access = ACCESS_USER, .summary = "Which disks of a storage wait to be merged." },
+      .access = ACCESS_USER, .example = "id=$SR",
+      .summary = "Which disks of a storage wait to be merged." },
     { "sr.getUnhealthyVdiChainsLength", one_unhealthy, PARAMS(REQ(ID("id", "SR", "operate"))),
-      .access = ACCESS_USER,
+      .access = ACCESS_USER, .example = "id=$SR",
       .summary = "How many parents of each disk of a storage wait to be merged." },
-    { "sr.getAllUnhealthyVdiChainsLength", all_unhealthy, NULL,
+    { "sr.getAllUnhealthyVdiChainsLength", all_unhealthy, NULL, .example = "",
       .summary = "How many parents of each disk wait to be merged, of all storages." },
     { NULL },
 };

@@ -224,10 +224,10 @@ const Method methods_sr_maintenance[] = {
       PARAMS(REQ(ID("id", "SR", "operate")),
              DEF("[]", ARR("vmsToShutdown", P_STRING),
                  .words = "those that run and use it: all of them")),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "id=$SPARE_SR",
       .summary = "Shut the machines of a storage down and detach it." },
     { "sr.disableMaintenanceMode", disable, PARAMS(REQ(ID("id", "SR", "operate"))),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "id=$MAINTAINED_SR",
       .summary = "Attach a storage again and start its machines." },
     { NULL },
 };

@@ -183,26 +183,30 @@ static json_t *probe_zfs(ApiCall *call, GError **error)
 #define HOST REQ(ID("host", "host", "administrate"))
 #define ISCSI                                                                                      \
     REQ(STR("target")), OPT(INT("port")), OPT(STR("chapUser")), OPT(SECRET("chapPassword"))
-#define PROBE(name, params, words)                                                                 \
+#define PROBE(name, params, words, shown)                                                          \
     {                                                                                              \
-        name, probe_storage, params, .access = ACCESS_USER, .long_running = true, .summary = words \
+        name, probe_storage, params, .access = ACCESS_USER, .long_running = true,                  \
+                                     .example = "host=$HOST" shown, .summary = words               \
     }
 
 const Method methods_sr_probe[] = {
     PROBE("sr.probeNfs", PARAMS(HOST, REQ(STR("server")), OPT(STR("nfsVersion"))),
-          "The folders that a file server exports."),
+          "The folders that a file server exports.", " server=nas"),
     PROBE("sr.probeNfsExists",
           PARAMS(HOST, REQ(STR("server")), REQ(STR("serverPath")), OPT(STR("nfsVersion"))),
-          "The storages that lie in a folder of a file server."),
-    PROBE("sr.probeIscsiIqns", PARAMS(HOST, ISCSI), "The targets of a disk array."),
-    PROBE("sr.probeIscsiLuns", PARAMS(HOST, ISCSI, REQ(STR("targetIqn"))),
-          "The disks of a target."),
+          "The storages that lie in a folder of a file server.",
+          " server=nas serverPath=/exports/one"),
+    PROBE("sr.probeIscsiIqns", PARAMS(HOST, ISCSI), "The targets of a disk array.",
+          " target=10.0.0.9"),
+    PROBE("sr.probeIscsiLuns", PARAMS(HOST, ISCSI, REQ(STR("targetIqn"))), "The disks of a target.",
+          " target=10.0.0.9 targetIqn=iqn.2026-01.org.example:open"),
     PROBE("sr.probeIscsiExists", PARAMS(HOST, ISCSI, REQ(STR("targetIqn")), REQ(STR("scsiId"))),
-          "The storages that lie on a disk of a target."),
-    PROBE("sr.probeHba", PARAMS(HOST), "The disks behind a host's bus adapters."),
+          "The storages that lie on a disk of a target.",
+          " target=10.0.0.9 targetIqn=iqn.2026-01.org.example:open scsiId=36001405aaaa1"),
+    PROBE("sr.probeHba", PARAMS(HOST), "The disks behind a host's bus adapters.", ""),
     PROBE("sr.probeHbaExists", PARAMS(HOST, REQ(STR("scsiId"))),
-          "The storages that lie on a disk behind a bus adapter."),
+          "The storages that lie on a disk behind a bus adapter.", " scsiId=36001405bbbb1"),
     { "sr.probeZfs", probe_zfs, PARAMS(HOST), .access = ACCESS_USER, .long_running = true,
-      .summary = "The ZFS pools of a host." },
+      .example = "host=$HOST", .summary = "The ZFS pools of a host." },
     { NULL },
 };
