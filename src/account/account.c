@@ -17,21 +17,36 @@ Accounts *account_new(Store *store)
     accounts->store = store;
     pthread_mutex_init(&accounts->lock, NULL);
     pthread_mutex_init(&accounts->rules_lock, NULL);
+    pthread_mutex_init(&accounts->first_lock, NULL);
     accounts->passwords = passwords_new();
     accounts->brake = brake_new();
     accounts->otp_steps = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     return accounts;
 }
 
+/* Until the first administrator is there, if one is being made. */
+static void wait_for_first(Accounts *accounts)
+{
+    pthread_mutex_lock(&accounts->first_lock);
+    if (accounts->first_password) {
+        pthread_join(accounts->first, NULL);
+        explicit_bzero(accounts->first_password, strlen(accounts->first_password));
+        g_clear_pointer(&accounts->first_password, g_free);
+    }
+    pthread_mutex_unlock(&accounts->first_lock);
+}
+
 void account_free(Accounts *accounts)
 {
     if (!accounts)
         return;
+    wait_for_first(accounts);
     passwords_free(accounts->passwords);
     brake_free(accounts->brake);
     g_hash_table_unref(accounts->otp_steps);
     g_clear_pointer(&accounts->rules, g_hash_table_unref);
     pthread_mutex_destroy(&accounts->rules_lock);
+    pthread_mutex_destroy(&accounts->first_lock);
     pthread_mutex_destroy(&accounts->lock);
     g_free(accounts);
 }
@@ -167,6 +182,7 @@ json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *pa
 {
     if (!brake_may_try(accounts->brake, name, peer, monotonic_ms(), error))
         return NULL;
+    wait_for_first(accounts);
     g_autoptr(GError) problem = NULL;
     json_t *record = find_by_name(accounts, name, &problem);
     if (problem) {
@@ -411,12 +427,50 @@ bool account_reset_admin(Accounts *accounts, const char *password, char **made, 
     return true;
 }
 
+/* -1 with an error: it cannot be told. */
+static int has_users(Accounts *accounts, GError **error)
+{
+    json_t *users = store_list(accounts->store, "users", error);
+    int has = users ? json_array_size(users) > 0 : -1;
+    json_decref(users);
+    return has;
+}
+
 bool account_first_admin(Accounts *accounts, const char *password, char **made, GError **error)
 {
     *made = NULL;
-    json_t *users = store_list(accounts->store, "users", error);
-    bool none = users && json_array_size(users) == 0;
-    bool ok = users != NULL;
-    json_decref(users);
-    return none ? account_reset_admin(accounts, password, made, error) : ok;
+    int has = has_users(accounts, error);
+    return has ? has > 0 : account_reset_admin(accounts, password, made, error);
+}
+
+static void *make_first(void *user)
+{
+    Accounts *accounts = user;
+    g_autoptr(GError) error = NULL;
+    if (!make_admin(accounts, accounts->first_password, &error))
+        log_error("account", "the first administrator cannot be made: %s", error->message);
+    return NULL;
+}
+
+bool account_begin_first_admin(Accounts *accounts, const char *password, char **made,
+                               GError **error)
+{
+    *made = NULL;
+    int has = has_users(accounts, error);
+    if (has)
+        return has > 0;
+    if (password && !password_check(password, error))
+        return false;
+    char *chosen = password ? g_strdup(password) : account_random(15);
+    pthread_mutex_lock(&accounts->first_lock);
+    accounts->first_password = chosen;
+    bool begun = pthread_create(&accounts->first, NULL, make_first, accounts) == 0;
+    if (begun && !password)
+        *made = g_strdup(chosen);
+    if (!begun)
+        g_clear_pointer(&accounts->first_password, g_free);
+    pthread_mutex_unlock(&accounts->first_lock);
+    if (!begun)
+        err_set(error, ERR_INTERNAL, "no thread could be started for the first administrator");
+    return begun;
 }

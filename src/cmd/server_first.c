@@ -87,7 +87,8 @@ bool server_first_admin(const ServerOptions *options, Accounts *accounts, GError
     bool ok;
     g_autofree char *given = password_of_file(options, &ok, error);
     g_autofree char *made = NULL;
-    return ok && account_first_admin(accounts, given, &made, error) && tell(options, made, error);
+    return ok && account_begin_first_admin(accounts, given, &made, error) &&
+           tell(options, made, error);
 }
 
 bool server_reset_admin(const ServerOptions *options, Accounts *accounts, GError **error)

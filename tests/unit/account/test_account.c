@@ -86,6 +86,23 @@ static void test_first_admin(void **state)
     json_decref(user);
 }
 
+static void test_first_admin_in_a_thread(void **state)
+{
+    g_autofree char *made = NULL, *again = NULL;
+    g_autoptr(GError) error = NULL;
+    assert_false(account_begin_first_admin(accounts, "", &made, &error));
+    assert_true(err_is(error, ERR_INVALID));
+    assert_true(account_begin_first_admin(accounts, NULL, &made, NULL));
+    json_t *user = account_sign_in(accounts, "admin@admin.net", made, NULL, NULL);
+    assert_true(user && account_is_admin(user));
+    json_decref(user);
+    assert_true(account_begin_first_admin(accounts, "other", &again, NULL));
+    assert_null(again);
+    user = account_sign_in(accounts, "admin@admin.net", made, NULL, NULL);
+    assert_non_null(user);
+    json_decref(user);
+}
+
 static void test_users(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -454,9 +471,11 @@ static void test_foreign_hashes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(test_first_admin), WITH_STORE(test_users), WITH_STORE(test_foreign_hashes),
-        WITH_STORE(test_tokens),      WITH_STORE(test_may),   WITH_STORE(test_inheritance),
-        WITH_STORE(test_viewer),      WITH_STORE(test_otp),   WITH_STORE(test_brake),
+        WITH_STORE(test_first_admin), WITH_STORE(test_first_admin_in_a_thread),
+        WITH_STORE(test_users),       WITH_STORE(test_foreign_hashes),
+        WITH_STORE(test_tokens),      WITH_STORE(test_may),
+        WITH_STORE(test_inheritance), WITH_STORE(test_viewer),
+        WITH_STORE(test_otp),         WITH_STORE(test_brake),
         WITH_STORE(test_clean)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
