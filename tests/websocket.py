@@ -16,12 +16,13 @@ class Closed(Exception):
 
 
 class WebSocket:
-    def __init__(self, url, path="/api/", source="127.0.0.1"):
+    def __init__(self, url, path="/api/", source="127.0.0.1", **headers):
         parts = urllib.parse.urlsplit(url)
         self.socket = socket.create_connection((parts.hostname, parts.port), timeout=30, source_address=(source, 0))
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode())
+                            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n"
+                            .encode() + "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n")
         self.buffer, self.last_id, self.notifications = b"", 0, []
         while b"\r\n\r\n" not in self.buffer:
             self.buffer += self.socket.recv(4096) or self.ended()
@@ -38,7 +39,7 @@ class WebSocket:
         return taken
 
     def send(self, text, opcode=1):
-        data, mask = text.encode(), os.urandom(4)
+        data, mask = text if isinstance(text, bytes) else text.encode(), os.urandom(4)
         size = struct.pack("!B", 0x80 | len(data)) if len(data) < 126 else struct.pack("!BH", 0xFE, len(data)) \
             if len(data) < 65536 else struct.pack("!BQ", 0xFF, len(data))
         masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
@@ -46,6 +47,10 @@ class WebSocket:
 
     def receive(self, timeout=30):
         """The next text message; TimeoutError when there is none."""
+        return self.receive_bytes(timeout).decode()
+
+    def receive_bytes(self, timeout=30):
+        """The next message of either kind."""
         self.socket.settimeout(timeout)
         whole = b""
         while True:
@@ -55,10 +60,10 @@ class WebSocket:
             data = self.take(n)
             if first & 0x0F == 8:
                 raise Closed(struct.unpack("!H", data[:2])[0] if n >= 2 else None)
-            if first & 0x0F in (0, 1):
+            if first & 0x0F in (0, 1, 2):
                 whole += data
                 if first & 0x80:
-                    return whole.decode()
+                    return whole
 
     def ask(self, method, params=None):
         """Sends a call; its id."""

@@ -2,6 +2,7 @@
 #include "api/api.h"
 #include "api/caller.h"
 #include "api/connection.h"
+#include "api/consoles.h"
 #include "api/rest.h"
 #include "api/rest_people.h"
 #include "base/log.h"
@@ -11,6 +12,7 @@ struct Api {
     ApiParts parts;
     Dispatch dispatch;
     Rest *rest;
+    Consoles *consoles;
 };
 
 Api *api_new(const ApiParts *parts)
@@ -23,6 +25,7 @@ Api *api_new(const ApiParts *parts)
     api->dispatch.door = g_thread_pool_new(connection_work, NULL, API_DOOR_THREADS, FALSE, NULL);
     api->dispatch.slow = g_thread_pool_new(connection_work, NULL, API_LONG_THREADS, FALSE, NULL);
     api->rest = rest_new(&api->parts);
+    api->consoles = consoles_new(&api->parts);
     return api;
 }
 
@@ -32,6 +35,7 @@ void api_free(Api *api)
     g_thread_pool_free(api->dispatch.quick, FALSE, TRUE);
     g_thread_pool_free(api->dispatch.slow, FALSE, TRUE);
     rest_free(api->rest);
+    consoles_free(api->consoles);
     g_free(api);
 }
 
@@ -91,6 +95,7 @@ void api_handle(HttpRequest *request, void *user)
             return;
         }
     }
-    if (!rest_handle(api->rest, request) && !downloads_handle(api->parts.downloads, request))
+    if (!consoles_handle(api->consoles, request) && !rest_handle(api->rest, request) &&
+        !downloads_handle(api->parts.downloads, request))
         http_reply_text(request, 404, "text/plain", "Not Found\n");
 }

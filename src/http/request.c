@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "base/mutant.h"
 
+#include <poll.h>
 #include <string.h>
 
 /* The answer of an accessor; lives as long as the request. */
@@ -280,6 +281,14 @@ ssize_t http_raw_read(HttpRequest *request, void *buffer, size_t n, GError **err
 {
     request->raw = true;
     return read_wire(request, buffer, n, error);
+}
+
+bool http_raw_wait(HttpRequest *request, unsigned timeout_ms)
+{
+    HttpConnection *connection = request->connection;
+    struct pollfd fd = { .fd = stream_fd(connection->stream), .events = POLLIN };
+    return connection_in(connection) > 0 || stream_has_pending(connection->stream) ||
+           poll(&fd, 1, (int) timeout_ms) > 0;
 }
 
 void http_abort(HttpRequest *request)

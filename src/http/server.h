@@ -119,5 +119,7 @@ bool http_reply_end(HttpRequest *request, GError **error);
  * connection closes when the handler returns. */
 ssize_t http_raw_read(HttpRequest *request, void *buffer, size_t n, GError **error);
 bool http_raw_write(HttpRequest *request, const void *data, size_t n, GError **error);
+/* Waits up to timeout_ms for bytes, or the end, that http_raw_read then gives at once. */
+bool http_raw_wait(HttpRequest *request, unsigned timeout_ms);
 /* Cuts the connection with a reset, as a dying host would. */
 void http_abort(HttpRequest *request);

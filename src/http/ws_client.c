@@ -1,10 +1,10 @@
-/* libcurl connects (CONNECT_ONLY), then the upgrade is written by hand and wslay takes over the
- * bytes. Nothing blocks but poll. */
+/* The upgrade is written by hand on a raw connection, then wslay takes over the bytes. Nothing
+ * blocks but poll. */
 #include "http/ws_client.h"
 
 #include "base/error.h"
 #include "base/openssl.h"
-#include "http/pin.h"
+#include "http/raw.h"
 
 #include <poll.h>
 #include <string.h>
@@ -16,15 +16,12 @@
 enum {
     KEY_BYTES = 16,
     MAX_ANSWER_BYTES = 16384, /* of the upgrade */
-    CONNECT_MS = 20000,
     SEND_MS = 60000,
     MAX_MESSAGE_BYTES = 512 * 1024 * 1024,
 };
 
 struct WsClient {
-    CURL *easy;
-    HttpPin pin;
-    int fd;
+    RawConnection raw;
     wslay_event_context_ptr wslay;
     GByteArray *early; /* bytes that came with the answer of the upgrade */
     GQueue messages;   /* GBytes, received and not yet taken */
@@ -42,7 +39,7 @@ static ssize_t raw_read(WsClient *client, void *buffer, size_t n)
         return (ssize_t) take;
     }
     size_t got = 0;
-    CURLcode code = curl_easy_recv(client->easy, buffer, n, &got);
+    CURLcode code = curl_easy_recv(client->raw.easy, buffer, n, &got);
     if (code == CURLE_AGAIN)
         return -1;
     client->at_end = client->at_end || code != CURLE_OK || got == 0;
@@ -52,7 +49,7 @@ static ssize_t raw_read(WsClient *client, void *buffer, size_t n)
 /* False: the time is over. */
 static bool wait_for(WsClient *client, short events, gint64 until_us)
 {
-    struct pollfd fd = { .fd = client->fd, .events = events };
+    struct pollfd fd = { .fd = client->raw.fd, .events = events };
     gint64 left_ms = until_us ? MAX((until_us - g_get_monotonic_time()) / 1000, 0) : -1;
     return poll(&fd, 1, (int) MIN(left_ms, G_MAXINT)) != 0;
 }
@@ -80,7 +77,7 @@ static ssize_t on_write(wslay_event_context_ptr wslay, const uint8_t *data, size
 {
     WsClient *client = user;
     size_t put = 0;
-    CURLcode code = curl_easy_send(client->easy, data, n, &put);
+    CURLcode code = curl_easy_send(client->raw.easy, data, n, &put);
     if (code == CURLE_OK)
         return (ssize_t) put;
     wslay_event_set_error(wslay,
@@ -107,46 +104,6 @@ static void on_message(wslay_event_context_ptr wslay,
 
 /* --- Opening --- */
 
-static CURL *easy_new(const WsClientConfig *config, const char *url, HttpPin *pin)
-{
-    unsigned timeout_ms = config->connect_timeout_ms ? config->connect_timeout_ms : CONNECT_MS;
-    CURL *easy = curl_easy_init();
-    curl_easy_setopt(easy, CURLOPT_URL, url);
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    curl_easy_setopt(easy, CURLOPT_SSL_ENABLE_ALPN, 0L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long) timeout_ms);
-    pin->wanted = config->trust == HTTP_TRUST_FINGERPRINT ? config->fingerprint : NULL;
-    if (config->trust != HTTP_TRUST_SYSTEM)
-        pin_set(easy, pin);
-    return easy;
-}
-
-static bool is_trust_failure(CURLcode code)
-{
-    return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE ||
-           code == CURLE_SSL_ISSUER_ERROR;
-}
-
-static void set_connect_error(WsClient *client, GUri *uri, CURLcode code, const char *cause,
-                              GError **error)
-{
-    int port = g_uri_get_port(uri);
-    g_autofree char *host_port =
-        g_strdup_printf("%s:%d", g_uri_get_host(uri), port > 0 ? port : 443);
-    if (!is_trust_failure(code) && !client->pin.refused) {
-        err_set(error, ERR_NETWORK, "%s: %s", host_port, *cause ? cause : curl_easy_strerror(code));
-        return;
-    }
-    g_autofree char *asked = *client->pin.seen ? NULL : http_fingerprint(host_port, NULL);
-    const char *seen = *client->pin.seen ? client->pin.seen : asked;
-    const char *detail[] = { seen, NULL };
-    err_set_detail(error, ERR_TLS, detail,
-                   "the certificate of %s is not trusted; its SHA-256 fingerprint is %s", host_port,
-                   seen ? seen : "unknown");
-}
-
 /* "wss" and "https" mean TLS. NULL with INVALID. */
 static GUri *parse_url(const char *text, GError **error)
 {
@@ -161,38 +118,13 @@ static GUri *parse_url(const char *text, GError **error)
     return NULL;
 }
 
-static bool is_tls(GUri *uri)
-{
-    const char *scheme = g_uri_get_scheme(uri);
-    return g_str_equal(scheme, "wss") || g_str_equal(scheme, "https");
-}
-
-static bool connect_to(WsClient *client, const WsClientConfig *config, GUri *uri, GError **error)
-{
-    char cause[CURL_ERROR_SIZE] = "";
-    g_autofree char *url = g_uri_join(G_URI_FLAGS_NONE, is_tls(uri) ? "https" : "http", NULL,
-                                      g_uri_get_host(uri), g_uri_get_port(uri), "/", NULL, NULL);
-    client->easy = easy_new(config, url, &client->pin);
-    curl_easy_setopt(client->easy, CURLOPT_ERRORBUFFER, cause);
-    CURLcode code = curl_easy_perform(client->easy);
-    curl_easy_setopt(client->easy, CURLOPT_ERRORBUFFER, NULL);
-    curl_socket_t fd = CURL_SOCKET_BAD;
-    if (code == CURLE_OK)
-        code = curl_easy_getinfo(client->easy, CURLINFO_ACTIVESOCKET, &fd);
-    client->fd = fd;
-    if (code == CURLE_OK)
-        return true;
-    set_connect_error(client, uri, code, cause, error);
-    return false;
-}
-
 /* --- The upgrade --- */
 
 static bool write_all(WsClient *client, const char *data, size_t n, gint64 until_us, GError **error)
 {
     while (n > 0) {
         size_t put = 0;
-        CURLcode code = curl_easy_send(client->easy, data, n, &put);
+        CURLcode code = curl_easy_send(client->raw.easy, data, n, &put);
         if (code == CURLE_AGAIN && wait_for(client, POLLOUT, until_us))
             continue;
         if (code != CURLE_OK) {
@@ -288,9 +220,10 @@ WsClient *ws_client_open(const WsClientConfig *config, GError **error)
     g_autoptr(WsClient) client = g_new0(WsClient, 1);
     client->early = g_byte_array_new();
     g_queue_init(&client->messages);
-    if (!connect_to(client, config, uri, error) ||
-        !upgrade(client, uri, config->connect_timeout_ms ? config->connect_timeout_ms : CONNECT_MS,
-                 error))
+    RawConfig how = { config->trust, config->fingerprint, config->connect_timeout_ms };
+    if (!raw_connect(&client->raw, uri, &how, error) ||
+        !upgrade(client, uri,
+                 config->connect_timeout_ms ? config->connect_timeout_ms : RAW_CONNECT_MS, error))
         return NULL;
     wslay_event_context_client_init(&client->wslay, &callbacks, client);
     size_t max = config->max_message_bytes ? config->max_message_bytes : MAX_MESSAGE_BYTES;
@@ -307,7 +240,7 @@ void ws_client_close(WsClient *client)
         wslay_event_send(client->wslay);
         wslay_event_context_free(client->wslay);
     }
-    curl_easy_cleanup(client->easy);
+    raw_close(&client->raw);
     g_byte_array_unref(client->early);
     g_queue_clear_full(&client->messages, (GDestroyNotify) g_bytes_unref);
     g_free(client);

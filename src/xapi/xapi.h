@@ -7,6 +7,7 @@
 
 #include "base/cancel.h"
 #include "http/client.h"
+#include "http/tunnel.h"
 
 #include <glib.h>
 #include <jansson.h>
@@ -98,6 +99,10 @@ bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource
  * host.address tells it. PROTOCOL when the status is not 200. */
 bool xapi_host_get(Xapi *xapi, const char *address, const char *path, HttpSink sink, void *user,
                    Cancel *cancel, GError **error);
+
+/* The screen and keyboard of a machine, at the `location` that XAPI tells of its console: bytes of
+ * RFB both ways. One that another host has is reached there. */
+HttpTunnel *xapi_console_open(Xapi *xapi, const char *location, GError **error);
 
 /* GET /export of a whole VM as an archive (XVA): one that is halted, suspended or a snapshot.
  * compression "false", "true" (gzip) or "zstd". The format decides whether it was complete. */
