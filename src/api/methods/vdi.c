@@ -1,6 +1,7 @@
 /* vdi.*: virtual disks as objects of their own. */
 #include "api/method.h"
 #include "api/objects.h"
+#include "api/resource_sets.h"
 #include "api/size.h"
 
 /* --- vdi.delete --- */
@@ -64,6 +65,89 @@ static json_t *set(ApiCall *call, GError **error)
     return NULL;
 }
 
+/* --- vdi.migrate --- */
+
+/* A resource set lends storage, too. */
+static const ApiObject *find_storage(ApiCall *call, const ApiObject *vdi, GError **error)
+{
+    const char *set = call_string(call, "resourceSet"), *id = call_string(call, "sr_id");
+    const char *const objects[] = { id, NULL };
+    if (set && !resource_set_lends(call, set, objects, error))
+        return NULL;
+    const ApiObject *sr = call_find(call, id, "SR", set ? NULL : "administrate", error);
+    if (!sr || sr->link == vdi->link)
+        return sr;
+    api_error_invalid(error, "sr_id: storage %s is not in the pool of disk %s",
+                      api_object_text(sr, "name_label"), api_object_text(vdi, "name_label"));
+    return NULL;
+}
+
+/* Every device that has the disk gets the copy instead; the disk goes when all of them have it. */
+static bool give_over(Xapi *xapi, const char *from, const char *to, GError **error)
+{
+    json_t *vbds = xapi_call(xapi, "VDI.get_VBDs", json_pack("[s]", from), error), *vbd;
+    bool ok = vbds != NULL;
+    size_t i;
+    json_array_foreach (vbds, i, vbd) {
+        json_t *record = ok ? xapi_call(xapi, "VBD.get_record", json_pack("[O]", vbd), error)
+                            : NULL;
+        ok = record && xapi_do(xapi, "VBD.destroy", json_pack("[O]", vbd), error);
+        if (ok) {
+            json_object_set_new(record, "VDI", json_string(to));
+            ok = xapi_do(xapi, "VBD.create", json_pack("[O]", record), error);
+            json_object_set_new(record, "VDI", json_string(from));
+            if (!ok) /* what it had it shall have */
+                xapi_do(xapi, "VBD.create", json_pack("[O]", record), NULL);
+        }
+        json_decref(record);
+    }
+    json_decref(vbds);
+    return ok && xapi_do(xapi, "VDI.destroy", json_pack("[s]", from), error);
+}
+
+/* Nobody runs with it: copied, and what had it has the copy. */
+static char *copy_over(const ApiObject *vdi, const ApiObject *sr, GError **error)
+{
+    Xapi *xapi = api_object_xapi(vdi);
+    char *ref = xapi_call_task(xapi, "VDI.copy", json_pack("[s, s]", vdi->ref, sr->ref), NULL, NULL,
+                               NULL, error);
+    if (!ref || give_over(xapi, vdi->ref, ref, error))
+        return ref;
+    json_t *users = xapi_call(xapi, "VDI.get_VBDs", json_pack("[s]", ref), NULL);
+    if (users && json_array_size(users) == 0)
+        xapi_do(xapi, "VDI.destroy", json_pack("[s]", ref), NULL);
+    json_decref(users);
+    g_free(ref);
+    return NULL;
+}
+
+/* What only works on the disk of a running machine. */
+static bool must_copy(const GError *failure)
+{
+    static const char *const codes[] = { "VDI_NEEDS_VM_FOR_MIGRATE", "NO_HOSTS_AVAILABLE",
+                                         "LICENCE_RESTRICTION", "LICENSE_RESTRICTION", NULL };
+    return g_strv_contains(codes, err_xapi_code(failure));
+}
+
+static json_t *migrate(ApiCall *call, GError **error)
+{
+    const ApiObject *vdi = call_object(call, "id"), *sr = find_storage(call, vdi, error);
+    if (!sr || g_str_equal(api_object_text(vdi, "$SR"), sr->id))
+        return sr ? json_string(vdi->id) : NULL;
+    g_autoptr(GError) failure = NULL;
+    g_autofree char *ref = xapi_call_task(api_object_xapi(vdi), "VDI.pool_migrate",
+                                          json_pack("[s, s, {}]", vdi->ref, sr->ref), NULL, NULL,
+                                          NULL, &failure);
+    if (!ref && must_copy(failure))
+        ref = copy_over(vdi, sr, error);
+    else if (!ref)
+        g_propagate_error(error, g_steal_pointer(&failure));
+    if (ref)
+        return api_object_made(vdi, "VDI", ref, error);
+    api_object_barrier(vdi);
+    return NULL;
+}
+
 const Method methods_vdi[] = {
     { "vdi.delete", delete, PARAMS(REQ(ID("id", "VDI,VDI-snapshot", "administrate"))),
       .access = ACCESS_USER, .long_running = true, .rest = "DELETE /vdis/{id}",
@@ -76,5 +160,10 @@ const Method methods_vdi[] = {
       .access = ACCESS_USER, .long_running = true,
       .example = "id=$DISK name_label='the data' name_description='of the web server'",
       .summary = "Rename, describe or enlarge a virtual disk." },
+    { "vdi.migrate", migrate,
+      PARAMS(REQ(ID("id", "VDI", "administrate")),
+             OPT(STR("resourceSet"), .words = "that lends the storage"), REQ(STR("sr_id"))),
+      .access = ACCESS_USER, .long_running = true,
+      .summary = "Move a disk to another storage; its id is another afterwards." },
     { NULL },
 };

@@ -1,0 +1,192 @@
+"""Machines and disks that move or are copied: between hosts, storages and pools, each method in its good way and in its refusals, with
+both pools looked at afterwards."""
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+from box import Sim  # noqa: E402
+from test_api import NOWHERE, until  # noqa: E402
+from test_machines import MIB, Pool  # noqa: E402
+
+
+class Moves(Pool):
+    SIM = ("--hosts", 2, "--vms", 8, "--running", "0.5", "--boot-delay", "0.1", "--disk-size", "8MiB", "--seed", 31)
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.far = Sim("--hosts", 1, "--vms", 1, "--disk-size", "8MiB", "--boot-delay", "0.1", "--seed", 32, "--name", "far away",
+                      "--listen", "127.0.11.1:0", log=cls.folder / "far.log")
+        cls.addClassCleanup(cls.far.stop)
+        cls.server.connect(cls.far)
+        pools = {pool["name_label"]: pool["id"] for pool in cls.server.objects(type="pool")}
+        cls.far_pool = pools.pop("far away")
+        [cls.near_pool] = pools.values()
+
+    def own(self, name, running=False):
+        """A machine of this test alone."""
+        state = next(vm for vm in self.objects(type="VM", power_state="Halted", **{"$pool": self.near_pool}))
+        id_ = self.call("vm.clone", id=state["id"], name=name, full_copy=True)
+        self.addCleanup(self.forget, id_)
+        if running:
+            self.call("vm.start", id=id_)
+        return id_
+
+    def forget(self, id_):
+        if self.objects(id=id_):
+            self.call("vm.delete", id=id_)
+
+    def host(self, pool=None, not_=None):
+        return next(host["id"] for host in self.objects(type="host", **{"$pool": pool or self.near_pool}) if host["id"] != not_)
+
+    def storages(self, pool=None):
+        """(shared, {host: local})"""
+        all_ = [sr for sr in self.objects(type="SR", **{"$pool": pool or self.near_pool}) if sr["content_type"] == "user"]
+        local = {self.view(pbd)["host"]: sr["id"] for sr in all_ if not sr["shared"] for pbd in sr["$PBDs"]}
+        return next((sr["id"] for sr in all_ if sr["shared"]), None), local
+
+    def disk(self, vm):
+        [disk] = [self.view(vbd["VDI"]) for vbd in self.objects(type="VBD", VM=vm) if not vbd["is_cd_drive"]]
+        return disk
+
+    def everything(self, pool):
+        return {each["id"] for type_ in ("VM", "VM-snapshot", "VDI", "VDI-snapshot", "VBD", "VIF")
+                for each in self.objects(type=type_, **{"$pool": pool})}
+
+    # --- vm.migrate ---
+
+    def test_inside_the_pool(self):
+        vm = self.own("moves", running=True)
+        here = self.view(vm)["$container"]
+        there = self.host(not_=here)
+        self.call("vm.migrate", vm=vm, targetHost=there)
+        self.assertEqual((self.view(vm)["$container"], self.view(vm)["power_state"]), (there, "Running"))
+        disk, (shared, local) = self.disk(vm), self.storages()
+        self.call("vdi.set", id=disk["id"], cbt=True)
+        digest = self.sim.digest(disk["id"])
+        snapshot = self.call("vm.snapshot", id=vm)
+        self.call("vm.migrate", vm=vm, targetHost=here, sr=local[here])
+        self.assertEqual((self.view(vm)["$container"], self.disk(vm)["$SR"]), (here, local[here]))
+        self.assertEqual(self.sim.digest(self.disk(vm)["id"]), digest)
+        self.assertEqual(self.disk(snapshot)["$SR"], local[here], "the snapshot follows")
+        self.call("vm.migrate", vm=vm, targetHost=there) # whose own storage is not that
+        self.assertIn(self.disk(vm)["$SR"], (shared, local[there]))
+        self.call("vm.migrate", vm=vm, targetHost=here, mapVdisSrs={self.disk(vm)["id"]: local[here]}, bypassAssert=True)
+        self.assertEqual(self.disk(vm)["$SR"], local[here])
+
+    def test_to_another_pool(self):
+        vm = self.own("emigrates", running=True)
+        digest, mac = self.sim.digest(self.disk(vm)["id"]), self.view(self.view(vm)["VIFs"][0])["MAC"]
+        target, network = self.host(self.far_pool), next(each["id"] for each in self.objects(type="network", **{"$pool": self.far_pool}))
+        self.call("vm.migrate", vm=vm, targetHost=target, mapVifsNetworks={self.view(vm)["VIFs"][0]: network})
+        view = self.view(vm)
+        self.assertEqual((view["$pool"], view["power_state"], view["$container"]), (self.far_pool, "Running", target))
+        vif = self.view(view["VIFs"][0])
+        self.assertEqual((vif["$network"], vif["MAC"]), (network, mac))
+        self.assertEqual(self.far.digest(self.disk(vm)["id"]), digest)
+        back = self.host(self.near_pool)
+        management = next(pif["$network"] for pif in self.objects(type="PIF", **{"$host": back}) if pif["management"])
+        self.call("vm.stop", id=vm, force=True)
+        self.call("vm.migrate", vm=vm, targetHost=back, sr=self.storages()[0], migrationNetwork=management)
+        self.assertEqual((self.view(vm)["$pool"], self.view(vm)["power_state"]), (self.near_pool, "Halted"))
+        self.assertEqual((self.disk(vm)["$SR"], self.sim.digest(self.disk(vm)["id"])), (self.storages()[0], digest))
+
+    def test_migrate_refusals(self):
+        vm, far = self.own("stays", running=True), self.host(self.far_pool)
+        here = self.view(vm)["$container"]
+        near, before = self.everything(self.near_pool), self.everything(self.far_pool)
+        far_sr, near_sr = next(iter(self.storages(self.far_pool)[1].values()), None) or self.storages(self.far_pool)[0], self.storages()[0]
+        self.refused(1, "vm.migrate", vm=vm, targetHost=NOWHERE)
+        self.refused(1, "vm.migrate", vm=vm, targetHost=far, sr=vm)
+        self.assertIn("not in the pool", self.refused(10, "vm.migrate", vm=vm, targetHost=far, sr=near_sr).message)
+        self.refused(10, "vm.migrate", vm=vm, targetHost=far, mapVdisSrs={self.disk(vm)["id"]: near_sr})
+        self.refused(10, "vm.migrate", vm=vm, targetHost=far, mapVifsNetworks={self.view(vm)["VIFs"][0]: 1})
+        for code in ("VM_LACKS_FEATURE", "HOST_NOT_ENOUGH_FREE_MEMORY"):
+            self.sim.fault(kind="error", method="VM.pool_migrate", error=[code, "1", "2"])
+            data = self.refused(21, "vm.migrate", vm=vm, targetHost=here).data
+            self.assertEqual((data["objectId"], data["code"]), (vm, code))
+        self.far.fault(kind="error", method="VM.start_on", error=["NO_HOSTS_AVAILABLE"])
+        refusal = self.refused(21, "vm.migrate", vm=vm, targetHost=far, sr=far_sr)
+        self.assertEqual(refusal.data["code"], "NO_HOSTS_AVAILABLE")
+        self.assertIn("VM stays", refusal.message)
+        for _ in range(2):
+            self.call("vm.snapshot", id=vm)
+        refusal = self.refused(21, "vm.migrate", vm=vm, targetHost=far, sr=far_sr)
+        self.assertEqual(refusal.data["code"], "VM_HAS_TOO_MANY_SNAPSHOTS")
+        self.assertIn("delete all but one", refusal.message)
+        for snapshot in self.view(vm)["snapshots"]:
+            self.call("vm.delete", id=snapshot)
+        self.assertEqual(self.everything(self.far_pool), before)
+        self.assertEqual(self.everything(self.near_pool) ^ near, set())
+        self.assertEqual(self.view(vm)["power_state"], "Running")
+        self.sim.fault(kind="error", method="VM.migrate_send", error=["TOO_MANY_STORAGE_MIGRATES", "3"])
+        self.call("vm.migrate", vm=vm, targetHost=here, sr=self.storages()[1][here]) # the second time
+        self.assertEqual(self.disk(vm)["$SR"], self.storages()[1][here])
+
+    # --- vdi.migrate ---
+
+    def test_disks(self):
+        shared, local = self.storages()
+        for running in (False, True):
+            vm = self.own("keeps its disk", running=running)
+            disk = self.disk(vm)
+            to = next(sr for sr in (shared, *local.values()) if sr != disk["$SR"] and (not running or sr in (shared, local[self.view(vm)["$container"]])))
+            digest, position = self.sim.digest(disk["id"]), self.only(type="VBD", VDI=disk["id"])["position"]
+            moved = self.call("vdi.migrate", id=disk["id"], sr_id=to)
+            self.assertEqual((self.disk(vm)["id"], self.disk(vm)["$SR"], self.sim.digest(moved)), (moved, to, digest))
+            self.assertEqual(self.objects(id=disk["id"]), [])
+            vbd = self.only(type="VBD", VDI=moved)
+            self.assertEqual((vbd["position"], vbd["attached"]), (position, running))
+            self.assertEqual(self.call("vdi.migrate", id=moved, sr_id=to), moved, "it is there")
+
+    def test_disk_refusals(self):
+        vm = self.own("keeps it")
+        disk, (shared, local) = self.disk(vm), self.storages()
+        to = next(sr for sr in (shared, *local.values()) if sr != disk["$SR"])
+        before = self.everything(self.near_pool)
+        self.refused(1, "vdi.migrate", id=disk["id"], sr_id=vm)
+        self.assertIn("not in the pool", self.refused(10, "vdi.migrate", id=disk["id"], sr_id=next(iter(
+            self.storages(self.far_pool)[1].values()))).message)
+        for method in ("VDI.copy", "VBD.create"):
+            self.sim.fault(kind="error", method=method, error=["SR_BACKEND_FAILURE_44", "", "full", ""])
+            self.assertIn("too little space", self.refused(-32000, "vdi.migrate", id=disk["id"], sr_id=to).message)
+            self.assertEqual(self.disk(vm)["id"], disk["id"], method)
+        left = {id_ for id_ in self.everything(self.near_pool) ^ before if self.objects(id=id_, type="VDI")}
+        self.assertEqual(left, set(), "no copy is left over")
+
+    # --- vm.copy ---
+
+    def test_copies(self):
+        for running in (False, True):
+            vm = self.own("the original", running=running)
+            digest = self.sim.digest(self.disk(vm)["id"])
+            for pool, sim, name, more in ((self.near_pool, self.sim, "a copy", {}), (self.far_pool, self.far, "far", {"compress": "zstd"}),
+                                          (self.far_pool, self.far, "farther", {"compress": True})):
+                shared, local = self.storages(pool)
+                sr = next(iter(local.values()))
+                copy = self.view(self.call("vm.copy", vm=vm, sr=sr, name=name, **more))
+                self.addCleanup(self.forget, copy["id"])
+                self.assertEqual((copy["$pool"], copy["type"], copy["name_label"], copy["power_state"]), (pool, "VM", name, "Halted"))
+                self.assertEqual((self.disk(copy["id"])["$SR"], sim.digest(self.disk(copy["id"])["id"])), (sr, digest))
+            self.assertEqual(self.view(vm)["snapshots"], [], "the snapshot that was copied is gone")
+        self.assertEqual(self.view(self.call("vm.copy", vm=vm, sr=sr))["name_label"], "the original")
+
+    def test_copy_refusals(self):
+        vm = self.own("never copied", running=True)
+        near, far = self.everything(self.near_pool), self.everything(self.far_pool)
+        sr = next(iter(self.storages(self.far_pool)[1].values()))
+        self.refused(1, "vm.copy", vm=vm, sr=NOWHERE)
+        self.refused(1, "vm.copy", vm=NOWHERE, sr=sr)
+        self.sim.fault(kind="cut", path="/export", at=1 << 20)
+        self.refused(-32000, "vm.copy", vm=vm, sr=sr)
+        self.far.fault(kind="cut", path="/import", at=1 << 20)
+        self.refused(-32000, "vm.copy", vm=vm, sr=sr)
+        self.far.fault(kind="error", method="VM.set_name_label", error=["INTERNAL_ERROR", "broken"])
+        self.refused(-32000, "vm.copy", vm=vm, sr=sr)
+        until(lambda: self.everything(self.far_pool) == far, "nothing is left over there")
+        self.assertEqual(self.everything(self.near_pool), near)
+
+
+if __name__ == "__main__":
+    unittest.main()
