@@ -183,6 +183,11 @@ class World:
         return self.objects(type="pool")[0]["master"]
 
     @functools.cache
+    def other_host(self):
+        """Where the running machine is not."""
+        here = self.objects(id=self.running_vm())[0]["$container"]
+        return next(each["id"] for each in self.objects(type="host") if each["id"] != here)
+
     def sr(self):
         return next(each["id"] for each in self.objects(type="SR") if each["SR_type"] == "nfs")
 

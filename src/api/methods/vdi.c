@@ -163,7 +163,7 @@ const Method methods_vdi[] = {
     { "vdi.migrate", migrate,
       PARAMS(REQ(ID("id", "VDI", "administrate")),
              OPT(STR("resourceSet"), .words = "that lends the storage"), REQ(STR("sr_id"))),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "id=$SPARE_DISK sr_id=$SR",
       .summary = "Move a disk to another storage; its id is another afterwards." },
     { NULL },
 };

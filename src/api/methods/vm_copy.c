@@ -138,7 +138,7 @@ const Method methods_vm_copy[] = {
       PARAMS(OPT(TYPED("compress", P_BOOLEAN | P_STRING),
                  .words = "on the way to another pool: gzip, zstd, or true"),
              OPT(STR("name")), REQ(ID("sr", "SR", "operate")), REQ(ID("vm", "VM", "administrate"))),
-      .access = ACCESS_USER, .long_running = true,
+      .access = ACCESS_USER, .long_running = true, .example = "vm=$VM sr=$SR name='a copy'",
       .summary = "Copy a virtual machine to a storage, in its pool or another." },
     { NULL },
 };

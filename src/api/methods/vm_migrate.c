@@ -373,6 +373,7 @@ const Method methods_vm_migrate[] = {
                  .words = "of the target's pool, which carries the data"),
              OPT(BOOL("force")), OPT(BOOL("bypassAssert"))),
       .access = ACCESS_USER, .long_running = true, .rest = "POST /vms/{id}/actions/migrate",
+      .example = "vm=$RUNNING_VM targetHost=$OTHER_HOST",
       .summary = "Move a virtual machine to another host, other storage, or another pool." },
     { NULL },
 };
