@@ -77,6 +77,10 @@ bool catalog_unlock_dead(Catalog *catalog, const char *vm, const RemoteLockId *i
  * part of catalog_clean: they are too long to be listed for each VM. */
 bool catalog_sweep(Catalog *catalog, const char *vm, GError **error);
 
+/* Deletes what dead processes were writing there of any VM: our hidden files that are older than
+ * anybody takes to write them. */
+bool catalog_sweep_stale(Catalog *catalog, GError **error);
+
 /* The tip of a readable chain in vdis/<job>/<vdi>/ whose footer id is `base`: its file name
  * ("20260117T020000Z.vhd" or ".alias.vhd"), or NULL with NO_BASE saying why not. */
 char *catalog_base(Catalog *catalog, const char *vm, const char *job, const char *vdi,

@@ -4,10 +4,13 @@
 #include "catalog/cleaning.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
 #include "catalog/manifest.h"
 #include "catalog/metadata.h"
 
 #include <string.h>
+
+enum { STALE_MS = 600000 }; /* twice the usual patience with a repository */
 
 static bool drop(Cleaning *cleaning, const char *path, bool tree, const char *why, GError **error)
 {
@@ -193,6 +196,19 @@ static bool is_half_written(const char *name, const char *vm)
     return strncmp(rest, vm, n) == 0 && rest[n] == '.';
 }
 
+/* By its name and by the storage's clock. */
+static bool is_stale(Catalog *catalog, const char *name, const char *path)
+{
+    gint64 now_ms = g_get_real_time() / 1000;
+    RemoteStat st;
+    return layout_is_temporary(name) && g_str_has_suffix(name, ".tmp") &&
+           (g_ascii_strtoll(name + 1, NULL, 10) < now_ms - STALE_MS ||
+            MUTANT(sweep_takes_all)) && /* mutant: catalog_clean */
+           remote_stat(catalog->remote, path, &st, NULL) &&
+           !st.is_folder && st.mtime_ns / 1000000 < now_ms - STALE_MS;
+}
+
+/* `vm` NULL: of any, but old. */
 static bool sweep(Catalog *catalog, const char *kind, const char *vm, GError **error)
 {
     g_autoptr(GError) failure = NULL;
@@ -204,7 +220,9 @@ static bool sweep(Catalog *catalog, const char *kind, const char *vm, GError **e
     }
     for (guint i = 0; names && i < names->len; i++) {
         g_autofree char *path = g_strjoin("/", folder, names->pdata[i], NULL);
-        if (is_half_written(names->pdata[i], vm) && !remote_drop(catalog->remote, path, error))
+        bool ours = vm ? is_half_written(names->pdata[i], vm)
+                       : is_stale(catalog, names->pdata[i], path);
+        if (ours && !remote_drop(catalog->remote, path, error))
             return false;
     }
     return true;
@@ -213,4 +231,9 @@ static bool sweep(Catalog *catalog, const char *kind, const char *vm, GError **e
 bool catalog_sweep(Catalog *catalog, const char *vm, GError **error)
 {
     return sweep(catalog, "index", vm, error) && sweep(catalog, "deletions", vm, error);
+}
+
+bool catalog_sweep_stale(Catalog *catalog, GError **error)
+{
+    return sweep(catalog, "index", NULL, error) && sweep(catalog, "deletions", NULL, error);
 }

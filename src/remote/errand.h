@@ -14,6 +14,7 @@ typedef struct {
     void (*close_owned)(void *owned); /* … and how */
     HttpThreads *threads;
     unsigned patience_ms;
+    bool passes_reads;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a call has come back */
     unsigned n_stuck;       /* calls that were given up and have not come back */

@@ -232,6 +232,12 @@ static const struct remote_ops patient_ops = {
     .lock_steal = patient_lock_steal,
 };
 
+void patience_pass_reads(Place *place)
+{
+    if (place->ops->close == patient_close)
+        PATIENT(place)->passes_reads = true;
+}
+
 bool patience_is_stuck(const Place *place)
 {
     if (place->ops->close != patient_close)

@@ -13,5 +13,8 @@ Place *patience_open(const struct remote_ops *ops, const char *url, unsigned pat
                      GError **error);
 /* Over a remote that is open, which is taken over. */
 Remote *remote_new_patient(Remote *inner, unsigned patience_ms);
+/* Whole blocks that are read are passed on, too; nothing for any other place. Before any is open.
+ */
+void patience_pass_reads(Place *place);
 /* Whether a call has not come back; false of any other place. */
 bool patience_is_stuck(const Place *place);

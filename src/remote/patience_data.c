@@ -154,6 +154,38 @@ static const struct bytes_ops patient_bytes_ops = {
     .close = patient_end,
 };
 
+/* --- The same, for who watches over reads --- */
+
+static gssize passing_read(Bytes *base, guint64 offset, void *buffer, gsize n, GError **error)
+{
+    Bytes *inner = BYTES(base)->held->inner;
+    return n >= DISK_BLOCK_BYTES ? inner->ops->read(inner, offset, buffer, n, error)
+                                 : patient_read(base, offset, buffer, n, error);
+}
+
+static gssize passing_read_split(Bytes *base, guint64 offset, void *head, gsize n_head,
+                                 void *buffer, gsize n, GError **error)
+{
+    Bytes *inner = BYTES(base)->held->inner;
+    if (n >= DISK_BLOCK_BYTES && inner->ops->read_split)
+        return inner->ops->read_split(inner, offset, head, n_head, buffer, n, error);
+    gssize got = patient_read(base, offset, head, n_head, error);
+    if (got < (gssize) n_head)
+        return got;
+    gssize more = passing_read(base, offset + n_head, buffer, n, error);
+    return more < 0 ? -1 : got + more;
+}
+
+static const struct bytes_ops passing_bytes_ops = {
+    .read = passing_read,
+    .write = patient_write,
+    .resize = patient_resize,
+    .size = patient_size,
+    .sync = patient_sync,
+    .close = patient_end,
+    .read_split = passing_read_split,
+};
+
 static void close_bytes(void *bytes)
 {
     bytes_close(bytes);
@@ -176,7 +208,8 @@ Bytes *patient_bytes(Place *place, const char *path, RemoteMode mode, GError **e
     if (!inner)
         return NULL;
     PatientBytes *bytes = g_new0(PatientBytes, 1);
-    *bytes = (PatientBytes){ { &patient_bytes_ops },
+    bool passes = patient->passes_reads && mode == REMOTE_READ;
+    *bytes = (PatientBytes){ { passes ? &passing_bytes_ops : &patient_bytes_ops },
                              patient,
                              held_new(inner, close_bytes),
                              g_strdup(path),

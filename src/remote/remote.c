@@ -146,6 +146,11 @@ Remote *remote_open_patient(const char *url, unsigned patience_ms, GError **erro
     return parsed ? open_parsed(parsed, patience_ms, error) : NULL;
 }
 
+void remote_read_unwatched(Remote *remote)
+{
+    patience_pass_reads(remote->place);
+}
+
 bool remote_is_stuck(Remote *remote)
 {
     return patience_is_stuck(remote->place);

@@ -21,6 +21,9 @@ Remote *remote_open(const char *url, GError **error);
  * TIMEOUT, and so does every other at once, until it comes back. Not the whole blocks that a pipe
  * writes: it looks after them itself. 0: remote_open. */
 Remote *remote_open_patient(const char *url, unsigned patience_ms, GError **error);
+/* Whole blocks (2 MiB) of files that are opened only to be read are from now on read by the calling
+ * thread, which somebody else watches over: they would have to be copied. */
+void remote_read_unwatched(Remote *remote);
 /* A call has not come back. Closing leaves then what it may still use. */
 bool remote_is_stuck(Remote *remote);
 /* A folder that is there, only to be read: it need not be writable, and nothing is made. */

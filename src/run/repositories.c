@@ -13,7 +13,7 @@
 #include <time.h>
 
 /* Calls at the same time on a remote, those that hang included. */
-enum { MAX_PER_REMOTE = 4, REAP_S = 5, EXIT_MS = 5000 };
+enum { MAX_PER_REMOTE = 4, REAP_S = 5, EXIT_MS = 5000, PATIENCE_MS = 300000 };
 
 typedef struct {
     char *remote; /* id and URL: a changed URL is another remote */
@@ -222,8 +222,14 @@ static json_t *ask(Worker *worker, json_t *request, int deadline_ms, GError **er
                : NULL;
 }
 
+/* Whether it is done with its repository: false when a call there has not come back. */
+static bool is_free(json_t *answer)
+{
+    return answer && !json_is_true(json_object_get(answer, "stuck"));
+}
+
 /* The "result" of the answer, a new reference. */
-static json_t *read_answer(json_t *answer, GError **error)
+static json_t *read_answer(json_t *remote, json_t *answer, GError **error)
 {
     json_t *problem = json_object_get(answer, "error");
     json_t *result = problem ? NULL : json_incref(json_object_get(answer, "result"));
@@ -231,6 +237,8 @@ static json_t *read_answer(json_t *answer, GError **error)
         protocol_raise(problem, error);
     else if (!result)
         err_set(error, ERR_INTERNAL, "a repository worker gave no result");
+    if (!is_free(answer) && error && *error)
+        g_prefix_error(error, "remote %s: ", text(remote, "name"));
     json_decref(answer);
     return result;
 }
@@ -247,12 +255,15 @@ json_t *repositories_call(Repositories *repositories, json_t *remote, const char
     if (worker) {
         json_object_set_new(fields, "call", json_string(name));
         json_object_set(fields, "remote", remote);
+        /* which call it was, before the deadline says only that there was one */
+        json_object_set_new(fields, "patience",
+                            json_integer(MIN(deadline_ms / 4 * 3, PATIENCE_MS)));
         answer = ask(worker, fields, deadline_ms, &problem);
-        stays = give(repositories, worker, answer != NULL, since_ms);
+        stays = give(repositories, worker, is_free(answer), since_ms);
     }
     json_decref(fields);
     if (answer)
-        return read_answer(answer, error);
+        return read_answer(remote, answer, error);
     if (problem && !stays)
         refuse_left(remote, error);
     else if (err_is(problem, ERR_TIMEOUT))

@@ -2,12 +2,14 @@
 #include "run/repository_worker.h"
 
 #include "base/error.h"
+#include "base/log.h"
 #include "catalog/catalog.h"
 #include "catalog/metadata_backups.h"
 #include "remote/remote.h"
 #include "run/protocol.h"
 
 #include <string.h>
+#include <unistd.h>
 
 enum { LOCK_MS = 30000 };
 
@@ -21,6 +23,7 @@ static const char *text(json_t *object, const char *name)
 typedef struct {
     json_t *request;
     const char *remote_id;
+    bool is_first; /* of this process */
     Remote *remote;
     Catalog *catalog;
 } Call;
@@ -156,17 +159,28 @@ static const struct {
 };
 
 /* The test tells a failure as its result: it is what was asked. */
-static json_t *call_test(const char *url)
+static json_t *call_test(const char *url, unsigned patience_ms, bool *stuck)
 {
     g_autoptr(GError) error = NULL;
-    g_autoptr(Remote) remote = remote_open(url, &error);
+    g_autoptr(Remote) remote = remote_open_patient(url, patience_ms, &error);
     double read_rate = 0, write_rate = 0;
     const char *step = "open";
     if (remote && remote_test(remote, &read_rate, &write_rate, &step, &error))
         return json_pack("{s:b, s:f, s:f}", "success", 1, "readRate", read_rate, "writeRate",
                          write_rate);
+    *stuck = remote && remote_is_stuck(remote);
     return json_pack("{s:b, s:s, s:o}", "success", 0, "step", step ? step : "", "error",
                      protocol_error(error));
+}
+
+/* Once per process: earlier ones may have been killed while they wrote. */
+static Catalog *open_catalog(Call *call, GError **error)
+{
+    g_autoptr(GError) litter = NULL;
+    Catalog *catalog = catalog_open(call->remote, error);
+    if (catalog && call->is_first && !catalog_sweep_stale(catalog, &litter))
+        log_warning("run", "remote %s: %s", call->remote_id, litter->message);
+    return catalog;
 }
 
 static json_t *dispatch(Call *call, GError **error)
@@ -175,8 +189,7 @@ static json_t *dispatch(Call *call, GError **error)
     for (gsize i = 0; i < G_N_ELEMENTS(calls); i++) {
         if (strcmp(name, calls[i].name) != 0)
             continue;
-        g_autoptr(Catalog) catalog = calls[i].needs_catalog ? catalog_open(call->remote, error)
-                                                            : NULL;
+        g_autoptr(Catalog) catalog = calls[i].needs_catalog ? open_catalog(call, error) : NULL;
         call->catalog = catalog;
         return catalog || !calls[i].needs_catalog ? calls[i].run(call, error) : NULL;
     }
@@ -184,8 +197,10 @@ static json_t *dispatch(Call *call, GError **error)
     return NULL;
 }
 
-static json_t *handle(json_t *request, GError **error)
+/* *stuck: a call to the repository has not come back. */
+static json_t *handle(json_t *request, bool is_first, bool *stuck, GError **error)
 {
+    unsigned patience_ms = (unsigned) json_integer_value(json_object_get(request, "patience"));
     json_t *record = json_object_get(request, "remote");
     if (json_integer_value(json_object_get(request, "version")) != PROTOCOL_VERSION) {
         err_set(error, ERR_TOO_NEW,
@@ -193,23 +208,32 @@ static json_t *handle(json_t *request, GError **error)
         return NULL;
     }
     if (strcmp(text(request, "call"), "test") == 0)
-        return call_test(text(record, "url"));
-    g_autoptr(Remote) remote = remote_open(text(record, "url"), error);
-    Call call = { .request = request, .remote_id = text(record, "id"), .remote = remote };
-    return remote ? dispatch(&call, error) : NULL;
+        return call_test(text(record, "url"), patience_ms, stuck);
+    g_autoptr(Remote) remote = remote_open_patient(text(record, "url"), patience_ms, error);
+    Call call = {
+        .request = request, .remote_id = text(record, "id"), .is_first = is_first, .remote = remote
+    };
+    json_t *result = remote ? dispatch(&call, error) : NULL;
+    *stuck = remote ? remote_is_stuck(remote) : error && err_is(*error, ERR_TIMEOUT);
+    return result;
 }
 
 int repository_worker_main(int fd)
 {
     g_autoptr(Channel) channel = channel_new(fd);
-    for (json_t *request; (request = channel_receive(channel, -1, NULL));) {
+    bool is_first = true;
+    for (json_t *request; (request = channel_receive(channel, -1, NULL)); is_first = false) {
         g_autoptr(GError) error = NULL;
-        json_t *result = handle(request, &error);
+        bool stuck = false;
+        json_t *result = handle(request, is_first, &stuck, &error);
         json_t *answer = result ? json_pack("{s:o}", "result", result)
                                 : json_pack("{s:o}", "error", protocol_error(error));
+        json_object_set_new(answer, "stuck", json_boolean(stuck));
         json_decref(request);
         if (!channel_send(channel, answer, NULL))
             break;
+        if (stuck)
+            _exit(0); /* as far as that goes with a thread that hangs */
     }
     return 0;
 }

@@ -44,13 +44,33 @@ static void describe_point(RunWorker *worker, const char *path)
     json_decref(point);
 }
 
+static void finish(RunWorker *worker, json_t *result, unsigned n_left, const GError *error)
+{
+    json_t *done = json_pack("{s:s, s:o*, s:i, s:o*}", "type", "done", "result", result, "left",
+                             (int) n_left, "error", error ? protocol_error(error) : NULL);
+    pthread_mutex_lock(&worker->lock);
+    worker->finishing = true;
+    pthread_mutex_unlock(&worker->lock);
+    channel_send(worker->channel, done, NULL);
+}
+
+/* The thread of the restore hangs in its repository: only the end of the process ends that. */
+static void end_without(const GError *why, void *worker)
+{
+    finish(worker, NULL, 1, why);
+    _exit(0);
+}
+
 static json_t *do_restore(RunWorker *worker, GError **error)
 {
     json_t *pools = json_object_get(worker->start, "pools");
     const char *path = worker_text(worker->start, "path");
     WorkContext context = { .run_id = worker_text(worker->start, "runId"),
                             .journal = worker->journal,
-                            .cancel = worker->cancel };
+                            .cancel = worker->cancel,
+                            .patience_ms = worker_patience_ms(worker),
+                            .given_up = end_without,
+                            .given_up_user = worker };
     WorkPool pool;
     worker_open_pools(worker);
     if (!worker_open_remotes(worker, error) ||
@@ -94,16 +114,6 @@ static bool check_version(json_t *start, GError **error)
     err_set(error, ERR_TOO_NEW,
             "the server and its worker are of different versions: restart the server");
     return false;
-}
-
-static void finish(RunWorker *worker, json_t *result, unsigned n_left, const GError *error)
-{
-    json_t *done = json_pack("{s:s, s:o*, s:i, s:o*}", "type", "done", "result", result, "left",
-                             (int) n_left, "error", error ? protocol_error(error) : NULL);
-    pthread_mutex_lock(&worker->lock);
-    worker->finishing = true;
-    pthread_mutex_unlock(&worker->lock);
-    channel_send(worker->channel, done, NULL);
 }
 
 static void say_bound(json_t *start)

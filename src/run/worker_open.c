@@ -90,14 +90,11 @@ bool worker_pool(RunWorker *worker, const char *id, WorkPool *pool, GError **err
 
 enum { STALL_MS = 300000, MIN_PATIENCE_MS = 5000 };
 
-/* stallTimeout, but a disk that others keep busy may take some seconds over a name. A restore has
- * nothing else to go on with: it waits, and can be cancelled. */
-static unsigned patience_ms(const RunWorker *worker)
+/* stallTimeout, but a disk that others keep busy may take some seconds over a name. */
+unsigned worker_patience_ms(const RunWorker *worker)
 {
     json_t *settings = json_object_get(worker->start, "settings");
     double stall_ms = json_number_value(json_object_get(settings, "stallTimeout"));
-    if (strcmp(worker_text(worker->start, "kind"), "restore") == 0)
-        return 0;
     return (unsigned) CLAMP(stall_ms > 0 ? stall_ms : STALL_MS, MIN_PATIENCE_MS, G_MAXINT);
 }
 
@@ -108,13 +105,16 @@ static bool open_remote(RunWorker *worker, json_t *record, WorkTarget *target, G
     target->n_stuck = g_new0(int, 1);
     if (json_is_true(json_object_get(record, "gone")))
         return true;
-    target->remote = remote_open_patient(worker_text(record, "url"), patience_ms(worker), error);
+    target->remote =
+        remote_open_patient(worker_text(record, "url"), worker_patience_ms(worker), error);
     target->catalog = target->remote ? catalog_open(target->remote, error) : NULL;
     if (!target->catalog) {
         g_clear_pointer(&target->remote, remote_close);
         g_clear_pointer(&target->n_stuck, g_free);
         return false;
     }
+    if (strcmp(worker_text(worker->start, "kind"), "restore") == 0)
+        remote_read_unwatched(target->remote);
     catalog_set_cancel(target->catalog, worker->cancel);
     catalog_set_suspend(target->catalog, worker->suspend);
     return true;

@@ -38,6 +38,8 @@ typedef struct {
 bool worker_open_journal(RunWorker *worker, GError **error);
 void worker_open_pools(RunWorker *worker);
 /* A remote that cannot be opened fails as a task; false when none is left. */
+/* How long a call to a repository may take. */
+unsigned worker_patience_ms(const RunWorker *worker);
 bool worker_open_remotes(RunWorker *worker, GError **error);
 void worker_close(RunWorker *worker);
 /* The connected pool, or NULL with an error. */

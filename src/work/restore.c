@@ -158,7 +158,9 @@ static ssize_t feed(void *data, size_t n, void *user, GError **error)
     Restore *restore = feed->restore;
     if (cancel_check(restore->context->cancel, "restore", error))
         return -1;
+    watch_enter(restore->watch);
     gssize got = vhd_emit_read(feed->emit, data, n, error);
+    watch_leave(restore->watch);
     if (got > 0)
         feed->sent_bytes += got;
     double done = restore->done_bytes + (double) feed->sent_bytes;
@@ -172,6 +174,7 @@ static bool fill_vdi(Restore *restore, RestoreDisk *disk, GError **error)
     DiskInfo info = disk->disk->info;
     info.differencing = false;
     Feed state = { restore, vhd_emit_new(disk->disk, &info), 0 };
+    restore->reading = json_text(disk->record, "name_label");
     bool ok = xapi_import_vdi(restore->xapi, disk->ref, "vhd", feed,
                               (gint64) vhd_emit_bytes(state.emit), &state, restore->context->cancel,
                               error);
@@ -261,6 +264,28 @@ static void undo(Restore *restore, Task *task)
     g_clear_pointer(&restore->intent, g_free);
 }
 
+/* By the watch's thread, while ours hangs. */
+static void give_up(void *user)
+{
+    Restore *restore = user;
+    const WorkContext *context = restore->context;
+    GError *why = NULL;
+    err_set(&why, ERR_TIMEOUT,
+            "the repository %s: reading the disk %s of %s: it has not answered for %g s",
+            restore->source->name, restore->reading, json_text(restore->point, "_filename"),
+            context->patience_ms / 1000.0);
+    g_autoptr(GError) copy = g_error_copy(why);
+    task_fail(restore->transfer, why);
+    context->given_up(copy, context->given_up_user);
+}
+
+/* Whose silence it was. */
+static void name_repository(const Restore *restore, GError **why)
+{
+    if (*why && err_is(*why, ERR_TIMEOUT) && late_is_stuck(restore->source))
+        g_prefix_error(why, "the repository %s: ", restore->source->name);
+}
+
 json_t *work_restore(const WorkContext *context, const WorkPool *pool, const WorkTarget *source,
                      const char *point_path, const char *sr_uuid, json_t *settings, Task *task,
                      GError **error)
@@ -272,7 +297,11 @@ json_t *work_restore(const WorkContext *context, const WorkPool *pool, const Wor
     restore.transfer = task_begin(task, "transfer", NULL);
     GError *why = NULL;
     json_t *result = NULL;
+    if (context->given_up && context->patience_ms)
+        restore.watch = watch_new(context->patience_ms, give_up, &restore);
     g_autofree char *vm = run_restore(&restore, point_path, &why);
+    watch_free(restore.watch);
+    name_repository(&restore, &why);
     if (vm) {
         result = json_pack("{ss sI}", "id", vm, "size", (json_int_t) restore.size_bytes);
         task_end(restore.transfer, json_copy(result));

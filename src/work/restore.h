@@ -2,6 +2,7 @@
 #pragma once
 
 #include "work/private.h"
+#include "work/watch.h"
 
 typedef struct {
     char *key; /* the snapshot VDI's reference in the point */
@@ -26,6 +27,8 @@ typedef struct {
     char *vm_ref;     /* of the new VM */
     guint64 done_bytes, total_bytes, size_bytes;
     bool full; /* from an archive */
+    Watch *watch;
+    const char *reading; /* the disk's name: what is read when the watch complains */
 } Restore;
 
 /* Makes the VM without disks, marked, start blocked. */

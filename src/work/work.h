@@ -66,6 +66,11 @@ typedef struct {
     bool may_go_on; /* a fault of the pool leaves everything as it stands: the caller calls again,
                        with a new past of the journal, until it does without this */
     unsigned lock_wait_ms; /* for a VM's folder held by another; 0: fail at once */
+    unsigned patience_ms;  /* of a restore with a read from the repository; 0: without end */
+    /* A restore's read has not come back: its thread hangs there and may never leave. Called by
+     * another one, its tasks have failed; must not return. What was made is in the journal. */
+    void (*given_up)(const GError *why, void *user);
+    void *given_up_user;
 } WorkContext;
 
 /* Whether the pool, or the way to it, failed: that passes by itself. */
@@ -84,8 +89,9 @@ bool work_backup_vm(const WorkContext *context, const WorkPool *pool, const char
 
 /* Restores a point ("/xo-vm-backups/<vm>/<date>.json") as a new VM on an SR. settings (may be
  * NULL): newMacAddresses, mapVdisSrs {snapshot VDI uuid: SR uuid or null}. Uses of the context:
- * run_id, journal, cancel. Makes a "transfer" child in `task`. Returns {id: uuid of the new VM,
- * size: bytes transferred}, new reference; on failure all that it made is destroyed. */
+ * run_id, journal, cancel, patience_ms, given_up. Makes a "transfer" child in `task`. Returns {id:
+ * uuid of the new VM, size: bytes transferred}, new reference; on failure all that it made is
+ * destroyed. */
 json_t *work_restore(const WorkContext *context, const WorkPool *pool, const WorkTarget *source,
                      const char *point_path, const char *sr_uuid, json_t *settings, Task *task,
                      GError **error);

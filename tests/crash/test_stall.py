@@ -10,11 +10,13 @@ import time
 import unittest
 
 from test_power import Volatile
-from world import World, part_of, repo
+from world import Refused, World, part_of, repo
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
 CALLS = part_of(["getattr", "fsync", "rename", "readdir", "open", "create", "mkdir", "fsyncdir"]) if FULL else ["fsync"]
+RESTORES = ["read", "getattr"] if FULL else ["read"]  # "read": in the midst of a disk
 STALL_MS = 5000
+SLOW = 1 << 20  # bytes/s of a restore
 
 
 class Stalls(unittest.TestCase):
@@ -90,6 +92,72 @@ class Stalls(unittest.TestCase):
             self.assertIn("has not answered", each[self.remote][1])
         self.world.settle()
         self.assertEqual(list(self.world.contents().values())[-1], self.world.known[-1])
+
+    def restore(self, point, told):
+        try:
+            told.append(self.world.server.call("backupNg.importVmBackup", id=point["id"], sr=self.world.sr,
+                                               settings={"stallTimeout": STALL_MS}))
+        except (Refused, RuntimeError) as error:
+            told.append(str(error))
+
+    def wait_for_import(self):
+        """Until bytes of a disk are on their way into the pool."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            tasks = self.world.xapi.call("task.get_all_records").values()
+            if any(task["name_label"] == "Cadenza import" for task in tasks):
+                return
+            time.sleep(0.05)
+        self.fail("no import began\n" + self.world.explain())
+
+    def hang_restore(self, call):
+        point, told = self.world.points(self.remote)[-1], []
+        thread = threading.Thread(target=self.restore, args=(point, told))
+        if call != "read":
+            self.order(call)
+        thread.start()
+        try:
+            if call == "read":
+                self.wait_for_import()
+                self.order(call)
+            thread.join(120)
+            self.assertFalse(thread.is_alive(), "the restore hangs with its repository")
+        finally:
+            self.release()
+        thread.join(60)
+        self.assertIn("there", told[0])
+        self.assertIn("has not answered", told[0])
+        self.world.settle()
+        left = [each for each in self.world.litter() if not each.endswith(" snapshots")]
+        self.assertEqual(left, [], self.world.explain())
+
+    def test_restores(self):
+        """A restore that fails then leaves nothing in the pool; the next one succeeds."""
+        self.run_job()
+        rule = self.world.sim.fault(kind="throttle", path="/import_raw_vdi", bytes_per_s=SLOW)
+        self.assertTrue(rule)
+        for call in RESTORES:
+            with self.subTest(call=call):
+                self.hang_restore(call)
+        self.world.sim.control("/sim/faults/clear", {})
+        told = []
+        self.restore(self.world.points(self.remote)[-1], told)
+        self.assertEqual(len(told[0]), 36, told)
+
+    @unittest.skipUnless(FULL, "a listing is waited for 45 s")
+    def test_listing(self):
+        self.run_job()
+        self.order("readdir")
+        try:
+            listed = self.world.server.call("backupNg.listVmBackups", remotes=[self.remote, self.world.remote])
+        finally:
+            self.release()
+        self.assertIsNone(listed[self.remote])
+        self.assertTrue(listed[self.world.remote])
+        log = (self.world.folder / "server.log").read_text()
+        self.assertIn("remote there: ", log)
+        self.assertIn("has not answered", log)
+        self.assertTrue(self.world.points(self.remote))
 
     def test_calls(self):
         self.run_job()

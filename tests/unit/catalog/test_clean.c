@@ -3,12 +3,14 @@
 
 #include "base/error.h"
 
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -239,6 +241,38 @@ static void test_sweep(void **state)
         assert_int_equal(is_there(repo->folder, files[i].kind, files[i].name), files[i].stays);
 }
 
+static void age(const char *folder, const char *name, gint64 age_s)
+{
+    g_autofree char *path = g_build_filename(folder, ".cadenza", "index", name, NULL);
+    struct timespec time = { g_get_real_time() / G_USEC_PER_SEC - age_s, 0 };
+    const struct timespec times[] = { time, time };
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+/* Of any VM, but only what nobody can be writing any more. */
+static void test_sweep_stale(void **state)
+{
+    static const struct {
+        bool ours, old_name;
+        gint64 age_s;
+        bool stays;
+    } rows[] = {
+        { true, true, 3600, false }, { true, false, 3600, true }, { true, true, 0, true },
+        { true, false, 0, true },    { false, true, 3600, true },
+    };
+    g_autoptr(Repo) repo = repo_new(NULL);
+    assert_true(catalog_sweep_stale(repo->catalog, NULL)); /* no folders yet */
+    for (unsigned i = 0; i < G_N_ELEMENTS(rows); i++) {
+        gint64 then_ms = g_get_real_time() / 1000 - (rows[i].old_name ? 3600000 : 0);
+        g_autofree char *name = g_strdup_printf(".%" G_GINT64_FORMAT ".%s.json%s", then_ms,
+                                                HISTORY_VM, rows[i].ours ? ".tmp" : "");
+        touch(repo->folder, "index", name);
+        age(repo->folder, name, rows[i].age_s);
+        assert_true(catalog_sweep_stale(repo->catalog, NULL));
+        assert_int_equal(is_there(repo->folder, "index", name), rows[i].stays);
+    }
+}
+
 /* --- what XO leaves --- */
 
 static void write_state(History *history, const char *step, bool with_chain, unsigned ancestor,
@@ -430,13 +464,19 @@ static void test_fixtures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_merge_root), cmocka_unit_test(test_merge_middle),
-        cmocka_unit_test(test_drop_tip),   cmocka_unit_test(test_unreadable),
+        cmocka_unit_test(test_merge_root),
+        cmocka_unit_test(test_merge_middle),
+        cmocka_unit_test(test_drop_tip),
+        cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_damaged),
 
-        cmocka_unit_test(test_leftovers),  cmocka_unit_test(test_sweep),
-        cmocka_unit_test(test_half_done),  cmocka_unit_test(test_interrupted_blocks),
-        cmocka_unit_test(test_bad_state),  cmocka_unit_test(test_grown_by_xo),
+        cmocka_unit_test(test_leftovers),
+        cmocka_unit_test(test_sweep),
+        cmocka_unit_test(test_sweep_stale),
+        cmocka_unit_test(test_half_done),
+        cmocka_unit_test(test_interrupted_blocks),
+        cmocka_unit_test(test_bad_state),
+        cmocka_unit_test(test_grown_by_xo),
         cmocka_unit_test(test_fixtures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,14 +77,16 @@ static json_t *cancelled(void)
     return protocol_error(error);
 }
 
-/* The first of these dies, too. */
+/* The first three of these die, too. */
 static void do_recover(const char *journal)
 {
+    g_autofree char *deaths = g_strconcat(journal, ".deaths", NULL);
     struct stat info;
-    if (stat(journal, &info) == 0 && info.st_size == 0) {
-        int fd = open(journal, O_WRONLY | O_CLOEXEC);
+    if (stat(deaths, &info) != 0 || info.st_size < 3) {
+        int fd = open(deaths, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
         _exit(write(fd, "x", 1) == 1 ? 7 : 8);
     }
+    unlink(deaths);
     unlink(journal);
 }
 
@@ -142,11 +144,16 @@ int fake_repository_worker(void)
             _exit(5);
         g_autoptr(GError) error = NULL;
         err_set(&error, ERR_NO_SPACE, "remote full");
-        json_t *answer =
-            strcmp(text(remote, "name"), "full") == 0
-                ? json_pack("{s:o}", "error", protocol_error(error))
-                : json_pack("{s:{s:O, s:i}}", "result", "request", request, "pid", (int) getpid());
+        bool fails = strcmp(text(remote, "name"), "full") == 0 ||
+                     strcmp(text(remote, "name"), "stuck") == 0;
+        json_t *answer = fails ? json_pack("{s:o}", "error", protocol_error(error))
+                               : json_pack("{s:{s:O, s:i}}", "result", "request", request, "pid",
+                                           (int) getpid());
+        bool stuck = strcmp(text(remote, "name"), "stuck") == 0;
+        json_object_set_new(answer, "stuck", json_boolean(stuck));
         channel_send(channel, answer, NULL);
+        if (stuck)
+            sleep(60);
         json_decref(request);
     }
     return 0;

@@ -470,7 +470,8 @@ static void test_schedules(void **state)
 static json_t *call(Repositories *repositories, const char *name, GError **error)
 {
     json_t *record = json_pack("{s:s, s:s, s:s}", "id", name, "name", name, "url", "file:///x");
-    json_t *result = repositories_call(repositories, record, "list", json_object(), 1000, error);
+    json_t *result = repositories_call(repositories, record, "list", json_object(),
+                                       strcmp(name, "dead") == 0 ? 1000 : 30000, error);
     json_decref(record);
     return result;
 }
@@ -496,6 +497,11 @@ static void test_repositories(void **state)
     assert_true(err_is(error, ERR_TIMEOUT));
     assert_true(g_str_has_prefix(error->message, "the remote dead does not respond since 20"));
     g_clear_error(&error);
+    for (unsigned i = 0; i < 6; i++) { /* each time by another process: the one before hangs */
+        assert_null(call(repositories, "stuck", &error));
+        assert_string_equal(error->message, "remote stuck: remote full");
+        g_clear_error(&error);
+    }
     assert_null(call(repositories, "crash", &error));
     assert_true(err_is(error, ERR_INTERNAL));
     json_t *after = call(repositories, "good", NULL); /* the others are not disturbed */
