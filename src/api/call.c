@@ -190,6 +190,18 @@ static bool begin(ApiCall *call, const ApiParts *parts, Session *session, const 
                   GError **error)
 {
     *call = (ApiCall){ .parts = parts, .session = session, .method = method_find(name) };
+    const char *why = call->method ? NULL : method_why_absent(name);
+    if (why) {
+        json_t *user = session_user(session);
+        if (user)
+            api_error_set(error, API_NOT_IMPLEMENTED,
+                          json_pack("{s:s, s:s}", "method", name, "reason", why),
+                          "not implemented: %s: %s", name, why);
+        else
+            api_error_unauthorized(error, NULL, NULL);
+        json_decref(user);
+        return false;
+    }
     if (!call->method) {
         api_error_set(error, API_METHOD_NOT_FOUND, json_string(name), "method not found: %s", name);
         return false;

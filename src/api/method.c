@@ -1,6 +1,8 @@
 /* All method tables as one. */
 #include "api/method.h"
 
+#include <string.h>
+
 #define C(class) extern const Method methods_##class[];
 #include "api/methods.def"
 #undef C
@@ -17,6 +19,27 @@ const Method *method_find(const char *name)
         for (const Method *method = tables[i]; method->name; method++)
             if (g_str_equal(method->name, name))
                 return method;
+    return NULL;
+}
+
+static const struct {
+    const char *space, *names, *reason;
+} absent[] = {
+#define N(space, names, reason) { space, names, reason },
+#include "api/absent.def"
+#undef N
+};
+
+const char *method_why_absent(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    for (unsigned i = 0; dot && i < G_N_ELEMENTS(absent); i++) {
+        bool is_space = strlen(absent[i].space) == (size_t) (dot - name) &&
+                        g_str_has_prefix(name, absent[i].space);
+        g_auto(GStrv) names = g_strsplit(absent[i].names, " ", -1);
+        if (is_space && g_strv_contains((const char *const *) names, dot + 1))
+            return absent[i].reason;
+    }
     return NULL;
 }
 

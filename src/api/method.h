@@ -34,6 +34,8 @@ typedef struct {
 
 /* NULL when there is none of that name. */
 const Method *method_find(const char *name);
+/* Why a method of XO does not exist here (absent.def); NULL: XO has none of that name either. */
+const char *method_why_absent(const char *name);
 /* Every method, sorted by name. */
 void method_each(void (*seen)(const Method *method, void *user), void *user);
 /* {description, params, permission?, example} as system.getMethodsInfo shows it. */

@@ -47,3 +47,28 @@ json_t *api_object_made(const ApiObject *object, const char *cls, const char *re
     api_object_barrier(object);
     return json_string(uuid);
 }
+
+/* XO's types whose objects people name and tag, and their class in XAPI. */
+static const struct {
+    const char *type, *cls;
+} classes[] = {
+    { "VM", "VM" },
+    { "VM-snapshot", "VM" },
+    { "VM-template", "VM" },
+    { "VM-controller", "VM" },
+    { "host", "host" },
+    { "pool", "pool" },
+    { "SR", "SR" },
+    { "VDI", "VDI" },
+    { "VDI-snapshot", "VDI" },
+    { "VDI-unmanaged", "VDI" },
+    { "network", "network" },
+};
+
+const char *api_object_class(const ApiObject *object)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(classes); i++)
+        if (g_str_equal(classes[i].type, object->type))
+            return classes[i].cls;
+    return NULL;
+}

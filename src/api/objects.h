@@ -13,6 +13,8 @@ Xapi *api_object_xapi(const ApiObject *object);
 void api_object_barrier(const ApiObject *object);
 /* A text field of XO's view, "" when absent. */
 const char *api_object_text(const ApiObject *object, const char *field);
+/* Its class in XAPI, when it is of those that have tags and other_config; else NULL. */
+const char *api_object_class(const ApiObject *object);
 /* The XAPI record, a new reference; NULL when it has gone meanwhile. */
 json_t *api_object_record(const ApiObject *object);
 /* Calls a method whose first parameter is the object; `more` is an array of the others (NULL:

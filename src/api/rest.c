@@ -1,5 +1,6 @@
 /* The door of the REST API: finds the route, asks who is there, and runs it. */
 #include "api/rest.h"
+#include "api/audit.h"
 #include "api/call.h"
 #include "api/rest_call.h"
 #include "api/rest_collection.h"
@@ -10,6 +11,7 @@
 #include "api/rest_people.h"
 #include "api/rest_request.h"
 #include "base/error.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -101,10 +103,34 @@ static const RestRoute door_routes[] = {
 
 /* --- Requests --- */
 
+/* Calls of methods are told by the methods. What else changes something, and what carries whole
+ * disks and machines away, is told here. */
+static bool is_told(const RestRoute *route)
+{
+    bool carries = strstr(route->path, "}.") != NULL;
+    return route->shape != REST_CALLS && !route->untold &&
+           (carries || !g_str_equal(route->verb, "GET"));
+}
+
+static void tell(RestRequest *request, gint64 start_us)
+{
+    const RestRoute *route = request->route;
+    g_autofree char *name = g_strdup_printf("%s " REST_BASE "/%s", route->verb, route->path);
+    const Method method = { .name = name };
+    audit_call(request->parts, &method, request->user, request->session, request->args, NULL,
+               request->failure, (g_get_monotonic_time() - start_us) / 1000);
+}
+
 static void serve(RestRequest *request)
 {
-    if (request->route->is_public || rest_sign_in(request))
+    gint64 start_us = g_get_monotonic_time();
+    if (request->route->is_public || rest_sign_in(request)) {
         request->route->run(request);
+        if (is_told(request->route) &&
+            !MUTANT(rest_untold)) /* mutant: system:test_audit.Rest.test_files */
+            tell(request, start_us);
+    }
+    g_clear_error(&request->failure);
     json_decref(request->args);
     json_decref(request->user);
     g_clear_pointer(&request->viewer, viewer_free);
@@ -161,6 +187,7 @@ bool rest_handle(Rest *rest, HttpRequest *http)
         serve(&request);
     else
         serve_none(&request, verb, allowed);
+    g_clear_error(&request.failure);
     return true;
 }
 

@@ -1,4 +1,5 @@
 /* From a route's words to a call of its method, and from its result to an answer or a task. */
+#include "api/audit.h"
 #include "api/call.h"
 #include "api/error.h"
 #include "api/method.h"
@@ -116,6 +117,11 @@ static void answer(RestRequest *request, const RestCall *call, json_t *value)
 
 /* --- Actions --- */
 
+static bool is_action(const RestCall *call)
+{
+    return strstr(call->path, "/actions/") != NULL;
+}
+
 typedef struct {
     const RestCall *call;
     Session *session;
@@ -191,11 +197,8 @@ static void begin_later(RestRequest *request, Action *action)
     rest_reply(request, 202, told);
 }
 
-/* What is wrong or not allowed is told at once, not by the task. */
 static bool act(RestRequest *request, const RestCall *call, json_t *params, GError **error)
 {
-    if (!call_check(request->parts, request->session, call->method, params, error))
-        return false;
     Action *action = g_new0(Action, 1);
     action->call = call;
     action->session = session_ref(request->session);
@@ -215,7 +218,7 @@ static bool act(RestRequest *request, const RestCall *call, json_t *params, GErr
 
 static bool serve(RestRequest *request, const RestCall *call, json_t *params, GError **error)
 {
-    if (strstr(call->path, "/actions/"))
+    if (is_action(call))
         return act(request, call, params, error);
     json_t *value = rest_call(request, call->method, params, error);
     if (value)
@@ -223,11 +226,29 @@ static bool serve(RestRequest *request, const RestCall *call, json_t *params, GE
     return value != NULL;
 }
 
+/* What is wrong or not allowed is told at once, to the caller and to the audit log, and not by a
+ * task. The parameters of the method, or NULL. */
+static json_t *prepare(RestRequest *request, const RestCall *call, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    json_t *params = check_owner(request, call, &failure) ? make_params(request, call, &failure)
+                                                          : NULL;
+    if (params && is_action(call))
+        call_check(request->parts, request->session, call->method, params, &failure);
+    if (!failure)
+        return params;
+    audit_call(request->parts, method_find(call->method), request->user, request->session,
+               params ? params : request->args, NULL, failure, 0);
+    json_decref(params);
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return NULL;
+}
+
 void rest_call_serve(RestRequest *request)
 {
     const RestCall *call = request->route->with;
     g_autoptr(GError) error = NULL;
-    json_t *params = check_owner(request, call, &error) ? make_params(request, call, &error) : NULL;
+    json_t *params = prepare(request, call, &error);
     if (!params || !serve(request, call, params, &error))
         rest_fail(request, error);
     json_decref(params);

@@ -46,8 +46,15 @@ static void fail_of_pool(RestRequest *request, const GError *error)
                          "This is a XenServer/XCP-ng error, not an XO error"));
 }
 
+void rest_note_failure(RestRequest *request, const GError *error)
+{
+    if (error && !request->failure)
+        request->failure = g_error_copy(error);
+}
+
 void rest_fail(RestRequest *request, const GError *error)
 {
+    rest_note_failure(request, error);
     if (err_is(error, ERR_XAPI) && err_detail(error) && *err_detail(error)) {
         fail_of_pool(request, error);
         return;
@@ -61,6 +68,8 @@ void rest_fail(RestRequest *request, const GError *error)
 
 void rest_refuse(RestRequest *request, int status, const char *text, json_t *data)
 {
+    if (!request->failure)
+        api_error_set(&request->failure, API_INTERNAL, NULL, "%s", text ? text : "refused");
     if (status == 401)
         http_reply_header(request->http, "WWW-Authenticate", "Basic realm=\"xo\"");
     rest_reply(request, status, json_pack("{s:s, s:o*}", "error", text, "data", data));

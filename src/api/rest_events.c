@@ -401,8 +401,10 @@ const RestRoute rest_event_routes[] = {
       .example = "" },
     { "POST", "events/{id}/subscriptions", subscribe,
       .summary = "Hear of a collection: {collection, fields?}.",
-      .example = "$EVENTS collection=VM fields=json:'[\"name_label\",\"power_state\"]'" },
+      .example = "$EVENTS collection=VM fields=json:'[\"name_label\",\"power_state\"]'",
+      .untold = true },
     { "DELETE", "events/{id}/subscriptions/{collection}", unsubscribe,
-      .summary = "Hear of a collection no more.", .example = "$SUBSCRIBED_EVENTS VM" },
+      .summary = "Hear of a collection no more.", .example = "$SUBSCRIBED_EVENTS VM",
+      .untold = true },
     { NULL },
 };

@@ -162,17 +162,17 @@ static void make_token(RestRequest *request)
 const RestRoute rest_people_routes[] = {
     { "GET", "users/me", redirect_me, .summary = "Oneself.", .example = "" },
     { "PATCH", "users/me", redirect_me, .summary = "Oneself.",
-      .example = "preferences=json:'{\"lang\":\"en\"}'" },
+      .example = "preferences=json:'{\"lang\":\"en\"}'", .untold = true },
     { "GET", "users/me/{below*}", redirect_me, .summary = "What belongs to oneself.",
       .example = "groups" },
     { "POST", "users/me/{below*}", redirect_me, .summary = "What belongs to oneself.",
-      .example = "authentication_tokens description=laptop" },
+      .example = "authentication_tokens description=laptop", .untold = true },
     { "GET", "users/{id}/authentication_tokens", list_tokens, .summary = "A user's tokens.",
       .example = "$USER" },
     { "POST", "users/{id}/authentication_tokens", make_token, .summary = "Create a token.",
-      .example = "$USER description=laptop" },
+      .example = "$USER description=laptop", .untold = true },
     { "POST", "users/authentication_tokens", make_token, .summary = "Create a token of one's own.",
-      .example = "description=laptop" },
+      .example = "description=laptop", .untold = true },
     { NULL },
 };
 
@@ -218,5 +218,6 @@ void rest_login(HttpRequest *http, const ApiParts *parts)
         rest_refuse_login(&request, error);
     json_decref(body);
     json_decref(request.user);
+    g_clear_error(&request.failure);
     session_unref(request.session);
 }

@@ -28,7 +28,8 @@ struct RestRequest {
     Session *session; /* NULL on public routes, as is the user */
     json_t *user;     /* public record */
     bool is_admin;
-    Viewer *viewer; /* of objects; NULL: all are shown */
+    Viewer *viewer;  /* of objects; NULL: all are shown */
+    GError *failure; /* why it was refused, for the audit log */
 };
 
 /* What {name} of the route stands for. */
@@ -45,6 +46,8 @@ void rest_reply(RestRequest *request, int status, json_t *value);
 void rest_reply_nothing(RestRequest *request);
 /* {"error": text}; `data`, whose reference is taken, may be NULL. */
 void rest_refuse(RestRequest *request, int status, const char *text, json_t *data);
+/* What went wrong, when the answer cannot say it any more. */
+void rest_note_failure(RestRequest *request, const GError *error);
 /* The status and words of an error, as this caller may see it. */
 void rest_fail(RestRequest *request, const GError *error);
 void rest_redirect(RestRequest *request, int status, const char *path);

@@ -30,6 +30,7 @@ typedef struct {
     /* What the names of the path stand for, in their order, then the rest of a line of `cadenza
      * rest`: "$DISK --output disk.raw". "" when there is nothing to say. Of calls: their rows'. */
     const char *example;
+    bool untold; /* changes nothing that lasts, or tells the audit log by itself */
 } RestRoute;
 
 RestRouter *rest_router_new(void);

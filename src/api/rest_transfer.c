@@ -120,6 +120,7 @@ static void end(Out *out, bool ok, const GError *error)
         http_reply_close(out->request->http);
     else if (!ok || !http_reply_end(out->request->http, NULL))
         http_abort(out->request->http);
+    rest_note_failure(out->request, error);
 }
 
 static void get_disk(RestRequest *request)

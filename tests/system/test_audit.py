@@ -6,9 +6,11 @@ import sqlite3
 import sys
 import tempfile
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server  # noqa: E402
+from box import Refused, Server, Sim  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 
@@ -102,6 +104,70 @@ class Audit(unittest.TestCase):
         with self.assertRaises(Refused) as caught:
             server.call("audit.checkIntegrity")
         self.assertEqual((caught.exception.code, caught.exception.data["id"]), (23, id_))
+
+
+class Rest(unittest.TestCase):
+    """Whatever is asked by REST and changes something, or carries disks and machines away, leaves a record."""
+    NOWHERE = "11111111-2222-4333-8444-555555555555"
+
+    @classmethod
+    def setUpClass(cls):
+        cls.sim = Sim("--vms", 1, "--running", "0", "--disk-size", "1MiB")
+        cls.addClassCleanup(cls.sim.stop)
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.stop)
+        cls.server.connect(cls.sim)
+        cls.server.call("user.create", email="eve", password="the words of eve")
+
+    def ask(self, verb, path, token=None, body=b""):
+        asked = urllib.request.Request(f"{self.server.url}/rest/v0/{path.lstrip('/')}", method=verb, data=body or None,
+                                       headers={"Cookie": f"token={token or self.server.env['CADENZA_TOKEN']}"})
+        try:
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                return answer.status, answer.read()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read()
+
+    def records(self):
+        """The newest first."""
+        return self.server.call("audit.getRecords", maxRecords=1000)
+
+    def test_files(self):
+        disk = next(each for each in self.server.objects(type="VDI") if each["name_label"].startswith("vm-"))
+        sr, vm = disk["$SR"], self.server.objects(type="VM")[0]["id"]
+        raw = self.ask("GET", f"vdis/{disk['id']}.raw")
+        self.assertEqual((raw[0], len(raw[1])), (200, disk["size"]))
+        self.assertEqual(self.ask("POST", f"srs/{sr}/vdis?raw=true&name_label=new", body=raw[1])[0], 201)
+        self.assertEqual(self.ask("PUT", f"vdis/{disk['id']}.raw", body=raw[1])[0], 204)
+        xva = self.ask("GET", f"vms/{vm}.xva")
+        self.assertEqual(self.ask("POST", f"pools/{disk['$pool']}/vms?sr={sr}", body=xva[1])[0], 201)
+        self.assertEqual(self.ask("POST", f"pools/{disk['$pool']}/vms?sr={sr}", body=b"no archive")[0] // 100, 5)
+        eve = self.server.call_with({}, "token.create", user="eve", password="the words of eve", token="")
+        self.assertEqual(self.ask("GET", f"vms/{vm}.xva", eve)[0], 403)
+        self.assertEqual(self.ask("POST", f"vms/{vm}/actions/start", eve)[0], 403)
+        told = [(record["data"]["method"], record["subject"]["userName"], record["data"].get("error", {}).get("code")) for record in self.records()]
+        admin = "admin@admin.net"
+        for line in (("GET /rest/v0/vdis/{id}.raw", admin, None), ("POST /rest/v0/srs/{id}/vdis", admin, None), ("PUT /rest/v0/vdis/{id}.raw", admin, None),
+                     ("GET /rest/v0/vms/{id}.xva", admin, None), ("POST /rest/v0/pools/{id}/vms", admin, None),
+                     ("GET /rest/v0/vms/{id}.xva", "eve", 2), ("vm.start", "eve", 2)):
+            self.assertIn(line, told)
+        self.assertTrue(any(code is not None and method == "POST /rest/v0/pools/{id}/vms" for method, _, code in told))
+        self.assertIn({"id": disk["id"]}, [record["data"]["params"] for record in self.records()])
+
+    def test_every_route(self):
+        """Even about what is not there."""
+        paths = json.loads(self.ask("GET", "docs/swagger.json")[1])["paths"]
+        silent = []
+        for path, verbs in paths.items():
+            for verb, info in verbs.items():
+                if verb == "get" or path.startswith(("/events", "/users/me")):
+                    continue
+                newest = self.records()[0]["id"]
+                self.ask(verb.upper(), path.replace("{id}", self.NOWHERE).replace("{tag}", "x").replace("{userId}", "x"))
+                if self.records()[0]["id"] == newest:
+                    silent.append(f"{verb} {path}")
+        self.assertEqual(silent, [])
 
 
 if __name__ == "__main__":

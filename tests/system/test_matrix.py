@@ -214,7 +214,7 @@ class Matrix(unittest.TestCase):
         objects = cls.server.objects()
         disks = {each["VDI"] for each in objects if each["type"] == "VBD" and each["VM"] == vm and "VDI" in each and not each["is_cd_drive"]}
         own = {"VM": lambda o: o["id"] == vm, "VIF": lambda o: o["$VM"] == vm, "VBD": lambda o: o.get("VDI") in disks,
-               "VDI": lambda o: o["id"] in disks, "VM-snapshot": lambda o: o["$snapshot_of"] == vm}
+               "VDI": lambda o: o["id"] in disks, "VM-snapshot": lambda o: o["$snapshot_of"] == vm, "message": lambda o: o["$object"] == vm}
         cls.sample, cls.owned = {}, set()
         for each in objects:
             if each["type"] not in own:

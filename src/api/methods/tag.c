@@ -6,35 +6,10 @@
 
 #define COLLECTION "tags"
 
-/* XO's types whose objects have tags, and their class in XAPI. */
-static const struct {
-    const char *type, *cls;
-} classes[] = {
-    { "VM", "VM" },
-    { "VM-snapshot", "VM" },
-    { "VM-template", "VM" },
-    { "VM-controller", "VM" },
-    { "host", "host" },
-    { "pool", "pool" },
-    { "SR", "SR" },
-    { "VDI", "VDI" },
-    { "VDI-snapshot", "VDI" },
-    { "VDI-unmanaged", "VDI" },
-    { "network", "network" },
-};
-
-static const char *class_of(const ApiObject *object)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(classes); i++)
-        if (g_str_equal(classes[i].type, object->type))
-            return classes[i].cls;
-    return NULL;
-}
-
 static json_t *change(ApiCall *call, const char *verb, GError **error)
 {
     const ApiObject *object = call_object(call, "id");
-    const char *cls = class_of(object);
+    const char *cls = api_object_class(object);
     if (!cls) {
         api_error_invalid(error, "%s: objects of type %s have no tags", object->id, object->type);
         return NULL;
