@@ -111,29 +111,135 @@ static bool pass_string(Scan *scan, bool *escapes)
     return true;
 }
 
+static bool ends_scalar(char c)
+{
+    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\r' || c == '\t' ||
+           c == '\0';
+}
+
 static void pass_scalar(Scan *scan)
 {
-    while (scan->at < scan->end && !strchr(",]} \n\r\t", *scan->at))
+    while (scan->at < scan->end && !ends_scalar(*scan->at))
         scan->at++;
 }
 
-/* From the opening bracket on. */
-static bool pass_nest(Scan *scan)
+/* Brackets that are open, whether a string is, and whether the next byte is escaped in it. */
+typedef struct {
+    gsize depth;
+    bool in_string, escaped;
+} Nest;
+
+enum { STRIDE_BYTES = 64 };
+
+#ifdef __SSE2__
+typedef struct {
+    guint64 quotes, slashes, opening, closing; /* a bit for each byte */
+} Marks;
+
+static Marks marks_of(const char *at)
 {
-    gsize depth = 0;
+    Marks marks = { 0 };
+    for (unsigned i = 0; i < STRIDE_BYTES; i += sizeof(__m128i)) {
+        __m128i text = _mm_loadu_si128((const __m128i *) (at + i));
+        __m128i folded = _mm_or_si128(text, _mm_set1_epi8(0x20)); /* [ is { then, and ] is } */
+#define MARK(bytes, sign)                                                                          \
+    ((guint64) (unsigned) _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(sign))) << i)
+        marks.quotes |= MARK(text, '"');
+        marks.slashes |= MARK(text, '\\');
+        marks.opening |= MARK(folded, '{');
+        marks.closing |= MARK(folded, '}');
+#undef MARK
+    }
+    return marks;
+}
+
+static gsize n_set(guint64 bits)
+{
+    gsize n = 0;
+    for (; bits; bits &= bits - 1)
+        n++;
+    return n;
+}
+
+/* The bytes behind backslashes that are not escaped themselves. */
+static guint64 escaped_of(guint64 slashes, bool *escaped)
+{
+    guint64 found = *escaped;
+    slashes &= ~found;
+    *escaped = false;
+    while (slashes) {
+        guint64 behind = (slashes & -slashes) << 1;
+        *escaped = !behind;
+        found |= behind;
+        slashes &= (slashes - 1) & ~behind;
+    }
+    return found;
+}
+
+/* The strides that cannot close the outermost bracket. */
+static void pass_strides(Scan *scan, Nest *nest)
+{
+    for (; scan->end - scan->at >= STRIDE_BYTES; scan->at += STRIDE_BYTES) {
+        Marks marks = marks_of(scan->at);
+        bool escaped = nest->escaped;
+        if ((marks.slashes || escaped) && !MUTANT(json_part_escapes)) /* mutant: base_json_part */
+            marks.quotes &= ~escaped_of(marks.slashes, &escaped);
+        guint64 string = marks.quotes; /* becomes: from a quote to before the one that ends it */
+        for (unsigned i = 1; i < 64; i *= 2)
+            string ^= string << i;
+        if (nest->in_string)
+            string = ~string;
+        gsize n_closing = n_set(marks.closing & ~string);
+        if (n_closing >= nest->depth)
+            return;
+        nest->depth += n_set(marks.opening & ~string) - n_closing;
+        nest->in_string = string >> 63;
+        nest->escaped = escaped;
+    }
+}
+#else
+static void pass_strides(Scan *scan, Nest *nest)
+{
+}
+#endif
+
+/* Edge by edge, to `until` or to the end of the nest. */
+static bool pass_edges(Scan *scan, const char *until, Nest *nest)
+{
     bool escapes;
-    while ((scan->at = find_edge(scan->at, scan->end)) < scan->end) {
+    scan->at += nest->escaped;
+    if (nest->in_string && !pass_string(scan, &escapes))
+        return false;
+    nest->in_string = nest->escaped = false;
+    while (scan->at < until) {
+        scan->at = find_edge(scan->at, scan->end);
+        if (scan->at == scan->end)
+            return false;
         char edge = *scan->at++;
         if (edge == '"') {
             if (!pass_string(scan, &escapes))
                 return false;
         } else if (edge == '{' || edge == '[') {
-            depth++;
-        } else if (--depth == 0) {
+            nest->depth++;
+        } else if (--nest->depth == 0) {
             return true;
         }
     }
-    return false;
+    return true;
+}
+
+/* From the opening bracket on. */
+static bool pass_nest(Scan *scan)
+{
+    Nest nest = { .depth = 1 };
+    scan->at++;
+    while (nest.depth > 0) {
+        pass_strides(scan, &nest);
+        gsize n = MIN((gsize) (scan->end - scan->at), STRIDE_BYTES);
+        if (n == 0 || !pass_edges(scan, scan->at + n, &nest))
+            return false;
+    }
+    return true;
 }
 
 static bool pass(Scan *scan)
@@ -210,10 +316,13 @@ static json_t *build_scalar(Scan *scan, GError **error)
 /* The row of a key; NULL: not wanted. */
 static const JsonWant *find_want(const JsonWant *wants, const char *key, gsize n)
 {
-    for (; wants->key; wants++)
-        if ((strlen(wants->key) == n && memcmp(wants->key, key, n) == 0) ||
-            strcmp(wants->key, "*") == 0)
+    for (; wants->key; wants++) {
+        char first = *wants->key;
+        if (first == '*' && !wants->key[1])
             return wants;
+        if (n > 0 && first == *key && strlen(wants->key) == n && memcmp(wants->key, key, n) == 0)
+            return wants;
+    }
     return NULL;
 }
 
@@ -230,7 +339,7 @@ static bool build_member(Scan *scan, const JsonWant *wants, json_t *object, GErr
         return fault(scan, "a key without end", error);
     const char *key = from;
     gsize n = (gsize) (scan->at - from) - 1;
-    if (escapes || !is_plain(key, n)) {
+    if (escapes) {
         spelled = by_jansson(scan, from - 1, error);
         key = json_string_value(spelled);
         n = json_string_length(spelled);
@@ -240,7 +349,7 @@ static bool build_member(Scan *scan, const JsonWant *wants, json_t *object, GErr
         set_fault(scan, "no value", error);
     const JsonWant *want = !ok ? NULL : wants ? find_want(wants, key, n) : &all;
     if (want) {
-        json_t *value = build(scan, want->inside, error);
+        json_t *value = is_plain(key, n) || spelled ? build(scan, want->inside, error) : NULL;
         ok = value && json_object_setn_new(object, key, n, value) == 0;
         if (!ok)
             set_fault(scan, "no sound key before", error);

@@ -93,9 +93,36 @@ static void test_depth(void **state)
     assert_non_null(strstr(error->message, "deep"));
 }
 
+/* What is passed over in strides ends where it ends, wherever its brackets, quotes and backslashes
+ * lie. */
+static void test_strides(void **state)
+{
+    static const char *const nests[] = {
+        "{\"k\":\"]}\\\"}]\\\\\",\"l\":[{},[\"\\\\\\\"{\"]]}",
+        "[\"{\",\"[[[\\\\\",{\"x\":[[[[]]]]},\"\\\"\\\"\\\"\"]",
+    };
+    for (gsize n = 0; n < 2 * 200; n++) {
+        g_autoptr(GString) text = g_string_new("{\"skip\":[");
+        g_autoptr(GError) error = NULL;
+        g_string_append_printf(text, "\"%*s\",%s,", (int) (n / 2), "\\\\", nests[n % 2]);
+        g_string_append_printf(text, "%s,\"%0100d\",%s],\"a\":%zu}", nests[n % 2], 0, nests[1], n);
+        json_t *found = part(text->str, &error);
+        json_t *wanted = json_pack("{s:I}", "a", (json_int_t) n);
+        assert_null(error);
+        assert_true(json_equal(found, wanted));
+        json_decref(found);
+        json_decref(wanted);
+        for (gsize cut = text->len - 8; cut > 10; cut -= 7) {
+            g_string_truncate(text, cut);
+            assert_null(part(text->str, NULL));
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_parts), cmocka_unit_test(test_damage),
-                                        cmocka_unit_test(test_depth) };
+                                        cmocka_unit_test(test_depth),
+                                        cmocka_unit_test(test_strides) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
