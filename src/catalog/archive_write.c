@@ -178,7 +178,7 @@ bool catalog_archive_finish(CatalogArchive *archive, guint64 size_bytes, const c
     CRASH_POINT(catalog_archive_named);
     g_autofree char *path = g_strconcat(archive->final, ".checksum", NULL);
     g_autofree char *sum = g_strdup_printf("$1$$%s", md5);
-    return remote_put(remote, path, sum, strlen(sum), false, error);
+    return remote_put(remote, path, sum, strlen(sum), REMOTE_PUT_OVER, error);
 }
 
 void catalog_archive_free(CatalogArchive *archive)

@@ -72,7 +72,7 @@ static bool cache_put(Catalog *catalog, const char *path, json_t *cache, GError 
     g_autofree void *packed = g_malloc(room);
     gsize n_packed = text ? codec_compress(gzip, text, n, packed, room, error) : 0;
     free(text);
-    return n_packed && remote_put(catalog->remote, path, packed, n_packed, false, error);
+    return n_packed && remote_put(catalog->remote, path, packed, n_packed, REMOTE_PUT_OVER, error);
 }
 
 void cache_write(Catalog *catalog, const char *vm, json_t *points)

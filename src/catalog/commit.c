@@ -64,7 +64,8 @@ static bool put_metadata(Catalog *catalog, const char *path, json_t *metadata, G
 {
     g_autoptr(GError) failure = NULL;
     char *text = json_dumps(metadata, JSON_COMPACT);
-    bool ok = text && remote_put(catalog->remote, path, text, strlen(text), true, &failure) &&
+    bool ok = text &&
+              remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_NEW, &failure) &&
               read_back_file(catalog, path, text, strlen(text), &failure);
     free(text);
     if (ok)

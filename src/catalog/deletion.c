@@ -147,7 +147,7 @@ static int cache_knows(Catalog *catalog, const char *vm, const char *date)
         json_object_del(entry, "id");
         json_object_del(entry, "_filename");
         char *text = json_dumps(entry, JSON_COMPACT);
-        remote_put(catalog->remote, kept, text, strlen(text), false, NULL);
+        remote_put(catalog->remote, kept, text, strlen(text), REMOTE_PUT_OVER, NULL);
         free(text);
     }
     json_decref(cache);
@@ -188,7 +188,7 @@ static bool journal_write(Catalog *catalog, const char *vm, const GPtrArray *doo
     json_t *document =
         json_pack("{s:i,s:b,s:o}", "version", JOURNAL_VERSION, "all", all, "points", names);
     char *text = json_dumps(document, JSON_COMPACT);
-    bool ok = remote_put(catalog->remote, path, text, strlen(text), false, error);
+    bool ok = remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error);
     free(text);
     json_decref(document);
     CRASH_POINT(deletion_journaled);

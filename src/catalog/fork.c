@@ -261,7 +261,7 @@ static bool take_place(Fork *fork, GError **error)
     const char *target = fork->place + strlen(fork->lineage->folder) + 1;
     if (!chain_make_room(fork->cleaning->catalog, fork->lineage->folder, fork->tip->name,
                          fork->moved->info.n_blocks, error) ||
-        !remote_put(remote_of(fork), path, target, strlen(target), false, error))
+        !remote_put(remote_of(fork), path, target, strlen(target), REMOTE_PUT_OVER, error))
         return false;
     CRASH_POINT(fork_aliased);
     return remote_drop_tree(remote_of(fork), fork->moved->place.data, error);

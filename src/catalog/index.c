@@ -72,7 +72,7 @@ void index_write(Catalog *catalog, const char *vm, bool merge, bool remove)
     json_t *index = json_pack("{s:i,s:b,s:b,s:s}", "version", INDEX_VERSION, "merge", merge,
                               "remove", remove, "digest", now);
     char *text = json_dumps(index, JSON_COMPACT);
-    if (!remote_put(catalog->remote, path, text, strlen(text), false, &error))
+    if (!remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_VOLATILE, &error))
         log_warning("catalog", "the index of VM %s could not be written: %s", vm, error->message);
     free(text);
     json_decref(index);

@@ -156,7 +156,7 @@ bool quarantine(Cleaning *cleaning, GError **error)
         g_autoptr(GBytes) text = remote_get(remote, path, METADATA_MAX_BYTES, NULL);
         gsize n = 0;
         const void *data = text ? g_bytes_get_data(text, &n) : NULL;
-        if (text && !remote_put(remote, copy, data ? data : "", n, false, error))
+        if (text && !remote_put(remote, copy, data ? data : "", n, REMOTE_PUT_OVER, error))
             return false;
     }
     return true;

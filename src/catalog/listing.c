@@ -3,6 +3,7 @@
  * made of. While the digest is the same no metadata is read. */
 #include "catalog/points.h"
 
+#include "base/json_part.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "codec/hash.h"
@@ -100,7 +101,7 @@ static json_t *index_read(Catalog *catalog, const char *vm, const char *digest)
         return NULL;
     gsize n;
     const char *data = g_bytes_get_data(text, &n);
-    json_t *index = json_loadb(data, n, 0, NULL), *rows = json_object_get(index, "rows");
+    json_t *index = json_part(data, n, NULL, NULL), *rows = json_object_get(index, "rows");
     json_t *common = json_object_get(index, "common");
     bool good = json_integer_value(json_object_get(index, "version")) == LISTING_VERSION &&
                 g_strcmp0(json_string_value(json_object_get(index, "digest")), digest) == 0 &&
@@ -110,7 +111,7 @@ static json_t *index_read(Catalog *catalog, const char *vm, const char *digest)
     return views;
 }
 
-/* Best effort. */
+/* Best effort: what a power cut tears is not readable, and made again. */
 static void index_put(Catalog *catalog, const char *vm, const char *digest, json_t *views)
 {
     g_autofree char *path = path_of(vm);
@@ -120,7 +121,7 @@ static void index_put(Catalog *catalog, const char *vm, const char *digest, json
                               "common", common, "rows", rows_of(views, common));
     json_decref(common);
     char *text = json_dumps(index, JSON_COMPACT);
-    if (text && !remote_put(catalog->remote, path, text, strlen(text), false, &error))
+    if (text && !remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_VOLATILE, &error))
         log_debug("catalog", "the index of VM %s was not written: %s", vm, error->message);
     free(text);
     json_decref(index);
@@ -147,7 +148,8 @@ static void adopt(json_t *views, const char *remote_id)
     json_array_foreach (views, i, view) {
         const char *id = json_string_value(json_object_get(view, "id"));
         json_object_set_new(view, "backupRepository", json_string(remote_id));
-        json_object_set_new(view, "id", json_sprintf("%s%s", remote_id, id ? id : ""));
+        g_autofree char *whole = g_strconcat(remote_id, id ? id : "", NULL);
+        json_object_set_new(view, "id", json_string(whole));
     }
 }
 

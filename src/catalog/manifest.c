@@ -100,7 +100,7 @@ bool manifest_write(Catalog *catalog, Manifest *manifest, GError **error)
     json_object_set_new(manifest->document, "hash", json_string(hash));
     char *text = json_dumps(manifest->document, JSON_COMPACT | JSON_SORT_KEYS);
     json_object_del(manifest->document, "hash");
-    bool ok = remote_put(catalog->remote, path, text, strlen(text), false, error) &&
+    bool ok = remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error) &&
               read_back_file(catalog, path, text, strlen(text), error);
     free(text);
     return ok;

@@ -39,7 +39,8 @@ static bool rewrite(Cleaning *cleaning, json_t *point, json_t *differencing, gui
     json_t *stored = json_copy(point);
     json_object_del(stored, "_filename");
     char *text = json_dumps(stored, JSON_COMPACT);
-    bool ok = remote_put(cleaning->catalog->remote, path, text, strlen(text), false, error);
+    bool ok =
+        remote_put(cleaning->catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error);
     CRASH_POINT(refresh_written);
     cleaning->changed = true;
     free(text);

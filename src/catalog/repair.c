@@ -69,7 +69,7 @@ static bool write_note(Repair *repair, const char *from, const char *to, const c
     json_t *note = json_pack("{s:i,s:s,s:s,s:s,s:I}", "version", 1, "from", from, "to", to, "why",
                              why, "time", (json_int_t) (g_get_real_time() / 1000));
     char *text = json_dumps(note, JSON_INDENT(1));
-    bool ok = remote_put(repair->catalog->remote, path, text, strlen(text), false, error);
+    bool ok = remote_put(repair->catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error);
     free(text);
     json_decref(note);
     return ok;
@@ -101,7 +101,8 @@ static bool copy_manifest(Repair *repair, const char *path, GError **error)
     g_autoptr(GBytes) text = remote_get(repair->catalog->remote, from, METADATA_MAX_BYTES, NULL);
     gsize n = 0;
     const void *data = text ? g_bytes_get_data(text, &n) : NULL;
-    return !text || remote_put(repair->catalog->remote, to, data ? data : "", n, false, error);
+    return !text ||
+           remote_put(repair->catalog->remote, to, data ? data : "", n, REMOTE_PUT_OVER, error);
 }
 
 static bool move_archive(Repair *repair, const char *path, const char *why, GError **error)
@@ -151,7 +152,8 @@ static bool fix_metadata(Repair *repair, const CatalogFinding *finding, GError *
         json_object_del(entry, "id");
         json_object_del(entry, "_filename");
         char *text = json_dumps(entry, JSON_COMPACT);
-        ok = remote_put(repair->catalog->remote, finding->path, text, strlen(text), false, error);
+        ok = remote_put(repair->catalog->remote, finding->path, text, strlen(text), REMOTE_PUT_OVER,
+                        error);
         free(text);
     }
     json_decref(cache);
@@ -168,7 +170,7 @@ static bool fix_footer(Repair *repair, const CatalogFinding *finding, GError **e
 static bool fix_alias(Repair *repair, const CatalogFinding *finding, GError **error)
 {
     return remote_put(repair->catalog->remote, finding->path, finding->to, strlen(finding->to),
-                      false, error);
+                      REMOTE_PUT_OVER, error);
 }
 
 static bool fix_merge(Repair *repair, const CatalogFinding *finding, GError **error)

@@ -31,7 +31,8 @@ static bool put_back(Cleaning *cleaning, const char *name, json_t *point, GError
 {
     g_autofree char *path = layout_vm(cleaning->vm, name);
     char *text = json_dumps(point, JSON_COMPACT);
-    bool ok = remote_put(cleaning->catalog->remote, path, text, strlen(text), false, error);
+    bool ok =
+        remote_put(cleaning->catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error);
     free(text);
     if (ok)
         cleaning_warn(cleaning, path, "it was cut, and is restored from the cache");

@@ -145,7 +145,7 @@ bool merge_state_write(Catalog *catalog, const char *folder, const MergeState *s
         json_object_set_new(document, "diskSize",
                             json_integer((json_int_t) state->disk_size_bytes));
     char *text = json_dumps(document, JSON_COMPACT);
-    bool ok = remote_put(catalog->remote, path, text, strlen(text), false, error);
+    bool ok = remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error);
     free(text);
     json_decref(document);
     return ok;

@@ -328,7 +328,7 @@ static bool give_name(OpenDisk *disk, GError **error)
                          disk->base.writer->info.n_blocks, error))
         return false;
     g_autofree char *target = g_strdup(disk->temporary + strlen(disk->folder) + 1);
-    return remote_put(disk->catalog->remote, path, target, strlen(target), true, error);
+    return remote_put(disk->catalog->remote, path, target, strlen(target), REMOTE_PUT_NEW, error);
 }
 
 /* The point's manifest will name its blocks. */

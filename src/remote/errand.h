@@ -37,7 +37,7 @@ struct Errand {
     char *path, *to;
     gsize n;
     unsigned mode;
-    bool exclusive;
+    RemotePut how;
     guint64 offset;
     GBytes *data;
     Held *held, *from;

@@ -85,13 +85,13 @@ static GBytes *fault_get(Place *place, const char *path, gsize max, GError **err
     return FAILS("get", path) ? NULL : INNER(place)->ops->get(INNER(place), path, max, error);
 }
 
-static bool fault_put(Place *place, const char *path, const void *data, gsize n, bool exclusive,
+static bool fault_put(Place *place, const char *path, const void *data, gsize n, RemotePut how,
                       GError **error)
 {
     if (FAILS("put", path) || no_room((FaultPlace *) place, n, path, error))
         return false; /* whole or not at all: a torn put would break the contract */
     g_autofree void *wrong = flipped((FaultPlace *) place, "put", data, n);
-    return INNER(place)->ops->put(INNER(place), path, wrong ? wrong : data, n, exclusive, error);
+    return INNER(place)->ops->put(INNER(place), path, wrong ? wrong : data, n, how, error);
 }
 
 static GPtrArray *fault_list(Place *place, const char *path, GError **error)

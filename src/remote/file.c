@@ -171,36 +171,38 @@ static bool give_name(const char *temp, const char *absolute, bool exclusive, co
     return !failed;
 }
 
-static bool fill_temp(int fd, const char *path, const void *data, gsize n, GError **error)
+static bool fill_temp(int fd, const char *path, const void *data, gsize n, bool durably,
+                      GError **error)
 {
     if (!file_write_all(fd, data, n, path, error))
         return false;
-    if (fsync(fd) == 0)
+    if (!durably || fsync(fd) == 0)
         return true;
     err_set_errno(error, errno, "writing \"%s\"", path);
     return false;
 }
 
-static bool file_put(Place *place, const char *path, const void *data, gsize n, bool exclusive,
+static bool file_put(Place *place, const char *path, const void *data, gsize n, RemotePut how,
                      GError **error)
 {
     g_autofree char *folder = file_parent(path);
     g_autofree char *folder_absolute = file_path(place, folder);
     g_autofree char *absolute = file_path(place, path);
     g_autofree char *temp = NULL;
+    bool durably = how != REMOTE_PUT_VOLATILE;
     if (!file_make_folders(place, folder, 0755, error))
         return false;
     int fd = file_open_temp(place, path, ".tmp", &temp, error);
     if (fd < 0)
         return false;
-    bool ok = fill_temp(fd, path, data, n, error);
+    bool ok = fill_temp(fd, path, data, n, durably, error);
     close(fd);
     CRASH_POINT(remote_put_written);
-    ok = ok && give_name(temp, absolute, exclusive, path, error);
+    ok = ok && give_name(temp, absolute, how == REMOTE_PUT_NEW, path, error);
     if (!ok)
         unlink(temp);
     CRASH_POINT(remote_put_named);
-    return ok && file_sync_folder(folder_absolute, folder, error);
+    return ok && (!durably || file_sync_folder(folder_absolute, folder, error));
 }
 
 static GPtrArray *file_list(Place *place, const char *path, GError **error)

@@ -83,16 +83,16 @@ static void make_put(Errand *errand)
 {
     gsize n;
     const void *data = g_bytes_get_data(errand->data, &n);
-    errand->ok = INNER(errand)->ops->put(INNER(errand), errand->path, data, n, errand->exclusive,
-                                         &errand->error);
+    errand->ok =
+        INNER(errand)->ops->put(INNER(errand), errand->path, data, n, errand->how, &errand->error);
 }
 
-static bool patient_put(Place *place, const char *path, const void *data, gsize n, bool exclusive,
+static bool patient_put(Place *place, const char *path, const void *data, gsize n, RemotePut how,
                         GError **error)
 {
     Errand *errand = errand_new(PATIENT(place), "writing", make_put, path);
     errand->data = g_bytes_new(data, n);
-    errand->exclusive = exclusive;
+    errand->how = how;
     return errand_ok(errand_run(errand, error));
 }
 

@@ -16,7 +16,7 @@ struct remote_ops {
     void (*close)(Place *place);
 
     GBytes *(*get)(Place *place, const char *path, gsize max, GError **error);
-    bool (*put)(Place *place, const char *path, const void *data, gsize n, bool exclusive,
+    bool (*put)(Place *place, const char *path, const void *data, gsize n, RemotePut how,
                 GError **error);
     /* In any order; the gate sorts. */
     GPtrArray *(*list)(Place *place, const char *path, GError **error);

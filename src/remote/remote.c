@@ -275,12 +275,12 @@ GBytes *remote_get(Remote *remote, const char *path, gsize max, GError **error)
     return data;
 }
 
-bool remote_put(Remote *remote, const char *path, const void *data, gsize n, bool exclusive,
+bool remote_put(Remote *remote, const char *path, const void *data, gsize n, RemotePut how,
                 GError **error)
 {
     Pass pass;
     return pass_in_file(&pass, remote, "put", path, error) &&
-           pass_out(&pass, CALL(put, path, data, n, exclusive, error), error);
+           pass_out(&pass, CALL(put, path, data, n, how, error), error);
 }
 
 static int by_name(gconstpointer a, gconstpointer b)

@@ -56,9 +56,16 @@ typedef struct {
 
 /* NOT_FOUND, IO, LIMIT (larger than max). */
 GBytes *remote_get(Remote *remote, const char *path, gsize max, GError **error);
-/* The whole file appears at once, durably (temporary name, fsync, rename, fsync of the folder),
- * with its folders. `exclusive`: EXISTS when there is one. */
-bool remote_put(Remote *remote, const char *path, const void *data, gsize n, bool exclusive,
+typedef enum {
+    REMOTE_PUT_OVER,     /* an existing file */
+    REMOTE_PUT_NEW,      /* EXISTS when there is one */
+    REMOTE_PUT_VOLATILE, /* over an existing file, and no promise: a power cut leaves the old one,
+                            or none, or one that is empty or torn. For what is checked when it is
+                            read and can be made again. */
+} RemotePut;
+/* The whole file appears at once, durably unless VOLATILE (temporary name, fsync, rename, fsync of
+ * the folder), with its folders. */
+bool remote_put(Remote *remote, const char *path, const void *data, gsize n, RemotePut how,
                 GError **error);
 /* Names in a folder, sorted, no "." and ".."; an absent folder is NOT_FOUND. */
 GPtrArray *remote_list(Remote *remote, const char *path, GError **error);

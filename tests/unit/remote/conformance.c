@@ -14,7 +14,7 @@
 static void put(Remote *remote, const char *path, const char *text)
 {
     g_autoptr(GError) error = NULL;
-    bool ok = remote_put(remote, path, text, strlen(text), false, &error);
+    bool ok = remote_put(remote, path, text, strlen(text), REMOTE_PUT_OVER, &error);
     if (!ok)
         print_error("%s\n", error->message);
     assert_true(ok);
@@ -36,12 +36,14 @@ static void files(Remote *remote)
     assert_text(remote, "files/deep/er/a.json", "one");
     put(remote, "files/deep/er/a.json", "another");
     assert_text(remote, "files/deep/er/a.json", "another");
-    assert_false(remote_put(remote, "files/deep/er/a.json", "x", 1, true, &error));
+    assert_false(remote_put(remote, "files/deep/er/a.json", "x", 1, REMOTE_PUT_NEW, &error));
     assert_true(err_is(error, ERR_EXISTS));
     assert_text(remote, "files/deep/er/a.json", "another");
     g_clear_error(&error);
-    assert_true(remote_put(remote, "files/deep/er/b.json", "", 0, true, &error));
+    assert_true(remote_put(remote, "files/deep/er/b.json", "", 0, REMOTE_PUT_NEW, &error));
     assert_text(remote, "files/deep/er/b.json", "");
+    assert_true(remote_put(remote, "files/deep/er/b.json", "now", 3, REMOTE_PUT_VOLATILE, &error));
+    assert_text(remote, "files/deep/er/b.json", "now");
     assert_null(remote_get(remote, "files/deep/er/a.json", 3, &error));
     assert_true(err_is(error, ERR_LIMIT));
     g_clear_error(&error);

@@ -60,11 +60,11 @@ static void test_faults(void **state)
     RemoteFault plan = { .verb = "put", .nth = 2, .room_bytes = -1 };
     g_autoptr(Remote) remote = remote_new_faulty(open_at(*state), &plan);
     g_autoptr(GError) error = NULL;
-    assert_true(remote_put(remote, "a", "1", 1, false, NULL));
-    assert_false(remote_put(remote, "a", "2", 1, false, &error));
+    assert_true(remote_put(remote, "a", "1", 1, REMOTE_PUT_OVER, NULL));
+    assert_false(remote_put(remote, "a", "2", 1, REMOTE_PUT_OVER, &error));
     assert_true(err_is(error, ERR_IO));
     g_clear_error(&error);
-    assert_true(remote_put(remote, "a", "3", 1, false, NULL));
+    assert_true(remote_put(remote, "a", "3", 1, REMOTE_PUT_OVER, NULL));
     plan = (RemoteFault){ .room_bytes = 5, .torn = true };
     Bytes *bytes = remote_bytes(remote, "b", REMOTE_CREATE, NULL);
     assert_true(bytes->ops->write(bytes, 0, "1234", 4, NULL));
@@ -81,7 +81,7 @@ static void test_modes(void **state)
     umask(022);
     assert_true(remote_make_folder(remote, "vm", NULL));
     assert_true(remote_make_private_folder(remote, "vm/vdis/job/vdi", NULL));
-    assert_true(remote_put(remote, "vm/vdis/job/vdi/a", "", 0, false, NULL));
+    assert_true(remote_put(remote, "vm/vdis/job/vdi/a", "", 0, REMOTE_PUT_OVER, NULL));
     g_autofree char *vm = g_strdup_printf("%s/sub/remote/vm", (char *) *state);
     g_autofree char *vdi = g_strdup_printf("%s/vdis/job/vdi", vm);
     assert_true(stat(vm, &st) == 0 && (st.st_mode & 0777) == 0755);
@@ -91,11 +91,11 @@ static void test_modes(void **state)
 /* Killed before the rename, the old content is there; after it, the new. */
 static void killed_at(Remote *remote, const char *point, const char *expected)
 {
-    assert_true(remote_put(remote, "k", "old", 3, false, NULL));
+    assert_true(remote_put(remote, "k", "old", 3, REMOTE_PUT_OVER, NULL));
     pid_t pid = fork();
     if (pid == 0) {
         setenv("CADENZA_CRASH", point, 1);
-        remote_put(remote, "k", "new", 3, false, NULL);
+        remote_put(remote, "k", "new", 3, REMOTE_PUT_OVER, NULL);
         _exit(0);
     }
     int status;

@@ -59,7 +59,7 @@ static bool do_get(Remote *remote, GError **error)
 
 static bool do_put(Remote *remote, GError **error)
 {
-    return remote_put(remote, "b", "x", 1, false, error);
+    return remote_put(remote, "b", "x", 1, REMOTE_PUT_OVER, error);
 }
 
 static bool do_list(Remote *remote, GError **error)
@@ -180,7 +180,7 @@ static void *trial_main(void *data)
     g_autoptr(GError) late = NULL, refused = NULL, after = NULL;
     g_autoptr(Remote) remote =
         remote_new_patient(remote_new_faulty(remote_open(trial->url, NULL), &plan), PATIENCE_MS);
-    expect(trial, remote_put(remote, "a", "1", 1, false, NULL), "put", NULL);
+    expect(trial, remote_put(remote, "a", "1", 1, REMOTE_PUT_OVER, NULL), "put", NULL);
     plan = (RemoteFault){ rows[trial->row].verb, .nth = 1, .delay_ms = LATE_MS, .room_bytes = -1 };
     gint64 start_us = g_get_monotonic_time();
     expect(trial, !rows[trial->row].run(remote, &late) && err_is(late, ERR_TIMEOUT), "late", late);
