@@ -62,7 +62,7 @@ const Method methods_disk[] = {
              REQ(ID("sr", "SR", NULL)),
              OPT(ID("vm", "VM", "administrate"), .words = "to attach it to"), OPT(BOOL("bootable")),
              OPT(STR("mode"), .choices = "RW|RO"), OPT(STR("position"))),
-      .access = ACCESS_USER, .long_running = true, .rest = "POST /vdis",
+      .access = ACCESS_USER, .long_running = true,
       .example = "name=data size='1 GiB' sr=$SR vm=$VM",
       .summary = "Create an empty disk, and attach it to a virtual machine." },
     { NULL },

@@ -32,18 +32,18 @@ static char *device_of(json_t *wanted)
 static bool make_room(VmChange *vm, json_t *wanted, GError **error)
 {
     g_autofree char *device = device_of(wanted);
+    if (!device)
+        return true;
+    json_t *vifs = xapi_call(vm->xapi, "VM.get_VIFs", json_pack("[s]", vm->ref), error), *vif;
+    bool ok = vifs != NULL;
     size_t i;
-    json_t *vif;
-    json_array_foreach (json_object_get(vm->record, "VIFs"), i, vif) {
+    json_array_foreach (vifs, i, vif) {
         g_autofree char *at =
-            device ? xapi_call_string(vm->xapi, "VIF.get_device", json_pack("[O]", vif), error)
-                   : NULL;
-        if (device && !at)
-            return false;
-        if (g_strcmp0(at, device) == 0 && device && !drop(vm, json_string_value(vif), error))
-            return false;
+            ok ? xapi_call_string(vm->xapi, "VIF.get_device", json_pack("[O]", vif), error) : NULL;
+        ok = at && (!g_str_equal(at, device) || drop(vm, json_string_value(vif), error));
     }
-    return true;
+    json_decref(vifs);
+    return ok;
 }
 
 /* The first device that is free; copy. */
