@@ -198,10 +198,51 @@ void viewer_free(Viewer *viewer)
     g_free(viewer);
 }
 
+static bool is_listed(const Question *question, const char *id)
+{
+    return rights_levels(question->rights, id) & LEVEL_LISTED;
+}
+
+/* Whether a device is one of a machine, or template, that is listed. */
+static bool device_is_listed(const Question *question, GBytes *text)
+{
+    g_autofree char *id = NULL;
+    JsonPick pick = { "VM" };
+    size_t at = 0;
+    if (text)
+        json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), &pick, 1);
+    return next_id(&pick, &at, &id) && is_listed(question, id);
+}
+
+static bool disk_is_listed(const Question *question, GBytes *text)
+{
+    g_autofree char *id = NULL;
+    JsonPick pick = { "$VBDs" };
+    bool listed = false;
+    json_pick(g_bytes_get_data(text, NULL), g_bytes_get_size(text), &pick, 1);
+    for (size_t at = 0; !listed && next_id(&pick, &at, &id);) {
+        const char *type;
+        g_autoptr(GBytes) vbd = question->find(id, &type, question->find_user);
+        listed = device_is_listed(question, vbd);
+    }
+    return listed;
+}
+
+/* Who may make machines of a template has to know its disks: clients say by their positions what
+ * shall become of them. */
+static bool belongs_to_listed(const Question *question, const char *type, GBytes *text)
+{
+    if (!text || !type || !question->find)
+        return false;
+    return strcmp(type, "VBD") == 0   ? device_is_listed(question, text)
+           : strcmp(type, "VDI") == 0 ? disk_is_listed(question, text)
+                                      : false;
+}
+
 bool viewer_sees(Viewer *viewer, const char *id, const char *type, GBytes *text)
 {
     const Question *question = &viewer->question;
-    return question->rights->sees_all || rights_levels(question->rights, id) & LEVEL_LISTED ||
+    return question->rights->sees_all || is_listed(question, id) ||
            MUTANT(account_sees_all) || /* mutant: account */
-           remember(question, id, type, text, MAX_DEPTH);
+           remember(question, id, type, text, MAX_DEPTH) || belongs_to_listed(question, type, text);
 }

@@ -83,6 +83,24 @@ class Sets(test_machines.Pool):
         strange = self.make_set(subjects=[])
         self.refused(2, "vm.create", self.sue, template=self.template_id, name_label="x", resourceSet=strange["id"])
 
+    def test_disks_of_a_template(self):
+        """Whoever may use a template sees its disks, and can say what shall become of each; those of others stay unseen."""
+        clone = self.call("vm.clone", id=self.vm()["id"], name="with a disk", full_copy=False)
+        self.call("vm.convertToTemplate", id=clone)
+        set_ = self.make_set(objects=[clone, self.sr_id, self.network])
+
+        def seen(type_):
+            return list(self.call("xo.getAllObjects", self.sue, filter={"type": type_}).values())
+        vbd, = [each for each in seen("VBD") if not each["is_cd_drive"]]
+        self.assertEqual((vbd["VM"], [each["id"] for each in seen("VDI")]), (clone, [vbd["VDI"]]))
+        self.refused(2, "vdi.set", self.sue, id=vbd["VDI"], name_label="mine")
+        vm = self.call("vm.create", self.sue, template=clone, name_label="grown", resourceSet=set_["id"], VDIs=[
+            dict(SR=self.sr_id, size="1 GiB", type="user", name_label="mine", userdevice=vbd["position"])])
+        disk, = [self.view(each["VDI"]) for each in self.objects(type="VBD", VM=vm) if "VDI" in each]
+        self.assertEqual((disk["name_label"], disk["size"], disk["$SR"]), ("mine", GIB, self.sr_id))
+        for id_ in (vm, clone):
+            self.call("vm.delete", id=id_)
+
     def test_membership(self):
         set_ = self.make_set(subjects=[self.group, self.user])
         vm = self.make_vm(set_, None, share=True)
