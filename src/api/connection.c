@@ -12,6 +12,7 @@ typedef struct {
     const Dispatch *dispatch;
     Session *session;
     gint n_calls;
+    PaceBucket bucket; /* of whoever delivers: one thread at a time */
 } Connection;
 
 /* The calls of one message. */
@@ -105,12 +106,9 @@ static gint max_calls(Connection *connection)
 }
 
 /* The answer of a call that is one too many. */
-static void refuse(Exchange *exchange, unsigned index)
+static void refuse(Exchange *exchange, unsigned index, const GError *error)
 {
     RpcRequest *request = exchange->message->requests->pdata[index];
-    g_autoptr(GError) error = NULL;
-    api_error_set(&error, API_INTERNAL, NULL, "too many calls in flight on this connection (%d)",
-                  max_calls(exchange->connection));
     if (request->id)
         exchange->texts[index] = failure_text(exchange->connection, request->id, error);
     if (g_atomic_int_dec_and_test(&exchange->n_open))
@@ -129,13 +127,29 @@ static GThreadPool *pool_for(Connection *connection, const char *name)
     return slow ? dispatch->slow : dispatch->quick;
 }
 
+/* Neither too many at once nor too many a second. */
+static bool may_begin(Connection *connection, GError **error)
+{
+    Pace *pace = connection->dispatch->parts->pace;
+    g_autofree char *user = session_user_id(connection->session);
+    if (pace && !pace_take(pace, user, session_peer(connection->session), &connection->bucket,
+                           g_get_monotonic_time(), error))
+        return false;
+    if (g_atomic_int_add(&connection->n_calls, 1) < max_calls(connection))
+        return true;
+    g_atomic_int_add(&connection->n_calls, -1);
+    api_error_set(error, API_INTERNAL, NULL, "too many calls in flight on this connection (%d)",
+                  max_calls(connection));
+    return false;
+}
+
 static void dispatch(Exchange *exchange, unsigned index)
 {
     Connection *connection = exchange->connection;
     RpcRequest *request = exchange->message->requests->pdata[index];
-    if (g_atomic_int_add(&connection->n_calls, 1) >= max_calls(connection)) {
-        g_atomic_int_add(&connection->n_calls, -1);
-        refuse(exchange, index);
+    g_autoptr(GError) error = NULL;
+    if (!may_begin(connection, &error)) {
+        refuse(exchange, index, error);
         return;
     }
     Work *work = g_new0(Work, 1);

@@ -71,6 +71,11 @@ bool api_error_is(const GError *error, ApiErrorCode code)
     return g_error_matches(error, API_ERROR, code);
 }
 
+json_t *api_error_data(const GError *error)
+{
+    return error && error->domain == API_ERROR ? api_error_get_private(error)->data : NULL;
+}
+
 void api_error_no_such(GError **error, const char *id, const char *type)
 {
     json_t *data = json_pack("{s:s, s:s*}", "id", id, "type", type);

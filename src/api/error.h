@@ -26,6 +26,9 @@ void api_error_set(GError **error, ApiErrorCode code, json_t *data, const char *
 void api_error_plain(GError **error, ApiErrorCode code, json_t *data);
 bool api_error_is(const GError *error, ApiErrorCode code);
 
+/* Of such an error, borrowed, or NULL. */
+json_t *api_error_data(const GError *error);
+
 /* The errors that many methods raise. `type` may be NULL ("object"). */
 void api_error_no_such(GError **error, const char *id, const char *type);
 /* `permission` NULL: nobody is signed in; `id` NULL: about no object. */

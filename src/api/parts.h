@@ -6,6 +6,7 @@
 #include "api/duties.h"
 #include "api/errands.h"
 #include "api/hub.h"
+#include "api/pace.h"
 #include "api/remotes.h"
 #include "api/servers.h"
 #include "api/set_leases.h"
@@ -28,5 +29,6 @@ typedef struct ApiParts {
     Errands *errands;
     SetLeases *set_leases;
     Duties *duties;
+    Pace *pace;            /* NULL: any number of calls */
     gint64 cloud_drive_ms; /* how long a drive that is to go stays beside the tools that report */
 } ApiParts;

@@ -121,10 +121,26 @@ static void tell(RestRequest *request, gint64 start_us)
                request->failure, (g_get_monotonic_time() - start_us) / 1000);
 }
 
+/* Refuses who asks too often; `user` NULL: by the address. */
+static bool in_pace(RestRequest *request, const char *user)
+{
+    Pace *pace = request->parts->pace;
+    g_autoptr(GError) error = NULL;
+    if (!pace || pace_take(pace, user, user ? NULL : http_peer(request->http), NULL,
+                           g_get_monotonic_time(), &error))
+        return true;
+    g_autofree char *seconds = g_strdup_printf("%u", pace_retry_s(error));
+    http_reply_header(request->http, "Retry-After", seconds);
+    rest_refuse(request, 429, error->message, json_incref(api_error_data(error)));
+    return false;
+}
+
 static void serve(RestRequest *request)
 {
     gint64 start_us = g_get_monotonic_time();
-    if (request->route->is_public || rest_sign_in(request)) {
+    bool may = in_pace(request, NULL) && (request->route->is_public || rest_sign_in(request));
+    const char *user = json_string_value(json_object_get(request->user, "id"));
+    if (may && (!user || in_pace(request, user))) {
         request->route->run(request);
         if (is_told(request->route) &&
             !MUTANT(rest_untold)) /* mutant: system:test_audit.Rest.test_files */

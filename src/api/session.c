@@ -152,6 +152,14 @@ AccountRights *session_rights(Session *session)
     return rights;
 }
 
+char *session_user_id(Session *session)
+{
+    g_mutex_lock(&session->mutex);
+    char *id = g_strdup(session->user_id);
+    g_mutex_unlock(&session->mutex);
+    return id;
+}
+
 const char *session_peer(const Session *session)
 {
     return session->peer;

@@ -36,4 +36,6 @@ json_t *session_user(Session *session);
 /* The rights of that user, a new reference, kept as long as nothing about users and rules changes;
  * NULL when there is no user. */
 AccountRights *session_rights(Session *session);
+/* A copy, or NULL. */
+char *session_user_id(Session *session);
 const char *session_peer(const Session *session);

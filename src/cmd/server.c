@@ -90,6 +90,7 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->jobs = jobs_new(parts->store, server->bus);
     parts->repositories = repositories_new(NULL);
     parts->downloads = downloads_new();
+    parts->pace = pace_new(&options->pace);
     parts->errands = errands_new();
     parts->set_leases = set_leases_new();
     parts->duties = duties_new(parts);
@@ -287,6 +288,7 @@ static void stop(Server *server)
     g_clear_pointer(&server->parts.hub, hub_free);
     g_clear_pointer(&server->parts.remotes, remotes_free);
     g_clear_pointer(&server->parts.downloads, downloads_free);
+    g_clear_pointer(&server->parts.pace, pace_free);
     g_clear_pointer(&server->gate, gate_free);
     g_clear_pointer(&server->bus, bus_free);
     g_clear_pointer(&server->parts.accounts, account_free);

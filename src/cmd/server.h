@@ -2,6 +2,7 @@
 #pragma once
 
 #include "account/account.h"
+#include "api/pace.h"
 #include "base/log.h"
 #include "http/server.h"
 
@@ -18,6 +19,7 @@ typedef struct {
     bool show_all;     /* objects, to everybody who is signed in */
     int cloud_drive_s; /* how long a cloud-init drive that is to go stays, once the guest reports */
     LogLevel log_level;
+    PaceConfig pace;
     HttpServerConfig http; /* limits; the rest is not of the options */
     char **proxies, **origins;
     int first_fd; /* sockets passed by systemd: [first_fd, first_fd + n_fds) */

@@ -72,14 +72,16 @@ static const struct {
     bool wide; /* 64 bits, else an unsigned */
     guint64 max;
 } limits[] = {
-    { "header-bytes", offsetof(HttpServerConfig, max_header_bytes), true, 1 << 20 },
-    { "body-bytes", offsetof(HttpServerConfig, max_body_bytes), true, G_MAXINT64 },
-    { "connections", offsetof(HttpServerConfig, max_connections), false, 1000000 },
-    { "connections-per-address", offsetof(HttpServerConfig, max_per_address), false, 1000000 },
-    { "header-timeout-ms", offsetof(HttpServerConfig, header_timeout_ms), false, 3600000 },
-    { "body-timeout-ms", offsetof(HttpServerConfig, body_timeout_ms), false, 3600000 },
-    { "idle-timeout-ms", offsetof(HttpServerConfig, idle_timeout_ms), false, 3600000 },
-    { "send-timeout-ms", offsetof(HttpServerConfig, send_timeout_ms), false, 3600000 },
+    { "header-bytes", offsetof(ServerOptions, http.max_header_bytes), true, 1 << 20 },
+    { "body-bytes", offsetof(ServerOptions, http.max_body_bytes), true, G_MAXINT64 },
+    { "connections", offsetof(ServerOptions, http.max_connections), false, 1000000 },
+    { "connections-per-address", offsetof(ServerOptions, http.max_per_address), false, 1000000 },
+    { "header-timeout-ms", offsetof(ServerOptions, http.header_timeout_ms), false, 3600000 },
+    { "body-timeout-ms", offsetof(ServerOptions, http.body_timeout_ms), false, 3600000 },
+    { "idle-timeout-ms", offsetof(ServerOptions, http.idle_timeout_ms), false, 3600000 },
+    { "send-timeout-ms", offsetof(ServerOptions, http.send_timeout_ms), false, 3600000 },
+    { "calls-per-user", offsetof(ServerOptions, pace.user_rate), false, 1000000 },
+    { "calls-per-address", offsetof(ServerOptions, pace.address_rate), false, 1000000 },
 };
 G_STATIC_ASSERT(sizeof(size_t) == sizeof(guint64));
 
@@ -91,7 +93,7 @@ static bool take_limit(ServerOptions *options, const char *text)
         if (!g_str_equal(limits[i].name, pair[0]) ||
             !g_ascii_string_to_unsigned(pair[1], 10, 1, limits[i].max, &value, NULL))
             continue;
-        char *at = (char *) &options->http + limits[i].offset;
+        char *at = (char *) options + limits[i].offset;
         if (limits[i].wide)
             *(guint64 *) (void *) at = value;
         else
