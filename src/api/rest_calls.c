@@ -134,7 +134,7 @@ static const RestCall calls[] = {
       .example = "$SPARE_SNAPSHOT" },
     { ACTION("hosts", "start"), "host.start" },
     { ACTION("hosts", "enable"), "host.enable" },
-    { ACTION("hosts", "disable"), "host.disable" },
+    { ACTION("hosts", "disable"), "host.disable", .renames = "autoEnable:transient" },
     { ACTION("hosts", "clean_shutdown"), "host.stop" },
     { ACTION("hosts", "clean_reboot"), "host.restart" },
     { ACTION("hosts", "smart_reboot"), "host.restart", .fixed = "{\"suspendResidentVms\":true}" },

@@ -249,15 +249,18 @@ static bool count_check(const Message *message, const char *name, json_t *params
     return false;
 }
 
-/* A member of the pool sends everybody to the master, before it looks at any password. */
+/* A member of the pool sends everybody to the master, before it looks at any password; one that
+ * left the pool does so, too. */
 static bool master_check(Sim *sim, guint host, const Message *message, GError **error)
 {
-    if (host == 0 || g_str_has_prefix(message->name, "system.") ||
+    if (g_str_has_prefix(message->name, "system.") ||
         MUTANT(sim_member_answers)) /* mutant: system:test_sim.Members */
         return true;
     sim_lock(sim);
     g_autofree char *address = g_strdup(obj_str(sim_master(sim), "address"));
     sim_unlock(sim);
+    if (strcmp(address, listeners_address(sim_listeners(sim), host)) == 0)
+        return true;
     sim_error(error, "HOST_IS_SLAVE", address, NULL);
     return false;
 }

@@ -188,10 +188,10 @@ static bool host_mark(Sim *sim, json_t *body, bool live, guint *number, GError *
     sim_lock(sim);
     Obj *host = object_of(sim, body, "host", "host", error);
     *number = 0;
-    for (Obj *at = obj_first(sim, "host"); host != NULL && at != host; at = obj_next(at))
-        ++*number;
-    if (host != NULL)
+    if (host != NULL) {
+        *number = (guint) listeners_number(sim_listeners(sim), obj_str(host, "address"));
         obj_put_bool(obj_follow(host, "metrics"), "live", live);
+    }
     sim_unlock(sim);
     return host != NULL;
 }

@@ -1,7 +1,6 @@
-/* Hosts, the pool as a whole, and messages. */
+/* What is asked of hosts, and messages. Up and down is host_power.c's, the pool pool.c's. */
 #include "sim/guest.h"
 #include "sim/inner.h"
-#include "sim/lifecycle.h"
 
 #include <string.h>
 
@@ -20,167 +19,6 @@ static json_t *date_json(gint64 unix_s)
 static json_t *host_get_servertime(Call *call, GError **error)
 {
     return call_obj(call, 0, "host", error) == NULL ? NULL : date_json(sim_now(call_sim(call)));
-}
-
-/* --- Up and down --- */
-
-static json_t *host_disable(Call *call, GError **error)
-{
-    Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    obj_put_bool(host, "enabled", false);
-    return call_void();
-}
-
-static json_t *host_enable(Call *call, GError **error)
-{
-    Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    obj_put_bool(host, "enabled", true);
-    return call_void();
-}
-
-static void times_renew(Obj *host, bool booted)
-{
-    g_autofree char *now = g_strdup_printf("%" G_GINT64_FORMAT ".", sim_now(obj_sim(host)));
-    if (booted)
-        obj_map_put(host, "other_config", "boot_time", now);
-    obj_map_put(host, "other_config", "agent_start_time", now);
-}
-
-static void host_back(Sim *sim, const char *ref)
-{
-    Obj *host = obj_find(sim, "host", ref);
-    if (host == NULL)
-        return;
-    times_renew(host, !obj_bool(obj_follow(host, "metrics"), "live"));
-    obj_put_bool(obj_follow(host, "metrics"), "live", true);
-    obj_put_bool(host, "enabled", true);
-}
-
-static json_t *host_restart_agent(Call *call, GError **error)
-{
-    Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    obj_put_bool(host, "enabled", false);
-    clock_after(sim_clock(call_sim(call)), 1000, host_back, obj_ref(host));
-    return call_void();
-}
-
-/* A host with guests does not go down; nor one that still takes new ones. */
-static Obj *host_idle(Call *call, GError **error)
-{
-    Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    if (obj_bool(host, "enabled")) {
-        refuse(error, "HOST_NOT_DISABLED", NULL);
-        return NULL;
-    }
-    for (guint i = 0; i < obj_set_size(host, "resident_VMs"); i++) {
-        const Obj *vm = obj_follow_nth(host, "resident_VMs", i);
-        if (!obj_bool(vm, "is_control_domain")) {
-            sim_error(error, "HOST_IN_USE", obj_ref(host), "VM", obj_ref(vm), NULL);
-            return NULL;
-        }
-    }
-    return host;
-}
-
-static json_t *host_reboot(Call *call, GError **error)
-{
-    Obj *host = host_idle(call, error);
-    if (host == NULL)
-        return NULL;
-    obj_put_bool(obj_follow(host, "metrics"), "live", false);
-    clock_after(sim_clock(call_sim(call)), 2000, host_back, obj_ref(host));
-    return call_void();
-}
-
-static json_t *host_shutdown(Call *call, GError **error)
-{
-    Obj *host = host_idle(call, error);
-    if (host == NULL)
-        return NULL;
-    obj_put_bool(obj_follow(host, "metrics"), "live", false);
-    return call_void();
-}
-
-/* --- Evacuation --- */
-
-/* The guests of a host, refs. */
-static GPtrArray *guests_of(const Obj *host)
-{
-    GPtrArray *list = g_ptr_array_new_with_free_func(g_free);
-    for (guint i = 0; i < obj_set_size(host, "resident_VMs"); i++) {
-        const Obj *vm = obj_follow_nth(host, "resident_VMs", i);
-        if (!obj_bool(vm, "is_control_domain"))
-            g_ptr_array_add(list, g_strdup(obj_ref(vm)));
-    }
-    return list;
-}
-
-static Obj *refuge(Obj *vm, const Obj *from, GError **error)
-{
-    Obj *best = NULL;
-    for (Obj *host = obj_first(obj_sim(vm), "host"); host != NULL && best == NULL;
-         host = obj_next(host))
-        if (host != from && guest_place(vm, host, NULL) != NULL)
-            best = host;
-    if (best == NULL)
-        sim_error(error, "NO_HOSTS_AVAILABLE", NULL);
-    return best;
-}
-
-static json_t *host_evacuate(Call *call, GError **error)
-{
-    Sim *sim = call_sim(call);
-    const Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    g_autoptr(GPtrArray) guests = guests_of(host);
-    for (guint i = 0; i < guests->len; i++) {
-        Obj *vm = obj_find(sim, "VM", guests->pdata[i]);
-        host = obj_find(sim, "host", call_str(call, 0));
-        Obj *to = vm == NULL ? NULL : refuge(vm, host, error);
-        json_t *moved = to == NULL ? NULL
-                                   : call_run(call, "VM.pool_migrate",
-                                              json_pack("[ss{}]", obj_ref(vm), obj_ref(to)), error);
-        if (moved == NULL)
-            return NULL;
-        json_decref(moved);
-    }
-    return call_void();
-}
-
-static json_t *host_get_vms_which_prevent_evacuation(Call *call, GError **error)
-{
-    Sim *sim = call_sim(call);
-    const Obj *host = call_obj(call, 0, "host", error);
-    if (host == NULL)
-        return NULL;
-    json_t *all = json_object();
-    g_autoptr(GPtrArray) guests = guests_of(host);
-    for (guint i = 0; i < guests->len; i++) {
-        g_autoptr(GError) reason = NULL;
-        Obj *vm = obj_find(sim, "VM", guests->pdata[i]);
-        if (refuge(vm, host, &reason) == NULL)
-            json_object_set_new(all, guests->pdata[i], call_failure(reason));
-    }
-    return all;
-}
-
-static json_t *host_assert_can_evacuate(Call *call, GError **error)
-{
-    json_t *all = host_get_vms_which_prevent_evacuation(call, error);
-    bool ok = all != NULL && json_object_size(all) == 0;
-    if (all != NULL && !ok)
-        sim_error(error, "CANNOT_EVACUATE_HOST", "NO_HOSTS_AVAILABLE", NULL);
-    json_decref(all);
-    return ok ? call_void() : NULL;
 }
 
 /* --- Small questions --- */
@@ -222,6 +60,79 @@ static json_t *host_get_server_certificate(Call *call, GError **error)
     return json_string(pem == NULL ? "" : pem);
 }
 
+/* --- Settings --- */
+
+/* Two places say so, one for older clients. */
+static json_t *host_set_multipathing(Call *call, GError **error)
+{
+    Obj *host = call_obj(call, 0, "host", error);
+    if (host == NULL)
+        return NULL;
+    for (guint i = 0; i < obj_set_size(host, "PBDs"); i++)
+        if (obj_bool(obj_follow_nth(host, "PBDs", i), "currently_attached")) {
+            sim_error(error, "OPERATION_NOT_ALLOWED", "The host has storages attached", NULL);
+            return NULL;
+        }
+    obj_put_bool(host, "multipathing", call_bool(call, 1));
+    obj_map_put(host, "other_config", "multipathing", call_bool(call, 1) ? "true" : "false");
+    return call_void();
+}
+
+static json_t *host_set_sched_gran(Call *call, GError **error)
+{
+    Obj *host = call_obj(call, 0, "host", error);
+    if (host == NULL)
+        return NULL;
+    obj_map_put(host, "other_config", "sim:sched-gran", call_str(call, 1));
+    return call_void();
+}
+
+static json_t *host_get_sched_gran(Call *call, GError **error)
+{
+    const Obj *host = call_obj(call, 0, "host", error);
+    const char *set = host == NULL ? NULL : obj_map_get(host, "other_config", "sim:sched-gran");
+    return host == NULL ? NULL : json_string(set == NULL ? "cpu" : set);
+}
+
+/* --- The certificate --- */
+
+/* SHA-256 of what stands between the lines, "AA:BB…"; NULL when it is no PEM of that kind. */
+static char *pem_fingerprint(const char *pem, const char *kind)
+{
+    g_autofree char *begin = g_strdup_printf("-----BEGIN %s-----", kind);
+    const char *start = strstr(pem, begin), *end = start == NULL ? NULL : strstr(start, "-----END");
+    if (end == NULL)
+        return NULL;
+    start += strlen(begin);
+    g_autofree char *text = g_strndup(start, (gsize) (end - start));
+    gsize n;
+    g_autofree guchar *der = g_base64_decode(text, &n);
+    g_autofree char *sum = g_compute_checksum_for_data(G_CHECKSUM_SHA256, der, n);
+    GString *out = g_string_new(NULL);
+    for (guint i = 0; n > 0 && sum[i] != '\0'; i++) {
+        if (i > 0 && i % 2 == 0)
+            g_string_append_c(out, ':');
+        g_string_append_c(out, g_ascii_toupper(sum[i]));
+    }
+    return n > 0 ? g_string_free(out, FALSE) : (g_string_free(out, TRUE), NULL);
+}
+
+static json_t *host_install_server_certificate(Call *call, GError **error)
+{
+    Obj *host = call_obj(call, 0, "host", error);
+    g_autofree char *print = pem_fingerprint(call_str(call, 1), "CERTIFICATE");
+    g_autofree char *key = pem_fingerprint(call_str(call, 2), "PRIVATE KEY");
+    if (host == NULL)
+        return NULL;
+    if (print == NULL)
+        return refuse(error, "SERVER_CERTIFICATE_INVALID", NULL);
+    if (key == NULL)
+        return refuse(error, "SERVER_CERTIFICATE_KEY_INVALID", NULL);
+    for (guint i = 0; i < obj_set_size(host, "certificates"); i++)
+        obj_put_str(obj_follow_nth(host, "certificates", i), "fingerprint", print);
+    return call_void();
+}
+
 static json_t *host_nothing(Call *call, GError **error)
 {
     return call_obj(call, 0, "host", error) == NULL ? NULL : call_void();
@@ -240,18 +151,6 @@ static json_t *empty_list(Call *call, GError **error)
 static json_t *empty_text(Call *call, GError **error)
 {
     return json_string("");
-}
-
-/* --- Pool --- */
-
-static json_t *pool_get_license_state(Call *call, GError **error)
-{
-    return json_pack("{ssss}", "edition", "xcp-ng", "expiry", "never");
-}
-
-static json_t *pool_disable_ha(Call *call, GError **error)
-{
-    return refuse(error, "HA_NOT_ENABLED", NULL);
 }
 
 /* --- Messages --- */
@@ -332,26 +231,20 @@ static json_t *message_get_since(Call *call, GError **error)
 const Method host_methods[] = {
     { "host.get_servertime", host_get_servertime },
     { "host.get_server_localtime", host_get_servertime },
-    { "host.disable", host_disable },
-    { "host.enable", host_enable },
-    { "host.restart_agent", host_restart_agent },
-    { "host.reboot", host_reboot },
-    { "host.shutdown", host_shutdown },
-    { "host.evacuate", host_evacuate },
-    { "host.get_vms_which_prevent_evacuation", host_get_vms_which_prevent_evacuation },
-    { "host.assert_can_evacuate", host_assert_can_evacuate },
     { "host.compute_free_memory", host_compute_free_memory },
     { "host.get_management_interface", host_get_management_interface },
     { "host.set_hostname_live", host_set_hostname_live },
     { "host.get_server_certificate", host_get_server_certificate },
+    { "host.install_server_certificate", host_install_server_certificate },
+    { "host.set_multipathing", host_set_multipathing },
+    { "host.set_sched_gran", host_set_sched_gran },
+    { "host.get_sched_gran", host_get_sched_gran },
     { "host.syslog_reconfigure", host_nothing },
     { "host.sync_data", host_nothing },
     { "host.has_extension", host_false },
     { "host.get_data_sources", empty_list },
     { "host.dmesg", empty_text },
     { "host.get_log", empty_text },
-    { "pool.get_license_state", pool_get_license_state },
-    { "pool.disable_ha", pool_disable_ha },
     { "pool.sync_database", empty_text },
     { "pool.certificate_list", empty_list },
     { "pool.crl_list", empty_list },

@@ -39,10 +39,12 @@ void clock_after(Clock *clock, guint ms, void (*act)(Sim *sim, const char *ref),
 Listeners *listeners_new(Sim *sim);
 void listeners_free(Listeners *listeners);
 bool listeners_start(Listeners *listeners, GError **error);
-/* "http://127.0.10.1:8080" of a host; copy. Host 0 is the master. */
+/* "http://127.0.10.1:8080" of a host; copy. Host 0 is the first master. */
 char *listeners_url(Listeners *listeners, guint host, bool tls);
 char *listeners_control_url(Listeners *listeners);
 const char *listeners_address(Listeners *listeners, guint host);
+/* The number of the host that listens at an address; -1: none. */
+int listeners_number(Listeners *listeners, const char *address);
 /* Stops and starts the sockets of one host. */
 void listeners_pause(Listeners *listeners, guint host);
 bool listeners_resume(Listeners *listeners, guint host, GError **error);
@@ -54,7 +56,7 @@ void control_serve(HttpRequest *request, Sim *sim);
 
 /* Fills the empty pool: hosts, storage, networks, templates, VMs. */
 bool pool_populate(Sim *sim, GError **error);
-/* How many hosts there are, and the host object by number (in order of creation). */
+/* The host that listens at the address of that number; NULL when it left the pool. */
 Obj *sim_host(Sim *sim, guint number);
 
 /* --- Sessions --- */

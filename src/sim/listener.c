@@ -139,6 +139,14 @@ const char *listeners_address(Listeners *listeners, guint host)
     return listeners->hosts[host].address;
 }
 
+int listeners_number(Listeners *listeners, const char *address)
+{
+    for (guint i = 0; i < listeners->n_hosts; i++)
+        if (strcmp(listeners->hosts[i].address, address) == 0)
+            return (int) i;
+    return -1;
+}
+
 static guint16 listen_at(HttpServer *server, const char *address, guint16 port, bool tls,
                          GError **error)
 {

@@ -121,6 +121,8 @@ static GPtrArray *sources_of(Sim *sim, guint number, HttpRequest *request)
     GPtrArray *list = g_ptr_array_new_with_free_func(source_free);
     Obj *host = sim_host(sim, number);
     const char *wanted = http_query(request, "vm_uuid");
+    if (host == NULL) /* it has left the pool */
+        return list;
     for (Obj *vm = obj_first(sim, "VM"); vm != NULL; vm = obj_next(vm))
         if (is_on(vm, host, wanted))
             add_vm(list, vm);

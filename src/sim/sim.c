@@ -232,8 +232,9 @@ Obj *sim_master(Sim *sim)
 
 Obj *sim_host(Sim *sim, guint number)
 {
+    const char *address = listeners_address(sim->listeners, number);
     Obj *host = obj_first(sim, "host");
-    while (host != NULL && number-- > 0)
+    while (host != NULL && strcmp(obj_str(host, "address"), address) != 0)
         host = obj_next(host);
     return host;
 }

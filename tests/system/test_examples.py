@@ -182,6 +182,41 @@ class World:
     def host(self):
         return self.objects(type="pool")[0]["master"]
 
+    def other_host(self):
+        """A member, up and in service: on the way back when an example before sent it away."""
+        other = next(each["id"] for each in self.objects(type="host") if each["name_label"] == "host-2")
+        host = self.objects(id=other)[0]
+        if host["power_state"] == "Halted":
+            with_session = self.sim.session()
+            with_session.call("host.set_power_on_mode", host["_xapiRef"], "wake-on-lan", {})
+            with_session.call("host.power_on", host["_xapiRef"])
+            self.wait(lambda: self.objects(id=other)[0]["power_state"] == "Running")
+        if not self.objects(id=other)[0]["enabled"]:
+            self.call("host.enable", id=other)
+        return other
+
+    def disabled_host(self):
+        host = self.other_host()
+        self.call("host.disable", id=host)
+        return host
+
+    def halted_host(self):
+        host = self.other_host()
+        ref = self.objects(id=host)[0]["_xapiRef"]
+        self.sim.session().call("host.set_power_on_mode", ref, "wake-on-lan", {})
+        self.call("host.stop", id=host)
+        return host
+
+    def leaving_host(self):
+        """No host leaves the pool of the examples, which has two: refused."""
+        return NOWHERE
+
+    def certificate(self):
+        return "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----\n"
+
+    def private_key(self):
+        return "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n"
+
     @functools.cache
     def other_host(self):
         """Where the running machine is not."""

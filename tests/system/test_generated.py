@@ -21,7 +21,9 @@ SEED = int(os.environ.get("CADENZA_SEED", random.SystemRandom().randrange(1 << 3
 N_CALLS = int(os.environ.get("CADENZA_CALLS", 20000 if FULL else 1500))
 N_SOCKETS, IN_FLIGHT = 4, 8
 # They would end the test itself: its sign-in, its connections, its pool; or wait for what never comes.
-LEFT_OUT = {"session.signOut", "api.closeAllConnections", "session.signIn", "session.signInWithPassword", "session.signInWithToken"}
+LEFT_OUT = {"session.signOut", "api.closeAllConnections", "session.signIn", "session.signInWithPassword", "session.signInWithToken",
+            "host.restart", "host.stop", "host.emergencyShutdownHost", "host.detach", "host.forget", "pool.emergencyShutdown", "pool.mergeInto",
+            "pool.rollingReboot", "pool.rollingUpdate", "pool.setPoolMaster"}
 # Only with ids that are nobody's.
 UNKNOWN_ONLY = {"server", "user", "token"}
 # How long to wait for a guest that does not listen: what is asked for is done.

@@ -12,13 +12,17 @@ from simulated import NULL, Pool  # noqa: E402
 
 # How many parameters XAPI's error catalogue declares.
 CATALOGUE = {
-    0: """EVENTS_LOST HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE HA_NOT_ENABLED PIF_BOND_NEEDS_MORE_MEMBERS PIF_CANNOT_BOND_CROSS_HOST
+    0: """CANNOT_CREATE_STATE_FILE HA_IS_ENABLED HA_TOO_FEW_HOSTS HOST_POWER_ON_MODE_DISABLED SERVER_CERTIFICATE_INVALID
+          SERVER_CERTIFICATE_KEY_INVALID
+          EVENTS_LOST HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE HA_NOT_ENABLED PIF_BOND_NEEDS_MORE_MEMBERS PIF_CANNOT_BOND_CROSS_HOST
           SR_DEVICE_IN_USE HOST_HAS_NO_MANAGEMENT_IP HOST_NOT_DISABLED MESSAGE_REMOVED NO_HOSTS_AVAILABLE
           PROVISION_ONLY_ALLOWED_ON_TEMPLATE REVERT_ONLY_ALLOWED_ON_SNAPSHOT SR_NOT_EMPTY VBD_CDS_MUST_BE_READONLY
           VDI_ON_BOOT_MODE_INCOMPATIBLE_WITH_OPERATION VM_BIOS_STRINGS_ALREADY_SET IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND
           IMPORT_ERROR_CANNOT_HANDLE_CHUNKED IMPORT_ERROR_SOME_CHECKSUMS_FAILED IMPORT_ERROR_PREMATURE_EOF
           IMPORT_INCOMPATIBLE_VERSION MISSING_CONNECTION_DETAILS""",
-    1: """CANNOT_ADD_TUNNEL_TO_BOND_SLAVE CANNOT_ADD_VLAN_TO_BOND_SLAVE CANNOT_PLUG_BOND_SLAVE DUPLICATE_PIF_DEVICE_NAME
+    1: """HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED HOST_CANNOT_DESTROY_SELF HOST_DISABLED_UNTIL_REBOOT HOST_HAS_RESIDENT_VMS
+          HOST_IS_LIVE PIF_HAS_NO_NETWORK_CONFIGURATION
+          CANNOT_ADD_TUNNEL_TO_BOND_SLAVE CANNOT_ADD_VLAN_TO_BOND_SLAVE CANNOT_PLUG_BOND_SLAVE DUPLICATE_PIF_DEVICE_NAME
           INVALID_IP_ADDRESS_SPECIFIED IS_TUNNEL_ACCESS_PIF MAC_DOES_NOT_EXIST PIF_ALREADY_BONDED PIF_IS_NOT_PHYSICAL PIF_IS_PHYSICAL
           PIF_TUNNEL_STILL_EXISTS PIF_VLAN_STILL_EXISTS TRANSPORT_PIF_NOT_CONFIGURED UNIMPLEMENTED_IN_SM_BACKEND
           VTPM_MAX_AMOUNT_REACHED
@@ -32,7 +36,7 @@ CATALOGUE = {
           VDI_NEEDS_VM_FOR_MIGRATE VDI_NOT_MANAGED VDI_NO_CBT_METADATA VDI_READONLY VLAN_TAG_INVALID VM_CANNOT_DELETE_DEFAULT_TEMPLATE
           INTERFACE_HAS_NO_IP TOO_MANY_STORAGE_MIGRATES VDI_NOT_IN_MAP VIF_NOT_IN_MAP VM_HAS_CHECKPOINT
           VM_HAS_TOO_MANY_SNAPSHOTS VM_HAS_NO_SUSPEND_VDI VM_LACKS_FEATURE VM_NO_SUSPEND_SR XENAPI_MISSING_PLUGIN""",
-    2: """NETWORK_ALREADY_CONNECTED VIF_IN_USE HANDLE_INVALID HOST_NOT_ENOUGH_FREE_MEMORY INVALID_VALUE NETWORK_INCOMPATIBLE_PURPOSES OPERATION_BLOCKED
+    2: """PIF_NOT_PRESENT NETWORK_ALREADY_CONNECTED VIF_IN_USE HANDLE_INVALID HOST_NOT_ENOUGH_FREE_MEMORY INVALID_VALUE NETWORK_INCOMPATIBLE_PURPOSES OPERATION_BLOCKED
           SESSION_AUTHENTICATION_FAILED UUID_INVALID HOST_CANNOT_ATTACH_NETWORK VDI_INCOMPATIBLE_TYPE VDI_IN_USE VDI_MISSING VDI_TOO_LARGE VDI_TOO_SMALL
           VM_IS_SNAPSHOT VM_IS_TEMPLATE VM_REQUIRES_SR VM_REVERT_FAILED""",
     3: "XENAPI_PLUGIN_FAILURE HOST_IN_USE MESSAGE_PARAMETER_COUNT_MISMATCH PBD_EXISTS VM_BAD_POWER_STATE",
@@ -46,7 +50,7 @@ ELSEWHERE = {
     "VDI_IO_ERROR": "test_sim_data", "IMPORT_ERROR": "the handler /import", "IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND": "the handler /import",
     "IMPORT_ERROR_CANNOT_HANDLE_CHUNKED": "the handler /import", "IMPORT_ERROR_SOME_CHECKSUMS_FAILED": "the handler /import",
     "HOST_IS_SLAVE": "test_sim: members send to the master",
-    "HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE": "high availability",
+    "HA_TOO_FEW_HOSTS": "test_pools: a pool of one host",
     "EVENTS_LOST": "after more deletions than are remembered",
     "HOST_HAS_NO_MANAGEMENT_IP": "every simulated host has a management interface",
     "VM_NO_SUSPEND_SR": "every simulated pool has a place for memory images",
@@ -433,6 +437,42 @@ class Refusals(Pool):
         if resident:
             self.refuse("HOST_IN_USE", [host, "VM", None], "host.shutdown", host)
         self.call("host.enable", host)
+
+    def test_power_of_hosts(self):
+        hosts = self.call("host.get_all")
+        master = self.call("pool.get_master", self.call("pool.get_all")[0])
+        member = next(host for host in hosts if host != master)
+        self.refuse("HOST_CANNOT_DESTROY_SELF", [master], "pool.eject", master)
+        self.refuse("HOST_IS_LIVE", [member], "host.destroy", member)
+        self.refuse("HOST_POWER_ON_MODE_DISABLED", [], "host.power_on", member)
+        self.call("VM.start_on", vm := self.call("VM.clone", self.a_vm("Halted"), "a guest"), member, False, False)
+        self.refuse("HOST_HAS_RESIDENT_VMS", [member], "pool.eject", member)
+        self.call("VM.hard_shutdown", vm)
+        self.call("VM.destroy", vm)
+        self.call("host.add_to_other_config", member, "sim:refuses-to-enable", "true")
+        self.refuse("HOST_DISABLED_UNTIL_REBOOT", [member], "host.enable", member)
+        self.call("host.remove_from_other_config", member, "sim:refuses-to-enable")
+        pem = "-----BEGIN CERTIFICATE-----\nQUJD\n-----END CERTIFICATE-----"
+        self.refuse("SERVER_CERTIFICATE_INVALID", [], "host.install_server_certificate", member, "x", "x", "")
+        self.refuse("SERVER_CERTIFICATE_KEY_INVALID", [], "host.install_server_certificate", member, pem, "x", "")
+        self.refuse("PIF_NOT_PRESENT", [None, None], "pool.management_reconfigure", self.network("nowhere"))
+        bare = next(ref for ref, pif in self.call("PIF.get_all_records").items() if pif["ip_configuration_mode"] == "None")
+        self.refuse("PIF_HAS_NO_NETWORK_CONFIGURATION", [bare], "host.management_reconfigure", bare)
+        self.assertTrue(all(self.call("host.get_enabled", host) for host in hosts))
+
+    def test_high_availability(self):
+        local = next(ref for ref, sr in self.call("SR.get_all_records").items() if sr["content_type"] == "user" and not sr["shared"])
+        member = self.call("host.get_all")[1]
+        self.refuse("CANNOT_CREATE_STATE_FILE", [], "pool.enable_ha", [], {})
+        self.refuse("HA_CONSTRAINT_VIOLATION_SR_NOT_SHARED", [local], "pool.enable_ha", [local], {})
+        self.call("pool.enable_ha", [self.sr(shared=True)], {})
+        self.refuse("HA_IS_ENABLED", [], "pool.enable_ha", [self.sr(shared=True)], {})
+        pifs = [ref for ref, pif in self.call("PIF.get_all_records").items() if pif["host"] == member and pif["physical"]]
+        managed = next(pif for pif in pifs if self.call("PIF.get_management", pif))
+        other = next(pif for pif in pifs if pif != managed)
+        self.refuse("HA_CANNOT_CHANGE_BOND_STATUS_OF_MGMT_IFACE", [], "Bond.create", self.network("hb"), [managed, other], "", "lacp")
+        self.call("pool.disable_ha")
+        self.assertEqual([vdi for vdi in self.call("VDI.get_all_records").values() if vdi["type"] == "ha_statefile"], [])
 
     def test_tasks(self):
         vm = self.a_vm("Halted")

@@ -1,0 +1,30 @@
+/* Hosts that go down and come back: waiting for one, and what is owed to the pool meanwhile. The
+ * debt is a duty in the store, so that a server that ends in the middle leaves no host out of
+ * service, no machine suspended, and tells what happened. */
+#pragma once
+
+#include "api/duties.h"
+#include "api/objects.h"
+
+extern const DutyKind host_return_duty;
+
+enum {
+    HOST_BACK_MS = 20 * 60 * 1000, /* XO's: how long a host may take to start */
+    HOST_AGENT_MS = 5 * 60 * 1000,
+    HOST_POLL_MS = 300,
+};
+
+/* When the agent of the host started, s by its own clock; -1 with an error. */
+double host_agent_start(Xapi *xapi, const char *host, GError **error);
+/* Waits until it is live with an agent that started after `since`; with `enable` enabled, too, by
+ * this call when it is not by itself. TIMEOUT names the host. */
+bool host_wait_back(Xapi *xapi, const ApiObject *host, double since, bool enable, gint64 timeout_ms,
+                    GError **error);
+
+/* {"pool", "hosts": [uuid of those that were in service], "resume": [VM uuid], "start": [VM uuid],
+ * "homes": {VM uuid: host uuid}, "autoPoweron"?: true, "words"}. */
+json_t *host_debt_new(const char *pool, const char *words);
+/* Durable; its id. The reference is taken. */
+char *host_debt_begin(ApiCall *call, json_t *debt, GError **error);
+/* Pays now what can be paid; what is left stays a duty and *error says so. */
+bool host_debt_pay(ApiCall *call, const char *id, json_t *debt, GError **error);
