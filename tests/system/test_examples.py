@@ -182,7 +182,7 @@ class World:
     def host(self):
         return self.objects(type="pool")[0]["master"]
 
-    def other_host(self):
+    def member(self):
         """A member, up and in service: on the way back when an example before sent it away."""
         other = next(each["id"] for each in self.objects(type="host") if each["name_label"] == "host-2")
         host = self.objects(id=other)[0]
@@ -196,12 +196,12 @@ class World:
         return other
 
     def disabled_host(self):
-        host = self.other_host()
+        host = self.member()
         self.call("host.disable", id=host)
         return host
 
     def halted_host(self):
-        host = self.other_host()
+        host = self.member()
         ref = self.objects(id=host)[0]["_xapiRef"]
         self.sim.session().call("host.set_power_on_mode", ref, "wake-on-lan", {})
         self.call("host.stop", id=host)
@@ -217,14 +217,15 @@ class World:
     def private_key(self):
         return "-----BEGIN PRIVATE KEY-----\nQUJD\n-----END PRIVATE KEY-----\n"
 
-    @functools.cache
     def other_host(self):
         """Where the running machine is not."""
+        self.member()  # both are up
         here = self.objects(id=self.running_vm())[0]["$container"]
         return next(each["id"] for each in self.objects(type="host") if each["id"] != here)
 
+    @functools.cache
     def sr(self):
-        return next(each["id"] for each in self.objects(type="SR") if each["SR_type"] == "nfs")
+        return next(each["id"] for each in self.objects(type="SR") if each["name_label"] == "Shared storage")
 
     def spare_sr(self):
         return self.call("sr.createNfs", host=self.host(), nameLabel="spare", nameDescription="", server="nas", serverPath="/exports/one")

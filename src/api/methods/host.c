@@ -128,7 +128,7 @@ const Method methods_host[] = {
     { "host.disable", disable,
       PARAMS(HOST("administrate"),
              OPT(BOOL("transient"), .words = "until the host starts again, not for ever")),
-      .access = ACCESS_USER, .example = "id=$OTHER_HOST",
+      .access = ACCESS_USER, .example = "id=$MEMBER",
       .summary = "Let no machine start on a host." },
     { "host.detach", detach, PARAMS(HOST("administrate")), .access = ACCESS_USER,
       .long_running = true, .example = "id=$LEAVING_HOST",
