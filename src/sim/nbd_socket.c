@@ -244,7 +244,7 @@ static gpointer accept_run(gpointer data)
 NbdSocket *nbd_socket_new(Sim *sim, const char *path, GError **error)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     g_strlcpy(address.sun_path, path, sizeof address.sun_path);
     if (fd < 0 || strlen(path) >= sizeof address.sun_path ||
         bind(fd, (struct sockaddr *) &address, sizeof address) < 0 || listen(fd, 64) < 0) {

@@ -2,6 +2,7 @@
  * and ended in reverse. */
 #include "sim/arrays.h"
 #include "sim/inner.h"
+#include "sim/task.h"
 
 #include <string.h>
 
@@ -120,10 +121,12 @@ Sim *sim_new(const SimOptions *options, GError **error)
 void sim_free(Sim *sim)
 {
     sim_lock(sim);
+    sim_tasks_cancel(sim);
     sessions_drop_all(sim); /* which wakes those who wait for events */
     sim_unlock(sim);
-    fault_clear(sim);
+    fault_clear(sim); /* which ends stalls and latencies */
     listeners_free(sim->listeners);
+    fault_clear(sim); /* of orders that were under way */
     calls_free(sim->calls);
     clock_free(sim->clock);
     arrays_free(sim->arrays);

@@ -40,6 +40,13 @@ bool sim_task_is_pending(Sim *sim, const char *task)
     return obj != NULL && strcmp(obj_str(obj, "status"), "pending") == 0;
 }
 
+void sim_tasks_cancel(Sim *sim)
+{
+    for (Obj *task = obj_first(sim, "task"); task != NULL; task = obj_next(task))
+        if (strcmp(obj_str(task, "status"), "pending") == 0)
+            obj_map_put(task, "current_operations", "stop", "cancel");
+}
+
 bool sim_task_is_cancelled(Sim *sim, const char *task)
 {
     Obj *obj = obj_find(sim, "task", task);

@@ -14,6 +14,8 @@ void sim_task_progress(Sim *sim, const char *task, double done);
 void sim_task_succeed(Sim *sim, const char *task, json_t *result);
 /* Failure with the error's code and parameters, or cancelled when that is what it says. */
 void sim_task_fail(Sim *sim, const char *task, const GError *cause);
+/* Asks all that are pending to end: nobody is to wait for them any more. */
+void sim_tasks_cancel(Sim *sim);
 /* Whether a client has asked to cancel it. */
 bool sim_task_is_cancelled(Sim *sim, const char *task);
 bool sim_task_is_pending(Sim *sim, const char *task);

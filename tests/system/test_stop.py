@@ -91,6 +91,7 @@ class Stop(unittest.TestCase):
         thread.join(60)
         state = self.xapi.call("VM.get_power_state", self.xapi.call("VM.get_by_uuid", self.vm))
         self.assertEqual(state, "Running")
+        self.assertEqual(self.sim.stop(), 0)  # nor does the simulator wait for the guest
 
     def run_job(self, job):
         try:
