@@ -255,3 +255,26 @@ GBytes *fat_image(const char *label, const FatFile *files, guint n_files, GError
     g_free(image.bytes);
     return NULL;
 }
+
+/* --- A disk around it --- */
+
+GBytes *fat_disk(GBytes *image)
+{
+    enum {
+        START = (FAT_DISK_BYTES - FAT_IMAGE_BYTES) / SECTOR,
+        HIDDEN_SECTORS_AT = 28, /* of the boot sector */
+        ENTRY_AT = 446,
+        TYPE_FAT16_LBA = 0x0e,
+    };
+    guint8 *disk = g_malloc0(FAT_DISK_BYTES), *entry = disk + ENTRY_AT;
+    guint8 *volume = disk + START * SECTOR;
+    memcpy(volume, g_bytes_get_data(image, NULL), FAT_IMAGE_BYTES);
+    put32(volume + HIDDEN_SECTORS_AT, START);
+    memset(entry + 1, 0xff, 3); /* no cylinders: the numbers of sectors count */
+    entry[4] = TYPE_FAT16_LBA;
+    memset(entry + 5, 0xff, 3);
+    put32(entry + 8, START);
+    put32(entry + 12, N_SECTORS);
+    put16(disk + SECTOR - 2, 0xaa55);
+    return g_bytes_new_take(disk, FAT_DISK_BYTES);
+}

@@ -4,7 +4,11 @@
 
 #include <glib.h>
 
-enum { FAT_IMAGE_BYTES = 10 << 20, FAT_MAX_NAME = 64 };
+enum {
+    FAT_IMAGE_BYTES = 10 << 20,
+    FAT_DISK_BYTES = FAT_IMAGE_BYTES + (2 << 20), /* with a table of partitions */
+    FAT_MAX_NAME = 64,
+};
 
 typedef struct {
     const char *path; /* "user-data", "openstack/latest/user_data"; ASCII */
@@ -14,3 +18,5 @@ typedef struct {
 /* The whole image. `label`: at most 11 characters. The files' folders are made as they are named.
  * LIMIT when they do not fit. */
 GBytes *fat_image(const char *label, const FatFile *files, guint n_files, GError **error);
+/* The image as the only partition of a disk (MBR), as Windows wants it. */
+GBytes *fat_disk(GBytes *image);

@@ -63,19 +63,35 @@ static ssize_t read_image(void *data, size_t n, void *user, GError **error)
     return (ssize_t) k;
 }
 
+/* What runs Windows (viridian) wants partitions; all others want none. */
+static GBytes *content_of(Xapi *xapi, const CloudDrive *drive, GError **error)
+{
+    json_t *platform = xapi_call(xapi, "VM.get_platform", json_pack("[s]", drive->vm), error);
+    const char *viridian = json_string_value(json_object_get(platform, "viridian"));
+    GBytes *image = platform ? image_of(drive, error) : NULL;
+    if (image && g_strcmp0(viridian, "true") == 0) {
+        GBytes *disk = fat_disk(image);
+        g_bytes_unref(image);
+        image = disk;
+    }
+    json_decref(platform);
+    return image;
+}
+
 bool cloud_drive_add(Xapi *xapi, const CloudDrive *drive, char **made, GError **error)
 {
-    g_autoptr(GBytes) image = image_of(drive, error);
+    g_autoptr(GBytes) image = content_of(xapi, drive, error);
+    gint64 n_bytes = image ? (gint64) g_bytes_get_size(image) : 0;
     NewDisk disk = { .name_label = DRIVE_NAME,
                      .sr = drive->sr,
-                     .size_bytes = FAT_IMAGE_BYTES,
+                     .size_bytes = n_bytes,
                      .birth_id = drive->birth_id };
     g_autofree char *vdi = image ? disk_create(xapi, &disk, error) : NULL;
     Reading reading = { image, 0 };
     NewVbd vbd = { .vm = drive->vm, .vdi = vdi, .plug = drive->plug };
     if (!vdi)
         return false;
-    if (xapi_import_vdi(xapi, vdi, "raw", read_image, FAT_IMAGE_BYTES, &reading, NULL, error) &&
+    if (xapi_import_vdi(xapi, vdi, "raw", read_image, n_bytes, &reading, NULL, error) &&
         vbd_create(xapi, &vbd, error) && (!drive->birth_id || disk_settle(xapi, vdi, error))) {
         if (made)
             *made = g_steal_pointer(&vdi);

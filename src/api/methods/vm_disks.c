@@ -220,6 +220,14 @@ static json_t *template_disks(const ApiObject *template)
     return sizes;
 }
 
+/* Of cloud-init's drive. */
+static gint64 drive_bytes(ApiCall *call, const ApiObject *template)
+{
+    json_t *wanted = vm_param(call_params(call), "viridian");
+    bool viridian = json_is_true(wanted ? wanted : json_object_get(template->view, "viridian"));
+    return viridian ? FAT_DISK_BYTES : FAT_IMAGE_BYTES;
+}
+
 bool vm_disks_demand(ApiCall *call, const ApiObject *template, SetDemand *demand, GError **error)
 {
     g_autoptr(GArray) all = read_all(call, error);
@@ -236,7 +244,7 @@ bool vm_disks_demand(ApiCall *call, const ApiObject *template, SetDemand *demand
             demand->n_disks++, demand->disk_bytes += MAX(wanted->size_bytes, 0);
     }
     if (call_string(call, "cloudConfig"))
-        demand->n_disks++, demand->disk_bytes += FAT_IMAGE_BYTES;
+        demand->n_disks++, demand->disk_bytes += drive_bytes(call, template);
     json_object_foreach (sizes, position, size) {
         demand->n_disks++;
         demand->disk_bytes += json_integer_value(size);
