@@ -70,9 +70,10 @@ static json_t *rows_of(json_t *views, json_t *common)
     const char *key;
     gsize i;
     json_array_foreach (views, i, view) {
-        json_t *row = json_copy(view);
-        json_object_foreach (common, key, value)
-            json_object_del(row, key);
+        json_t *row = json_object();
+        json_object_foreach (view, key, value)
+            if (!json_object_get(common, key))
+                json_object_set_nocheck(row, key, value);
         json_array_append_new(rows, row);
     }
     return rows;

@@ -3,13 +3,19 @@
 
 #include <string.h>
 
+static json_t *joined(const char *folder, const char *name)
+{
+    g_autofree char *path = g_strconcat(folder, "/", name, NULL);
+    return json_string(path);
+}
+
 static json_t *disks_of(json_t *point, const char *folder)
 {
     json_t *disks = json_array(), *vhds = json_object_get(point, "vhds"), *path;
     const char *ref;
     json_object_foreach (vhds, ref, path) {
         json_t *vdi = json_object_get(json_object_get(point, "vdis"), ref), *disk = json_object();
-        json_object_set_new(disk, "id", json_sprintf("%s/%s", folder, json_string_value(path)));
+        json_object_set_new(disk, "id", joined(folder, json_string_value(path)));
         json_object_set(disk, "name", json_object_get(vdi, "name_label"));
         json_object_set(disk, "uuid", json_object_get(vdi, "uuid"));
         json_array_append_new(disks, disk);
@@ -58,7 +64,7 @@ json_t *catalog_view(json_t *point, const char *remote_id)
     json_object_set_new(view, "type", json_string("xo-vm-backup"));
     json_object_set_new(view, "backupRepository", json_string(remote_id));
     json_object_set_new(view, "disks", disks_of(point, folder));
-    json_object_set_new(view, "id", json_sprintf("%s/%s", remote_id, filename ? filename : ""));
+    json_object_set_new(view, "id", joined(remote_id, filename ? filename : ""));
     copy(view, point, copied);
     copy(vm, json_object_get(point, "vm"), of_vm);
     json_object_set_new(view, "vm", vm);

@@ -20,6 +20,8 @@ struct Codec {
     /* As codec_expand_part; false when there is not so much. */
     bool (*expand_part)(const void *data, gsize n, void *head, gsize n_head, void *out, gsize *from,
                         gsize to);
+    /* The length that the data may have when expanded, 0: it does not say. May be absent. */
+    gsize (*length)(const void *data, gsize n);
 };
 
 static gsize none_bound(gsize n)
@@ -129,7 +131,7 @@ static bool brotli_expand_part(const void *data, gsize n, void *head, gsize n_he
 
 static const Codec codecs[] = {
     { "none", none_bound, none_compress, none_expand, none_expand_part },
-    { "gzip", gzip_bound, gzip_compress, gzip_expand, gzip_expand_part },
+    { "gzip", gzip_bound, gzip_compress, gzip_expand, gzip_expand_part, gzip_length },
     { "brotli", brotli_bound, brotli_compress, brotli_expand, brotli_expand_part },
 };
 
@@ -201,7 +203,8 @@ bool codec_expand_part(const Codec *codec, const void *data, gsize n, void *head
 
 GBytes *codec_expand_all(const Codec *codec, const void *data, gsize n, gsize max, GError **error)
 {
-    gsize room = MIN(max, MAX(n * 4, 4096));
+    gsize said = codec->length ? codec->length(data, n) : 0;
+    gsize room = MIN(max, MAX(MAX(n * 4, said), 4096));
     for (;;) {
         g_autofree guint8 *out = g_malloc(room + 1);
         gsize made = 0;

@@ -289,3 +289,14 @@ bool gzip_expand_part(const void *data, gsize n, void *head, gsize n_head, void 
     }
     return inflate_into(state, (guint8 *) out + *from, to - *from);
 }
+
+gsize gzip_length(const void *data, gsize n)
+{
+    enum { HEAD_BYTES = 10, TAIL_BYTES = 8, MAX_RATIO = 1032 }; /* deflate makes nothing smaller */
+    guint32 length;
+    if (n < HEAD_BYTES + TAIL_BYTES)
+        return 0;
+    memcpy(&length, (const guint8 *) data + n - sizeof length, sizeof length);
+    length = GUINT32_FROM_LE(length);
+    return length / MAX_RATIO <= n ? length : 0;
+}

@@ -17,6 +17,9 @@ gsize gzip_compress(const void *head, gsize n_head, const void *data, gsize n, v
                     gsize max);
 /* *n_out: bytes written, at most max. All input must be consumed. */
 Expanded gzip_expand(const void *data, gsize n, void *out, gsize max, gsize *n_out);
+/* What its end says of the length of its last member, which mostly is the only one; 0 when that
+ * cannot be. */
+gsize gzip_length(const void *data, gsize n);
 /* As codec_expand_part. */
 bool gzip_expand_part(const void *data, gsize n, void *head, gsize n_head, void *out, gsize *from,
                       gsize to);

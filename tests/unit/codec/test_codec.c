@@ -192,6 +192,10 @@ static void test_gzip_members(void **state)
     g_autoptr(GBytes) all = codec_expand_all(gzip, packed, n, 100, NULL);
     assert_int_equal(g_bytes_get_size(all), 7);
     assert_memory_equal(g_bytes_get_data(all, NULL), "one two", 7);
+    packed[n - 1] = 0xff; /* a length that no such text can have */
+    g_autoptr(GError) error = NULL;
+    assert_null(codec_expand_all(gzip, packed, n, G_MAXUINT32, &error));
+    assert_true(err_is(error, ERR_CORRUPT));
 }
 
 static void test_hashes(void **state)
