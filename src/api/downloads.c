@@ -112,6 +112,17 @@ json_t *downloads_serve(Downloads *downloads, const char *name,
     return keep(downloads, offer, "$getFrom", error);
 }
 
+json_t *downloads_stream(Downloads *downloads, const char *name, DownloadsGive give, void *user,
+                         GDestroyNotify user_free, GError **error)
+{
+    Offer *offer = g_new0(Offer, 1);
+    offer->name = g_uri_escape_string(name, NULL, FALSE);
+    offer->take = give;
+    offer->user = user;
+    offer->user_free = user_free;
+    return keep(downloads, offer, "$getFrom", error);
+}
+
 json_t *downloads_expect(Downloads *downloads, DownloadsTake take, void *user,
                          GDestroyNotify user_free, GError **error)
 {

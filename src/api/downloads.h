@@ -25,6 +25,11 @@ json_t *downloads_offer_file(Downloads *downloads, const char *name, GBytes *dat
 json_t *downloads_serve(Downloads *downloads, const char *name,
                         void (*give)(HttpRequest *request, void *user), void *user, GError **error);
 
+/* The same for one answer of its own: `user` is freed after it, or when nobody has fetched it. */
+typedef void (*DownloadsGive)(HttpRequest *request, void *user);
+json_t *downloads_stream(Downloads *downloads, const char *name, DownloadsGive give, void *user,
+                         GDestroyNotify user_free, GError **error);
+
 /* Reads the body and answers. */
 typedef void (*DownloadsTake)(HttpRequest *request, void *user);
 /* Waits for data: {"$sendTo": path}, or NULL with LIMIT. `take` is called at most once; `user` is

@@ -165,6 +165,13 @@ bool vhd_stream_finish(VhdStream *stream, GError **error);
 void vhd_stream_free(VhdStream *stream);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VhdStream, vhd_stream_free)
 
+/* A VHD that arrives as a disk: its blocks can be read once each, in ascending order, through
+ * read_block alone. `source` gives up to n bytes, 0 at the end, -1 with an error. */
+typedef gssize (*DiskSource)(void *data, gsize n, void *user, GError **error);
+Disk *vhd_pull_open(DiskSource source, void *user, GError **error);
+/* Reads what is left: false unless it was whole. */
+bool vhd_pull_finish(Disk *disk, GError **error);
+
 /* The other way: a disk (usually a chain) as a VHD byte stream of a length known beforehand. A
  * differencing type is written when info says so. */
 typedef struct VhdEmit VhdEmit;

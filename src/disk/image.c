@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static const struct image_format *const formats[] = { &image_raw, &image_vhd, &image_qcow2 };
+static const struct image_format *const formats[] = { &image_raw, &image_vhd, &image_qcow2,
+                                                      &image_vmdk };
 
 Image *image_new(const char *name, Disk *disk, GError **error)
 {

@@ -10,7 +10,7 @@ struct image_format {
     void (*close)(Image *image);
 };
 
-extern const struct image_format image_raw, image_vhd, image_qcow2;
+extern const struct image_format image_raw, image_vhd, image_qcow2, image_vmdk;
 
 /* A format's struct starts with this; its open fills in total_bytes. */
 struct Image {

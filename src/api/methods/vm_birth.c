@@ -17,16 +17,14 @@ static const char *text_of(json_t *record, const char *key)
     return text ? text : "";
 }
 
-bool vm_birth_begin(VmBirth *birth, ApiCall *call, const ApiObject *template, const char *name,
+bool vm_birth_begin(VmBirth *birth, Duties *duties, const char *pool, const char *name,
                     GError **error)
 {
     g_autofree char *key = g_uuid_string_random();
     g_autofree char *start =
         g_utf8_substring(name, 0, MIN(g_utf8_strlen(name, -1), NAME_CHARACTERS));
-    *birth = (VmBirth){ call_parts(call)->duties, NULL,
-                        g_strdup_printf("%s (being made: %.8s)", start, key) };
-    json_t *record = json_pack("{s:s, s:s, s:I}", "pool", api_object_text(template, "$pool"),
-                               "name", birth->name, "begun",
+    *birth = (VmBirth){ duties, NULL, g_strdup_printf("%s (being made: %.8s)", start, key) };
+    json_t *record = json_pack("{s:s, s:s, s:I}", "pool", pool, "name", birth->name, "begun",
                                (json_int_t) (g_get_real_time() / 1000));
     birth->id = duty_add(birth->duties, &vm_birth_duty, record, true, error);
     return birth->id != NULL;

@@ -13,8 +13,8 @@ typedef struct {
     char *name; /* of the VM until it is whole */
 } VmBirth;
 
-/* `name`: what it is going to be called. */
-bool vm_birth_begin(VmBirth *birth, ApiCall *call, const ApiObject *template, const char *name,
+/* `name`: what it is going to be called, in the pool of that XO id. */
+bool vm_birth_begin(VmBirth *birth, Duties *duties, const char *pool, const char *name,
                     GError **error);
 /* It is whole, and has its own name. */
 void vm_birth_done(VmBirth *birth);

@@ -333,7 +333,8 @@ static json_t *make(ApiCall *call, const ApiObject *template, SetLease *lease, G
 {
     g_autoptr(GError) failure = NULL;
     g_auto(VmBirth) birth = { NULL };
-    if (!vm_birth_begin(&birth, call, template, call_string(call, "name_label"), error))
+    if (!vm_birth_begin(&birth, call_parts(call)->duties, api_object_text(template, "$pool"),
+                        call_string(call, "name_label"), error))
         return NULL;
     g_autofree char *ref = copy_template(call, template, birth.name, &failure);
     json_t *id = NULL;

@@ -24,6 +24,21 @@ bool disk_settle(Xapi *xapi, const char *vdi, GError **error)
                    error);
 }
 
+bool disk_drop(Xapi *xapi, const char *vdi, GError **error)
+{
+    enum { TRIES = 60, STEP_MS = 500 };
+    for (unsigned i = 1;; i++) {
+        g_autoptr(GError) failure = NULL;
+        if (xapi_do(xapi, "VDI.destroy", json_pack("[s]", vdi), &failure))
+            return true;
+        if (i == TRIES || !g_str_equal(err_xapi_code(failure), "VDI_IN_USE")) {
+            g_propagate_error(error, g_steal_pointer(&failure));
+            return false;
+        }
+        g_usleep(STEP_MS * 1000);
+    }
+}
+
 bool vbd_create(Xapi *xapi, const NewVbd *vbd, GError **error)
 {
     bool cd = g_strcmp0(vbd->type, "CD") == 0;

@@ -14,6 +14,8 @@ typedef struct {
 } NewDisk;
 /* An empty disk: its reference, or NULL. */
 char *disk_create(Xapi *xapi, const NewDisk *disk, GError **error);
+/* Destroys a disk that a transfer may still hold for a moment. */
+bool disk_drop(Xapi *xapi, const char *vdi, GError **error);
 /* A disk with a birth_id belongs to its VM now. */
 bool disk_settle(Xapi *xapi, const char *vdi, GError **error);
 

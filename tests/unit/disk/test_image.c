@@ -3,6 +3,7 @@
 #include "sample.h"
 
 #include "disk/image.h"
+#include "disk/image_in.h"
 #include "disk/vhd_format.h"
 
 enum { CLUSTER = 65536 };
@@ -214,19 +215,112 @@ static void test_qcow2(void **state)
     }
 }
 
+/* --- And back --- */
+
+typedef struct {
+    Image *image;
+    ImagePiece piece;
+    guint64 cut_at, at;
+} Flow;
+
+static gssize flow_read(void *data, gsize n, void *user, GError **error)
+{
+    Flow *flow = user;
+    if (!flow->piece.n_bytes && !image_next(flow->image, &flow->piece, error))
+        return -1;
+    n = (gsize) MIN(MIN(n, flow->piece.n_bytes), flow->cut_at - flow->at);
+    if (!n)
+        return 0;
+    if (flow->piece.data)
+        memcpy(data, flow->piece.data, n);
+    else
+        memset(data, 0, n);
+    flow->piece.n_bytes -= n;
+    flow->piece.data = flow->piece.data ? flow->piece.data + n : NULL;
+    flow->at += n;
+    return (gssize) n;
+}
+
+static const struct {
+    guint64 size_bytes;
+    int list[8];
+} small[] = {
+    { 512, { 0, -1 } },
+    { 19 * MIB + 512, { 0, 4, 9, -1 } },
+    { 6 * MIB, { -1 } },
+    { 66 * MIB, { 1, 16, 31, 32, -1 } },
+};
+
+/* Reads all of it; the number of bytes before an error or the end. */
+static guint64 compare(ImageIn *in, Disk *disk, GError **error)
+{
+    g_autofree guint8 *have = g_malloc(DISK_BLOCK_BYTES), *want = g_malloc0(DISK_BLOCK_BYTES);
+    guint64 at = 0;
+    for (gssize n; (n = image_in_read(in, have, 100000, error)) > 0; at += (guint64) n)
+        for (gsize k = 0; k < (gsize) n;) {
+            gsize inside = (at + k) % DISK_BLOCK_BYTES;
+            gsize part = MIN((gsize) n - k, DISK_BLOCK_BYTES - inside);
+            guint32 block = (guint32) ((at + k) / DISK_BLOCK_BYTES);
+            memset(want, 0, DISK_BLOCK_BYTES);
+            if (disk_has(disk, block))
+                made_read(disk, block, want, NULL);
+            assert_memory_equal(have + k, want + inside, part);
+            k += part;
+        }
+    return at;
+}
+
+static void test_back(void **state)
+{
+    static const char *const formats[] = { "raw", "qcow2", "vmdk" };
+    for (gsize f = 0; f < G_N_ELEMENTS(formats); f++)
+        for (gsize i = 0; i < G_N_ELEMENTS(small); i++) {
+            Made made = make(small[i].size_bytes, small[i].list);
+            g_autoptr(Image) image = image_new(formats[f], &made.base, NULL);
+            Flow flow = { .image = image, .cut_at = G_MAXUINT64 };
+            g_autoptr(ImageIn) in = NULL;
+            assert_ok(
+                (in = image_in_new(formats[f], (gint64) image_bytes(image), flow_read, &flow, e_)));
+            assert_int_equal(image_in_bytes(in), small[i].size_bytes);
+            g_autoptr(GError) error = NULL;
+            assert_int_equal(compare(in, &made.base, &error), small[i].size_bytes);
+            assert_null(error);
+        }
+}
+
+/* Cut anywhere, an image is never taken for a whole one. */
+static void test_cut(void **state)
+{
+    static const char *const formats[] = { "raw", "qcow2", "vmdk" };
+    for (gsize f = 0; f < G_N_ELEMENTS(formats); f++)
+        for (guint eighth = 0; eighth < 8; eighth++) {
+            Made made = make(small[1].size_bytes, small[1].list);
+            g_autoptr(Image) image = image_new(formats[f], &made.base, NULL);
+            guint64 whole = image_bytes(image);
+            Flow flow = { .image = image, .cut_at = whole * eighth / 8 };
+            g_autoptr(GError) error = NULL;
+            g_autoptr(ImageIn)
+                in = image_in_new(formats[f], (gint64) whole, flow_read, &flow, &error);
+            if (in)
+                compare(in, &made.base, &error);
+            assert_true(err_is(error, ERR_TRUNCATED));
+        }
+}
+
 static void test_refused(void **state)
 {
     Made made = make(20ull << 40, disks[5].list);
     g_autoptr(GError) error = NULL;
-    assert_null(image_new("vmdk", &made.base, &error));
+    assert_null(image_new("vdi", &made.base, &error));
     assert_true(err_is(error, ERR_UNSUPPORTED));
-    assert_non_null(strstr(error->message, "raw, vhd, qcow2"));
+    assert_non_null(strstr(error->message, "raw, vhd, qcow2, vmdk"));
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_raw), cmocka_unit_test(test_vhd),
-                                        cmocka_unit_test(test_qcow2),
-                                        cmocka_unit_test(test_refused) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_raw),  cmocka_unit_test(test_vhd), cmocka_unit_test(test_qcow2),
+        cmocka_unit_test(test_back), cmocka_unit_test(test_cut), cmocka_unit_test(test_refused)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

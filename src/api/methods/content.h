@@ -1,0 +1,42 @@
+/* Contents that come and go by addresses that work once: what of the call they need until then. */
+#pragma once
+
+#include "api/delivery.h"
+#include "api/disk_flow.h"
+#include "api/method.h"
+#include "api/objects.h"
+
+/* Counted by nobody: it belongs to the offer. */
+typedef struct {
+    const ApiParts *parts;
+    Session *session;
+    Link *link;
+    char *ref;       /* of the object */
+    char *id, *name; /* of the object */
+    char *format;
+    char *new_name, *description;
+    char *pool;         /* XO's id */
+    guint64 size_bytes; /* of a disk */
+    json_t *data;       /* what else was said */
+} Content;
+
+/* `format` is copied. */
+Content *content_new(ApiCall *call, const ApiObject *object, const char *format);
+void content_free(void *content);
+Xapi *content_xapi(const Content *content);
+/* The body of a request: an HttpSource. */
+ssize_t content_read(void *data, size_t n, void *request, GError **error);
+/* XO's answer to what was sent: {"id": 0, "jsonrpc": "2.0", "result"}; the reference is taken. With
+ * an error: status 500 and that error. */
+void content_answer(const Content *content, HttpRequest *request, json_t *result,
+                    const GError *error);
+/* Everybody sees what was done. */
+void content_barrier(const Content *content);
+/* The end of a file that was sent. */
+void content_end(const Content *content, Delivery *delivery, bool ok, const GError *error);
+/* Only these: "http://…", "https://…". */
+bool content_check_url(const char *url, GError **error);
+/* How long that is, as its server says; -1: it does not. */
+gint64 content_url_bytes(const char *url);
+/* The body behind an address, into a sink. */
+bool content_fetch(const char *url, HttpSink sink, void *user, GError **error);
