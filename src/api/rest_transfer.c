@@ -1,7 +1,8 @@
-/* GET and PUT /vdis/<id>.raw and .vhd, POST /srs/<id>/vdis, GET /vms/<id>.xva, POST
+/* GET and PUT /vdis/<id>.raw and .vhd, POST /srs/<id>/vdis, GET /vms/<id>.xva and .ova, POST
  * /pools/<id>/vms. A stream that breaks off ends without its end, so that its client knows; a disk
  * that was made for an import that fails is deleted again. */
 #include "api/error.h"
+#include "api/machine_out.h"
 #include "api/rest_transfer.h"
 #include "api/rest_collection.h"
 #include "base/error.h"
@@ -148,6 +149,28 @@ static const char *compression_of(RestRequest *request)
     return g_str_equal(asked, "zstd") ? "zstd" : "true";
 }
 
+static void set_length(gint64 n_bytes, void *user)
+{
+    ((Out *) user)->n_bytes = n_bytes < 0 ? HTTP_LENGTH_CHUNKED : n_bytes;
+}
+
+/* One that runs is read by a snapshot. */
+static bool send_machine(const RestRequest *request, const Target *vm, Out *out, GError **error)
+{
+    g_autofree char *name = g_strdup_printf("[Export] %s", out->name);
+    char *readable = machine_readable(xapi_of(vm), vm->ref, name, error);
+    MachineOut how = { .xapi = xapi_of(vm),
+                       .vm = readable,
+                       .compression = compression_of(out->request),
+                       .length = set_length,
+                       .sink = send_on,
+                       .user = out };
+    bool ova = g_str_equal(format_of(request), "ova");
+    bool ok = readable && (ova ? machine_give_ova(&how, error) : machine_give_xva(&how, error));
+    machine_release(xapi_of(vm), vm->ref, readable);
+    return ok;
+}
+
 static void get_machine(RestRequest *request)
 {
     g_autoptr(GError) error = NULL;
@@ -158,8 +181,7 @@ static void get_machine(RestRequest *request)
     }
     Out out = { request, json_string_value(json_object_get(vm.view, "name_label")),
                 HTTP_LENGTH_CHUNKED, false };
-    bool ok =
-        xapi_export_vm(xapi_of(&vm), vm.ref, compression_of(request), send_on, &out, NULL, &error);
+    bool ok = is_head(request) || send_machine(request, &vm, &out, &error);
     end(&out, ok, error);
 }
 
@@ -374,6 +396,15 @@ const RestRoute rest_transfer_routes[] = {
     { "GET", "vm-templates/{id}.xva", get_machine,
       .summary = "A whole template as an archive (XVA).",
       .example = "$TEMPLATE --output machine.xva" },
+    { "GET", "vms/{id}.ova", get_machine,
+      .summary = "A whole machine as an archive for other products (OVA).",
+      .example = "$VM --output machine.ova" },
+    { "GET", "vm-snapshots/{id}.ova", get_machine,
+      .summary = "A whole snapshot as an archive for other products (OVA).",
+      .example = "$SNAPSHOT --output machine.ova" },
+    { "GET", "vm-templates/{id}.ova", get_machine,
+      .summary = "A whole template as an archive for other products (OVA).",
+      .example = "$TEMPLATE --output machine.ova" },
     { "POST", "pools/{id}/vms", import_machine,
       .summary = "Make a machine of an archive (XVA), on the storage that sr names.",
       .example = "$POOL --input machine.xva sr=$SR" },

@@ -208,7 +208,9 @@ static guint64 make_marker(Vmdk *vmdk, guint64 n_sectors, guint32 type)
 static guint64 make_table(Vmdk *vmdk)
 {
     put32((guint8 *) &vmdk->directory[vmdk->table],
-          here(vmdk) + (MUTANT(vmdk_table_place) ? 0 : 1)); /* mutant: system:test_disk_files.Files.test_formats */
+          here(vmdk) + (MUTANT(vmdk_table_place)
+                            ? 0
+                            : 1)); /* mutant: system:test_disk_files.Files.test_formats */
     make_marker(vmdk, TABLE_BYTES / VMDK_SECTOR_BYTES, VMDK_GRAIN_TABLE);
     memcpy(vmdk->out + VMDK_SECTOR_BYTES, vmdk->places, TABLE_BYTES);
     memset(vmdk->places, 0, TABLE_BYTES);

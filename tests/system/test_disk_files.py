@@ -192,6 +192,11 @@ class Files(Pool):
         self.call("vm.set", id=vm["id"], name_label="wörk <1>", name_description="a & b", hvmBootFirmware="uefi", CPUs=2, memory="768 MiB")
         second = self.call("disk.create", name="second", size=6 * MIB, sr=sr, vm=vm["id"], position="6")
         archive = self.get("vm.export", vm=vm["id"], format="ova")
+        request = urllib.request.Request(f"{self.server.url}/rest/v0/vms/{vm['id']}.ova",
+                                         headers={"Cookie": "authenticationToken=" + self.server.env["CADENZA_TOKEN"]})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            self.assertEqual(answer.headers["content-length"], str(len(archive)))
+            self.assertTrue(answer.read() == archive, "the same by REST")
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             names = tar.getnames()
             self.assertEqual([pathlib.Path(name).suffix for name in names], [".ovf", ".vmdk", ".vmdk"])

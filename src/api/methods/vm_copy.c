@@ -1,6 +1,7 @@
 /* vm.copy: a full copy on other storage, in the pool by the pool itself, else as an archive that is
  * exported here and imported there, through one pipe. A running machine is copied as of now. */
 #include "api/conduit.h"
+#include "api/machine_out.h"
 #include "api/method.h"
 #include "api/methods/vm_parts.h"
 #include "base/log.h"
@@ -12,7 +13,6 @@ typedef struct {
     ApiCall *call;
     const ApiObject *vm, *sr;
     char *source; /* ref: the machine, or a snapshot that was made for it */
-    bool is_snapshot;
 } Copy;
 
 /* "true" is gzip for a pool. */
@@ -101,35 +101,19 @@ static json_t *complete(const Copy *copy, const char *ref, GError **error)
     return NULL;
 }
 
-/* What runs cannot be read: a snapshot of it can. */
-static bool choose_source(Copy *copy, GError **error)
-{
-    const char *state = api_object_text(copy->vm, "power_state");
-    if (g_str_equal(state, "Halted")) {
-        copy->source = g_strdup(copy->vm->ref);
-        return true;
-    }
-    g_autofree char *name = g_strdup_printf("[Copy] %s", wanted_name(copy));
-    copy->source = xapi_call_task(api_object_xapi(copy->vm), "VM.snapshot",
-                                  json_pack("[s, s]", copy->vm->ref, name), NULL, NULL, NULL,
-                                  error);
-    copy->is_snapshot = copy->source != NULL;
-    return copy->source != NULL;
-}
-
 static json_t *copy_vm(ApiCall *call, GError **error)
 {
     Copy copy = { .call = call, .vm = call_object(call, "vm"), .sr = call_object(call, "sr") };
-    if (!choose_source(&copy, error))
+    g_autofree char *name = g_strdup_printf("[Copy] %s", wanted_name(&copy));
+    copy.source = machine_readable(api_object_xapi(copy.vm), copy.vm->ref, name, error);
+    if (!copy.source)
         return NULL;
     bool inside = copy.vm->link == copy.sr->link;
     g_autofree char *ref = inside ? copy_inside(&copy, error) : copy_across(&copy, error);
     json_t *id = ref ? complete(&copy, ref, error) : NULL;
-    if (copy.is_snapshot)
-        vm_unmake(api_object_xapi(copy.vm), copy.source);
+    machine_release(api_object_xapi(copy.vm), copy.vm->ref, copy.source);
     api_object_barrier(copy.vm);
     api_object_barrier(copy.sr);
-    g_free(copy.source);
     return id;
 }
 
