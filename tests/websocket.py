@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import urllib.parse
+import zlib
 
 
 class Closed(Exception):
@@ -27,7 +28,7 @@ class WebSocket:
         while b"\r\n\r\n" not in self.buffer:
             self.buffer += self.socket.recv(4096) or self.ended()
         head, self.buffer = self.buffer.split(b"\r\n\r\n", 1)
-        self.status = int(head.split()[1])
+        self.head, self.status, self.n_received = head.decode(), int(head.split()[1]), 0
 
     def ended(self):
         raise Closed(None)
@@ -58,6 +59,9 @@ class WebSocket:
             n = second & 0x7F
             n = struct.unpack("!H", self.take(2))[0] if n == 126 else struct.unpack("!Q", self.take(8))[0] if n == 127 else n
             data = self.take(n)
+            self.n_received += n
+            if first & 0x40:  # compressed (RFC 7692)
+                data = zlib.decompressobj(-15).decompress(data + b"\x00\x00\xff\xff")
             if first & 0x0F == 8:
                 raise Closed(struct.unpack("!H", data[:2])[0] if n >= 2 else None)
             if first & 0x0F in (0, 1, 2):

@@ -129,7 +129,7 @@ static int check(ServerOptions *options, const char *level)
 
 int server_options_parse(int argc, char **argv, ServerOptions *options)
 {
-    gboolean insecure = FALSE, reset = FALSE, version = FALSE, show_all = FALSE;
+    gboolean insecure = FALSE, reset = FALSE, version = FALSE, show_all = FALSE, deflate = FALSE;
     g_autofree char *level = NULL;
     g_auto(GStrv) given = NULL;
     const GOptionEntry entries[] = {
@@ -154,6 +154,8 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
           "A limit of the HTTP server, such as connections=4096 (several times)", "NAME=NUMBER" },
         { "trusted-proxy", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->proxies,
           "Believe the forwarding headers of this proxy (several times)", "ADDRESS[/BITS]" },
+        { "websocket-deflate", 0, 0, G_OPTION_ARG_NONE, &deflate,
+          "Compress the messages of WebSockets whose clients offer it", NULL },
         { "allow-origin", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->origins,
           "Pages from here may open WebSockets too (several times)", "ORIGIN" },
         { "log-level", 0, 0, G_OPTION_ARG_STRING, &level, "error, warning, info or debug",
@@ -176,6 +178,7 @@ int server_options_parse(int argc, char **argv, ServerOptions *options)
     options->insecure_http = insecure;
     options->reset_admin = reset;
     options->show_all = show_all;
+    options->http.websocket_deflate = deflate;
     for (unsigned i = 0; given && given[i]; i++)
         if (!take_limit(options, given[i]))
             return 2;

@@ -133,7 +133,7 @@ void http_loop_wake(HttpServer *server);
 void http_loop_return(HttpConnection *connection);
 /* --- websocket.c, called by upgrade.c --- */
 WebSocket *ws_new(HttpRequest *request, const WebSocketOps *ops, const WebSocketLimits *limits,
-                  void *user);
+                  int deflate_bits, void *user);
 /* --- and by the loop --- */
 typedef enum { SOCKET_STAYS, SOCKET_ENDS, SOCKET_DROPS } SocketFate;
 /* Reads and writes what is possible; *events gets the epoll events to wait for. */

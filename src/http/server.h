@@ -33,7 +33,8 @@ typedef struct {
     /* How long a body may keep its handler waiting, all pauses together, beside what it takes at
      * HTTP_MIN_BODY_RATE; and the whole of one that nobody reads. 0: 60 s */
     unsigned body_timeout_ms;
-    bool limit_loopback; /* max_per_address is for loopback too */
+    bool websocket_deflate; /* messages are compressed when the client offers it (deflate.h) */
+    bool limit_loopback;    /* max_per_address is for loopback too */
     /* Networks ("10.0.0.0/8") of proxies whose X-Forwarded-For and -Host are believed;
      * NULL: none. They are exempt from max_per_address. */
     const char *const *trusted_proxies;

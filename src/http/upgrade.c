@@ -2,6 +2,7 @@
 #include "http/connection.h"
 
 #include "base/error.h"
+#include "http/deflate.h"
 
 #include <string.h>
 
@@ -60,10 +61,16 @@ WebSocket *ws_accept(HttpRequest *request, const WebSocketOps *ops, const WebSoc
     if (limits && limits->protocol &&
         http_list_has(http_header(request, "sec-websocket-protocol"), limits->protocol))
         g_string_append_printf(head, "Sec-WebSocket-Protocol: %s\r\n", limits->protocol);
+    g_autoptr(GString) agreed = g_string_new(NULL);
+    int bits = request->connection->server->config.websocket_deflate
+                   ? deflate_agree(http_header(request, "sec-websocket-extensions"), agreed)
+                   : 0;
+    if (bits)
+        g_string_append_printf(head, "Sec-WebSocket-Extensions: %s\r\n", agreed->str);
     g_string_append_printf(head, "%s\r\n", request->headers->str);
     bool sent = http_raw_write(request, head->str, head->len, error);
     g_string_free(head, TRUE);
     if (!sent)
         return NULL;
-    return request->connection->socket = ws_new(request, ops, limits, user);
+    return request->connection->socket = ws_new(request, ops, limits, bits, user);
 }

@@ -1,81 +1,35 @@
 /* WebSockets: wslay reads frames and writes control frames; data frames are written here, straight
  * from the shared bytes. The loop alone touches wslay and the connection; other threads meet it in
  * two queues under a lock: frames to send, and the inbox that one pool job at a time empties. */
-#include "http/connection.h"
+#include "http/websocket_private.h"
 
 #include "base/log.h"
 #include "base/mutant.h"
-#include "http/stage.h"
+#include "http/deflate.h"
 
 #include <string.h>
 #include <sys/epoll.h>
-#include <wslay/wslay.h>
 
 enum {
     CLOSE_MS = 5000,          /* for the peer's close frame after ours */
     MAX_READ_BYTES = 1 << 20, /* per round, so that one socket does not hold the loop */
-    MAX_INBOX = 64,           /* messages; then the socket is not read */
-    JOB_MESSAGES = 16,        /* then other sockets get the thread */
     WRITE_BYTES = 16384,      /* header and beginning of a frame in one write */
     MAX_CONTROLS = 512,       /* pongs that wait: the client pings and does not read */
     MAX_REASON_BYTES = 123,
     MAX_FRAGMENTS = 4096, /* of one message: each is an allocation, however small */
 };
 
-typedef struct {
-    guint8 opcode; /* CLOSED in the inbox: the last call */
-    guint16 code;  /* of a close frame */
-    GBytes *bytes;
-    Rope *rope; /* instead of bytes, of frames to send */
-} Frame;
-
-enum { CLOSED = 0xff };
-
-struct WebSocket {
-    atomic_int n_refs;
-    HttpServer *server;
-    WebSocketOps ops;
-    void *user;
-    char *peer;
-    size_t max_queued_bytes;
-    unsigned ping_ms;
-    atomic_size_t max_message_bytes;
-
-    pthread_mutex_t lock;
-    GQueue out, inbox;   /* Frame */
-    size_t queued_bytes; /* of out and the current frame */
-    size_t inbox_bytes;
-    bool closed;    /* the loop has let it go */
-    bool closing;   /* a close frame is queued: nothing after it */
-    bool overflown; /* the client does not read */
-    bool woken;     /* in server->woken */
-    bool running;   /* a job delivers */
-    bool paused;    /* the inbox is full */
-
-    /* of the loop */
-    HttpConnection *connection;
-    wslay_event_context_ptr wslay;
-    Frame *current;
-    guint8 header[10];
-    size_t n_header, n_sent;
-    Stage stage; /* of a rope */
-    bool gone, blocked, read_wants_write, refused;
-    size_t n_read;
-    unsigned n_fragments; /* of the message that arrives */
-    gint64 seen_us, next_ping_us, blocked_us, close_us;
-};
-
-static Frame *frame_new(guint8 opcode, guint16 code, GBytes *bytes)
+Frame *ws_frame_new(guint8 opcode, guint16 code, GBytes *bytes)
 {
     Frame *frame = g_new(Frame, 1);
-    *frame = (Frame){ opcode, code, bytes, NULL };
+    *frame = (Frame){ .opcode = opcode, .code = code, .bytes = bytes };
     return frame;
 }
 
 static Frame *frame_new_rope(Rope *rope)
 {
     Frame *frame = g_new(Frame, 1);
-    *frame = (Frame){ WSLAY_TEXT_FRAME, 0, NULL, rope };
+    *frame = (Frame){ .opcode = WSLAY_TEXT_FRAME, .rope = rope };
     return frame;
 }
 
@@ -84,7 +38,7 @@ static size_t frame_bytes(const Frame *frame)
     return frame->rope ? rope_bytes(frame->rope) : g_bytes_get_size(frame->bytes);
 }
 
-static void frame_free(void *user)
+void ws_frame_free(void *user)
 {
     Frame *frame = user;
     if (!frame)
@@ -105,9 +59,9 @@ void ws_unref(WebSocket *socket)
 {
     if (!socket || atomic_fetch_sub(&socket->n_refs, 1) != 1)
         return;
-    g_queue_clear_full(&socket->out, frame_free);
-    g_queue_clear_full(&socket->inbox, frame_free);
-    frame_free(socket->current);
+    g_queue_clear_full(&socket->out, ws_frame_free);
+    g_queue_clear_full(&socket->inbox, ws_frame_free);
+    ws_frame_free(socket->current);
     stage_end(&socket->stage);
     if (socket->wslay)
         wslay_event_context_free(socket->wslay);
@@ -124,7 +78,7 @@ HttpConnection *ws_connection(WebSocket *socket)
 /* --- output, from any thread --- */
 
 /* Under the socket's lock. */
-static void wake(WebSocket *socket)
+void ws_wake(WebSocket *socket)
 {
     if (socket->woken)
         return;
@@ -148,27 +102,44 @@ static bool queue_frame(WebSocket *socket, Frame *frame)
         /* mutant: http_websocket */
         socket->overflown = true;
         open = false;
-        wake(socket);
+        ws_wake(socket);
     }
     if (open) {
         socket->queued_bytes += n;
         g_queue_push_tail(&socket->out, frame);
-        wake(socket);
+        ws_wake(socket);
     }
     pthread_mutex_unlock(&socket->lock);
     if (!open)
-        frame_free(frame);
+        ws_frame_free(frame);
     return open;
+}
+
+static bool is_to_deflate(const WebSocket *socket, size_t n)
+{
+    return socket->deflate_bits && n >= DEFLATE_MIN_BYTES;
+}
+
+static bool send_deflated(WebSocket *socket, guint8 opcode, GBytes *message)
+{
+    Frame *frame = ws_frame_new(opcode, 0, deflate_message(message, socket->deflate_bits));
+    frame->deflated = true;
+    return queue_frame(socket, frame);
 }
 
 bool ws_send_text(WebSocket *socket, GBytes *text)
 {
-    return queue_frame(socket, frame_new(WSLAY_TEXT_FRAME, 0, g_bytes_ref(text)));
+    if (is_to_deflate(socket, g_bytes_get_size(text)))
+        return send_deflated(socket, WSLAY_TEXT_FRAME, text);
+    return queue_frame(socket, ws_frame_new(WSLAY_TEXT_FRAME, 0, g_bytes_ref(text)));
 }
 
 bool ws_send_rope(WebSocket *socket, Rope *text)
 {
-    return queue_frame(socket, frame_new_rope(rope_ref(text)));
+    if (!is_to_deflate(socket, rope_bytes(text)))
+        return queue_frame(socket, frame_new_rope(rope_ref(text)));
+    g_autoptr(GBytes) flat = rope_flat(text);
+    return send_deflated(socket, WSLAY_TEXT_FRAME, flat);
 }
 
 bool ws_send_string(WebSocket *socket, const char *text)
@@ -179,7 +150,7 @@ bool ws_send_string(WebSocket *socket, const char *text)
 
 bool ws_send_binary(WebSocket *socket, GBytes *data)
 {
-    return queue_frame(socket, frame_new(WSLAY_BINARY_FRAME, 0, g_bytes_ref(data)));
+    return queue_frame(socket, ws_frame_new(WSLAY_BINARY_FRAME, 0, g_bytes_ref(data)));
 }
 
 size_t ws_queued_bytes(WebSocket *socket)
@@ -198,9 +169,9 @@ void ws_close(WebSocket *socket, unsigned code, const char *reason)
     pthread_mutex_lock(&socket->lock);
     if (!socket->closed && !socket->closing) {
         socket->closing = true;
-        g_queue_push_tail(&socket->out, frame_new(WSLAY_CONNECTION_CLOSE, (guint16) code,
-                                                  g_bytes_new(reason ? reason : "", n)));
-        wake(socket);
+        g_queue_push_tail(&socket->out, ws_frame_new(WSLAY_CONNECTION_CLOSE, (guint16) code,
+                                                     g_bytes_new(reason ? reason : "", n)));
+        ws_wake(socket);
     }
     pthread_mutex_unlock(&socket->lock);
 }
@@ -210,79 +181,7 @@ void ws_set_max_message(WebSocket *socket, size_t max_message_bytes)
     atomic_store(&socket->max_message_bytes, max_message_bytes);
 }
 
-/* --- delivery, in a pool thread --- */
-
-static Frame *next_message(WebSocket *socket)
-{
-    pthread_mutex_lock(&socket->lock);
-    Frame *frame = g_queue_pop_head(&socket->inbox);
-    if (!frame)
-        socket->running = false;
-    else if (frame->bytes)
-        socket->inbox_bytes -= g_bytes_get_size(frame->bytes);
-    if (frame && socket->paused && g_queue_get_length(&socket->inbox) <= MAX_INBOX / 2) {
-        socket->paused = false;
-        if (!socket->closed)
-            wake(socket);
-    }
-    pthread_mutex_unlock(&socket->lock);
-    return frame;
-}
-
-static void deliver(WebSocket *socket, const Frame *frame)
-{
-    if (frame->opcode == CLOSED) {
-        if (socket->ops.closed)
-            socket->ops.closed(socket, socket->user);
-        return;
-    }
-    gsize n;
-    const char *data = g_bytes_get_data(frame->bytes, &n);
-    if (frame->opcode == WSLAY_TEXT_FRAME)
-        socket->ops.text(socket, data, n - 1, socket->user); /* the last byte is our NUL */
-    else
-        socket->ops.binary(socket, data, n - 1, socket->user);
-}
-
-static void deliver_all(void *user)
-{
-    WebSocket *socket = user;
-    for (unsigned i = 0; i < JOB_MESSAGES; i++) {
-        Frame *frame = next_message(socket);
-        if (!frame) {
-            ws_unref(socket);
-            return;
-        }
-        deliver(socket, frame);
-        frame_free(frame);
-    }
-    http_threads_submit(socket->server->threads, deliver_all, socket);
-}
-
-static void post(WebSocket *socket, guint8 opcode, GBytes *bytes)
-{
-    pthread_mutex_lock(&socket->lock);
-    g_queue_push_tail(&socket->inbox, frame_new(opcode, 0, bytes));
-    socket->inbox_bytes += bytes ? g_bytes_get_size(bytes) : 0;
-    if (g_queue_get_length(&socket->inbox) >= MAX_INBOX ||
-        socket->inbox_bytes > atomic_load(&socket->max_message_bytes))
-        socket->paused = true;
-    bool start = !socket->running;
-    socket->running = true;
-    pthread_mutex_unlock(&socket->lock);
-    if (start)
-        http_threads_submit(socket->server->threads, deliver_all, ws_ref(socket));
-}
-
 /* --- wslay's callbacks, in the loop --- */
-
-static bool is_paused(WebSocket *socket)
-{
-    pthread_mutex_lock(&socket->lock);
-    bool paused = socket->paused;
-    pthread_mutex_unlock(&socket->lock);
-    return paused;
-}
 
 static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t n, int flags,
                        void *user)
@@ -291,7 +190,7 @@ static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t 
     HttpConnection *connection = socket->connection;
     ssize_t got = STREAM_WANT_READ;
     size_t waiting = connection_in(connection);
-    if (socket->n_read >= MAX_READ_BYTES || is_paused(socket)) {
+    if (socket->n_read >= MAX_READ_BYTES || ws_is_paused(socket)) {
         got = STREAM_WANT_READ;
     } else if (waiting) {
         got = (ssize_t) MIN(n, waiting);
@@ -360,7 +259,10 @@ static void on_message(wslay_event_context_ptr context,
     if (message->msg_length)
         memcpy(copy, message->msg, message->msg_length);
     copy[message->msg_length] = '\0';
-    post(socket, message->opcode, g_bytes_new_take(copy, message->msg_length + 1));
+    Frame *frame =
+        ws_frame_new(message->opcode, 0, g_bytes_new_take(copy, message->msg_length + 1));
+    frame->deflated = wslay_get_rsv1(message->rsv);
+    ws_post(socket, frame);
 }
 
 /* --- the loop's side --- */
@@ -377,10 +279,10 @@ void ws_detach(WebSocket *socket)
     socket->connection = NULL;
     pthread_mutex_lock(&socket->lock);
     socket->closed = true;
-    g_queue_clear_full(&socket->out, frame_free);
+    g_queue_clear_full(&socket->out, ws_frame_free);
     socket->queued_bytes = 0;
     pthread_mutex_unlock(&socket->lock);
-    post(socket, CLOSED, NULL);
+    ws_post(socket, ws_frame_new(CLOSED, 0, NULL));
     ws_unref(socket);
 }
 
@@ -389,7 +291,7 @@ static void make_header(WebSocket *socket)
 {
     guint64 n = frame_bytes(socket->current);
     guint8 *header = socket->header;
-    header[0] = 0x80 | socket->current->opcode;
+    header[0] = 0x80 | (socket->current->deflated ? 0x40 : 0) | socket->current->opcode;
     unsigned n_length = n < 126 ? 0 : n <= G_MAXUINT16 ? 2 : 8;
     header[1] = n_length == 0 ? (guint8) n : n_length == 2 ? 126 : 127;
     for (unsigned i = 0; i < n_length; i++)
@@ -435,7 +337,7 @@ static bool push_current(WebSocket *socket)
     pthread_mutex_lock(&socket->lock);
     socket->queued_bytes -= frame_bytes(socket->current);
     pthread_mutex_unlock(&socket->lock);
-    g_clear_pointer(&socket->current, frame_free);
+    g_clear_pointer(&socket->current, ws_frame_free);
     stage_end(&socket->stage);
     return true;
 }
@@ -458,7 +360,7 @@ static bool begin_frame(WebSocket *socket)
         gsize n;
         const uint8_t *reason = g_bytes_get_data(frame->bytes, &n);
         wslay_event_queue_close(socket->wslay, frame->code, reason, n);
-        frame_free(frame);
+        ws_frame_free(frame);
     } else {
         socket->current = frame;
         make_header(socket);
@@ -528,11 +430,11 @@ SocketFate ws_pump(WebSocket *socket, uint32_t *events)
     read_all(socket);
     write_all(socket);
     SocketFate fate = fate_of(socket);
-    bool paused = is_paused(socket);
+    bool paused = ws_is_paused(socket);
     *events = (paused ? 0 : EPOLLIN) | (socket->blocked || socket->read_wants_write ? EPOLLOUT : 0);
     if (fate == SOCKET_STAYS && !paused && socket->n_read >= MAX_READ_BYTES) {
         pthread_mutex_lock(&socket->lock);
-        wake(socket); /* more may wait where epoll does not see it */
+        ws_wake(socket); /* more may wait where epoll does not see it */
         pthread_mutex_unlock(&socket->lock);
     }
     return fate;
@@ -545,7 +447,7 @@ SocketFate ws_tick(WebSocket *socket, gint64 now_us, uint32_t *events)
     if (socket->close_us && now_us >= socket->close_us)
         return SOCKET_ENDS;
     if ((socket->blocked_us && now_us - socket->blocked_us > send_us) ||
-        (now_us - socket->seen_us > 3 * ping_us && !is_paused(socket))) {
+        (now_us - socket->seen_us > 3 * ping_us && !ws_is_paused(socket))) {
         log_debug("http", "WebSocket of %s closed: silent", socket->peer);
         stream_reset(socket->connection->stream);
         return SOCKET_DROPS;
@@ -560,7 +462,7 @@ SocketFate ws_tick(WebSocket *socket, gint64 now_us, uint32_t *events)
 }
 
 WebSocket *ws_new(HttpRequest *request, const WebSocketOps *ops, const WebSocketLimits *limits,
-                  void *user)
+                  int deflate_bits, void *user)
 {
     static const WebSocketLimits none = { 0 };
     if (!limits)
@@ -584,5 +486,8 @@ WebSocket *ws_new(HttpRequest *request, const WebSocketOps *ops, const WebSocket
                                                                 on_frame,
                                                             .on_msg_recv_callback = on_message };
     wslay_event_context_server_init(&socket->wslay, &callbacks, socket);
+    socket->deflate_bits = deflate_bits;
+    if (deflate_bits)
+        wslay_event_config_set_allowed_rsv_bits(socket->wslay, WSLAY_RSV1_BIT);
     return socket;
 }
