@@ -87,7 +87,9 @@ static json_t *redact_value(json_t *value)
 
 json_t *audit_redact(const Param *rows, json_t *params)
 {
-    json_t *shown = json_is_object(params) ? redact_object(rows, params) : redact_value(params);
+    json_t *shown = !params                  ? json_object() /* nothing was sent */
+                    : json_is_object(params) ? redact_object(rows, params)
+                                             : redact_value(params);
     size_t n = json_dumpb(shown, NULL, 0, JSON_COMPACT | JSON_ENCODE_ANY);
     if (n <= AUDIT_MAX_PARAMS_BYTES)
         return shown;

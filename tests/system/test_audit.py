@@ -52,6 +52,10 @@ class Audit(unittest.TestCase):
         self.assertEqual((failed["subject"].get("userId"), failed["data"]["error"]["code"], failed["data"]["params"]["email"]),
                          (None, 3, "dave@example.org"))
         token = dave.call("token.create")["result"]
+        before = len(self.records("token.create"))
+        dave.send('{"jsonrpc": "2.0", "id": "bare", "method": "token.create"}') # nothing at all is sent
+        self.assertIn("result", dave.answer())
+        self.assertEqual((len(self.records("token.create")), self.records("token.create")[0]["data"]["params"]), (before + 1, {}))
         whole = json.dumps(self.records())
         for secret in ("the words of dave", "guessed", token, self.server.password):
             self.assertNotIn(secret, whole)
