@@ -203,6 +203,41 @@ static void rename_job(const char *path)
     close(fd);
 }
 
+/* As a power cut may leave what was not synced. */
+static void tear(const char *path, unsigned way)
+{
+    enum { SECTOR_BYTES = 512 };
+    g_autofree char *text = NULL;
+    gsize n;
+    assert_true(g_file_get_contents(path, &text, &n, NULL));
+    gsize at = MIN(n / 2, SECTOR_BYTES);
+    if (way == 0)
+        memset(text + at, 0, n - at);
+    else if (way == 1)
+        memset(text, 0, at);
+    assert_true(g_file_set_contents(path, text,
+                                    way < 2    ? (gssize) n
+                                    : way == 2 ? (gssize) at
+                                               : 0,
+                                    NULL));
+}
+
+static void test_torn_index(void **state)
+{
+    g_autoptr(Repo) repo = repo_fixture("flat");
+    g_autofree char *index = g_strdup_printf("%s/.cadenza/index/" VM ".points.json", repo->folder);
+    json_t *plain = views_of(repo, VM, "remote");
+    g_autoptr(GPtrArray) paths = set_times(repo, 1700000000);
+    for (unsigned way = 0; way < 4; way++) {
+        json_decref(indexed_views(repo));
+        tear(index, way);
+        json_t *views = indexed_views(repo);
+        assert_same(views, plain);
+        json_decref(views);
+    }
+    json_decref(plain);
+}
+
 static void test_index(void **state)
 {
     g_autoptr(Repo) repo = repo_fixture("flat");
@@ -230,9 +265,10 @@ static void test_index(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_as_xo), cmocka_unit_test(test_cache),
-                                        cmocka_unit_test(test_errors),
-                                        cmocka_unit_test(test_failed_listing),
-                                        cmocka_unit_test(test_index) };
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_as_xo),  cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_errors), cmocka_unit_test(test_failed_listing),
+        cmocka_unit_test(test_index),  cmocka_unit_test(test_torn_index)
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
