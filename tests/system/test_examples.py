@@ -207,6 +207,18 @@ class World:
         self.call("host.stop", id=host)
         return host
 
+    def master(self):
+        return self.host()
+
+    def calm_pool(self):
+        """All hosts in service, no high availability."""
+        self.member()
+        self.call("pool.disableHa", pool=self.pool())
+        return self.pool()
+
+    def nobodys_pool(self):
+        return NOWHERE
+
     def leaving_host(self):
         """No host leaves the pool of the examples, which has two: refused."""
         return NOWHERE

@@ -10,7 +10,7 @@
 
 static json_t *seen(const ApiObject *host)
 {
-    api_object_barrier(host);
+    host_settle(host);
     return NULL;
 }
 

@@ -80,6 +80,20 @@ bool host_wait_back(Xapi *xapi, const ApiObject *host, double since, bool enable
     return false;
 }
 
+void host_settle(const ApiObject *object)
+{
+    Pool *pool = link_pool(object->link);
+    gint64 until_us = g_get_monotonic_time() + (gint64) HOST_SETTLE_MS * 1000;
+    while (!pool_barrier(pool, API_BARRIER_MS, NULL) && g_get_monotonic_time() < until_us &&
+           !MUTANT(host_not_settled)) { /* mutant: system:test_pools.Pools.test_rolling_ends */
+        g_autoptr(GError) gone = NULL;
+        json_decref(xapi_call(pool_xapi(pool), "pool.get_all", NULL, &gone));
+        if (err_is(gone, ERR_CANCELLED)) /* the server is ending */
+            return;
+        g_usleep(HOST_POLL_MS * 1000);
+    }
+}
+
 /* --- The debt --- */
 
 json_t *host_debt_new(const char *pool, const char *words)
@@ -262,8 +276,7 @@ static unsigned look(const ApiParts *parts, json_t *record, gint64 now_ms)
     g_autoptr(Inventory) inventory = NULL;
     g_autoptr(Link) link = servers_find(parts->servers, text_of(record, "pool"), &inventory);
     g_autoptr(GError) failure = NULL;
-    if (!link || pool_status(link_pool(link)) != POOL_CONNECTED ||
-        MUTANT(host_debt_forgotten)) /* mutant: system:test_pools.Killed.test_killed */
+    if (!link || pool_status(link_pool(link)) != POOL_CONNECTED)
         return LOOK_MS;
     Xapi *xapi = pool_xapi(link_pool(link));
     if (!json_object_get(record, "told"))

@@ -12,6 +12,7 @@ enum {
     HOST_BACK_MS = 20 * 60 * 1000, /* XO's: how long a host may take to start */
     HOST_AGENT_MS = 5 * 60 * 1000,
     HOST_POLL_MS = 300,
+    HOST_SETTLE_MS = 60 * 1000,
 };
 
 /* When the agent of the host started, s by its own clock; -1 with an error. */
@@ -20,6 +21,10 @@ double host_agent_start(Xapi *xapi, const char *host, GError **error);
  * this call when it is not by itself. TIMEOUT names the host. */
 bool host_wait_back(Xapi *xapi, const ApiObject *host, double since, bool enable, gint64 timeout_ms,
                     GError **error);
+
+/* Waits until the inventory has seen what was done, also over a loss of the connection, which the
+ * restart of a master is; not for ever. */
+void host_settle(const ApiObject *object);
 
 /* {"pool", "hosts": [uuid of those that were in service], "resume": [VM uuid], "start": [VM uuid],
  * "homes": {VM uuid: host uuid}, "autoPoweron"?: true, "words"}. */
