@@ -143,7 +143,7 @@ static const RestCall calls[] = {
     { ACTION("hosts", "detach"), "host.detach" },
     { ACTION("hosts", "forget"), "host.forget" },
     { ACTION("hosts", "management_reconfigure"), "host.managementReconfigure",
-      .renames = "id: pif:id", .example = "pif=$PIF" },
+      .renames = "id: pif:id", .example = "$HOST pif=$PIF" },
     { "GET", "hosts/{id}/missing_patches", "pool.listMissingPatches", .renames = "id:host" },
     { ACTION("hosts", "scan_pifs"), "host.scanPifs" },
     { ACTION("pools", "create_vm"), "vm.create", .renames = NEW_VM, .makes = "vms",

@@ -184,7 +184,7 @@ const Method methods_pool[] = {
       .summary = "Make a host the master of its pool." },
     { "pool.managementReconfigure", reconfigure_management,
       PARAMS(POOL, REQ(ID("network", "network", "administrate"))), .access = ACCESS_USER,
-      .long_running = true, .example = "pool=$POOL network=$NETWORK",
+      .long_running = true, .example = "pool=$CALM_POOL network=$NETWORK",
       .summary = "Manage all hosts of a pool by their interfaces on a network." },
     { "pool.enableHa", enable_ha,
       PARAMS(POOL, REQ(ARR("heartbeatSrs", P_STRING), .words = "shared storages for the heartbeat"),
