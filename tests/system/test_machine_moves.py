@@ -155,6 +155,48 @@ class Moves(Pool):
         left = {id_ for id_ in self.everything(self.near_pool) ^ before if self.objects(id=id_, type="VDI")}
         self.assertEqual(left, set(), "no copy is left over")
 
+    # --- vm.warmMigration ---
+
+    def test_warm(self):
+        for running, pool, sim in ((True, self.far_pool, self.far), (False, self.near_pool, self.sim)):
+            vm = self.own("goes warm", running=running)
+            if running:
+                until(lambda: self.view(vm).get("pvDriversDetected"), "the guest tools")
+                self.sim.write(vm, 2 * MIB, seed=7)
+            digest, shared = self.sim.digest(self.disk(vm)["id"]), next(iter(self.storages(pool)[1].values()))
+            self.call("vm.warmMigration", vm=vm, sr=shared, startDestinationVm=running, deleteSourceVm=False)
+            [there] = [each["id"] for each in self.objects(type="VM", name_label="goes warm") if each["id"] != vm]
+            self.addCleanup(self.forget, there)
+            self.assertEqual((self.view(there)["$pool"], self.view(there)["power_state"]), (pool, "Running" if running else "Halted"))
+            self.assertEqual((self.disk(there)["$SR"], sim.digest(self.disk(there)["id"])), (shared, digest))
+            self.assertEqual({self.view(vif)["MAC"] for vif in self.view(there)["VIFs"]}, {self.view(vif)["MAC"] for vif in self.view(vm)["VIFs"]})
+            self.assertEqual((self.view(vm)["power_state"], self.view(vm)["snapshots"]), ("Halted", []))
+            self.assertIn("warm migration", self.refused(5, "vm.start", id=vm).data["reason"])
+            self.call("vm.set", id=vm, blockedOperations={"start": None, "start_on": None})
+            self.call("vm.set", id=vm, name_label="stayed")
+            self.call("vm.set", id=there, name_label="arrived")
+        gone = self.own("leaves for good")
+        self.call("vm.warmMigration", vm=gone, sr=shared, startDestinationVm=False, deleteSourceVm=True)
+        self.assertEqual(self.objects(id=gone), [])
+        self.forget(self.only(type="VM", name_label="leaves for good")["id"])
+
+    def test_warm_refusals(self):
+        vm = self.own("stays warm", running=True)
+        until(lambda: self.view(vm).get("pvDriversDetected"), "the guest tools")
+        sr = next(iter(self.storages(self.far_pool)[1].values()))
+        near, far = self.everything(self.near_pool), self.everything(self.far_pool)
+        how = dict(vm=vm, startDestinationVm=False, deleteSourceVm=True)
+        self.refused(1, "vm.warmMigration", sr=NOWHERE, **how)
+        self.refused(10, "vm.warmMigration", vm=vm, sr=sr)
+        for method in ("VDI.create", "VM.create", "VIF.create", "VM.set_name_label"):
+            self.far.fault(kind="error", method=method, error=["INTERNAL_ERROR", "broken"])
+            self.assertIn("broken", self.refused(-32000, "vm.warmMigration", sr=sr, **how).message)
+            until(lambda: self.view(vm)["power_state"] == "Running", f"it runs again after {method}")
+        self.sim.fault(kind="error", method="VM.clean_shutdown", error=["VM_SHUTDOWN_TIMEOUT", vm, "1200"])
+        self.refused(-32000, "vm.warmMigration", sr=sr, **how)
+        self.assertEqual(self.view(vm)["power_state"], "Running")
+        until(lambda: self.everything(self.far_pool) == far and self.everything(self.near_pool) == near, "nothing is left behind", 60)
+
     # --- vm.copy ---
 
     def test_copies(self):

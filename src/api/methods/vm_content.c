@@ -3,6 +3,7 @@
 #include "api/machine_in.h"
 #include "api/machine_out.h"
 #include "api/methods/content.h"
+#include "api/methods/vm_devices.h"
 #include "api/methods/vm_parts.h"
 #include "base/error.h"
 
@@ -191,27 +192,11 @@ static json_t *chosen_networks(ApiCall *call, const ApiObject *sr, GError **erro
     return refs;
 }
 
-/* The network of the pool's management: for interfaces of which nobody said anything. */
-static char *any_network(const ApiObject *sr, GError **error)
-{
-    Xapi *xapi = api_object_xapi(sr);
-    json_t *pifs = xapi_call(xapi, "PIF.get_all_records", NULL, error), *pif;
-    char *network = NULL;
-    const char *ref;
-    json_object_foreach (pifs, ref, pif)
-        if (!network && json_is_true(json_object_get(pif, "management")))
-            network = g_strdup(text_of(pif, "network"));
-    if (pifs && !network)
-        err_set(error, ERR_NOT_FOUND, "the pool has no management network");
-    json_decref(pifs);
-    return network;
-}
-
 static json_t *import_ova(ApiCall *call, Content *content, GError **error)
 {
     const ApiObject *sr = call_object(call, "sr");
     json_t *data = call_get(call, "data");
-    g_autofree char *network = any_network(sr, error);
+    g_autofree char *network = management_network(api_object_xapi(sr), error);
     json_t *networks = network ? chosen_networks(call, sr, error) : NULL;
     if (!networks) {
         content_free(content);

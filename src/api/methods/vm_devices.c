@@ -146,6 +146,20 @@ bool vm_eject_cd(Xapi *xapi, const char *vm, GError **error)
 
 /* --- Network interfaces --- */
 
+char *management_network(Xapi *xapi, GError **error)
+{
+    json_t *pifs = xapi_call(xapi, "PIF.get_all_records", NULL, error), *pif;
+    char *network = NULL;
+    const char *ref;
+    json_object_foreach (pifs, ref, pif)
+        if (!network && json_is_true(json_object_get(pif, "management")))
+            network = g_strdup(json_string_value(json_object_get(pif, "network")));
+    if (pifs && !network)
+        err_set(error, ERR_NOT_FOUND, "the pool has no management network");
+    json_decref(pifs);
+    return network;
+}
+
 static json_t *list_or_empty(json_t *wanted, const char *key)
 {
     json_t *list = json_object_get(wanted, key);

@@ -46,6 +46,11 @@ bool vm_eject_cd(Xapi *xapi, const char *vm, GError **error);
 
 /* --- Network interfaces --- */
 
+/* The reference of the network of a pool's management, for interfaces that nothing else is known
+ * of.
+ */
+char *management_network(Xapi *xapi, GError **error);
+
 /* {network, mac?, allowedIpv4Addresses?, allowedIpv6Addresses?} as clients send it, on that device
  * of the VM; `network` has been found by the caller. *ref, its reference, may be NULL. */
 bool vif_create(Xapi *xapi, const char *vm, const ApiObject *network, const char *device,
