@@ -53,12 +53,15 @@ static void rename_one(json_t *params, const char *rule)
 }
 
 /* {the body or the query, what the path says, what the route implies}; NULL with an error. */
-static json_t *make_params(RestRequest *request, const RestCall *call, GError **error)
+static json_t *make_params(RestRequest *request, const RestCall **chosen, GError **error)
 {
+    const RestCall *call = *chosen;
     bool reads = g_str_equal(call->verb, "GET");
     json_t *params = reads ? read_query(request, call) : rest_body(request, error);
     if (!params)
         return NULL;
+    if (call->when && json_object_get(params, call->when))
+        call = *chosen = call->instead;
     json_object_update(params, request->args);
     g_auto(GStrv) rules = g_strsplit(call->renames ? call->renames : "", " ", -1);
     for (unsigned i = 0; rules[i]; i++)
@@ -228,11 +231,12 @@ static bool serve(RestRequest *request, const RestCall *call, json_t *params, GE
 
 /* What is wrong or not allowed is told at once, to the caller and to the audit log, and not by a
  * task. The parameters of the method, or NULL. */
-static json_t *prepare(RestRequest *request, const RestCall *call, GError **error)
+static json_t *prepare(RestRequest *request, const RestCall **chosen, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    json_t *params = check_owner(request, call, &failure) ? make_params(request, call, &failure)
-                                                          : NULL;
+    json_t *params =
+        check_owner(request, *chosen, &failure) ? make_params(request, chosen, &failure) : NULL;
+    const RestCall *call = *chosen;
     if (params && is_action(call))
         call_check(request->parts, request->session, call->method, params, &failure);
     if (!failure)
@@ -248,7 +252,7 @@ void rest_call_serve(RestRequest *request)
 {
     const RestCall *call = request->route->with;
     g_autoptr(GError) error = NULL;
-    json_t *params = prepare(request, call, &error);
+    json_t *params = prepare(request, &call, &error);
     if (!params || !serve(request, call, params, &error))
         rest_fail(request, error);
     json_decref(params);

@@ -9,7 +9,8 @@
 
 enum { REST_ACTION_THREADS = 128, REST_MAX_WAITING_ACTIONS = 1000 };
 
-typedef struct {
+typedef struct RestCall RestCall;
+struct RestCall {
     const char *verb, *path;
     const char *method; /* of the method table */
     /* "hostId:host fast:!full_copy id:": REST's name, the method's; '!' turns a boolean round,
@@ -21,7 +22,10 @@ typedef struct {
     bool (*prepare)(RestRequest *request, json_t *params, GError **error);
     const char *summary; /* NULL: the method's */
     const char *example; /* as of a RestRoute; NULL: the method's, in the words of REST */
-} RestCall;
+    /* A body with this member is for another method: a row that is in no table. */
+    const char *when;
+    const RestCall *instead;
+};
 
 /* Adds the table, and the routes that methods name themselves where the table has none. */
 void rest_calls_add(RestRouter *router);

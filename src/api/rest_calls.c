@@ -22,16 +22,29 @@ static bool check_snapshot(RestRequest *request, json_t *params, GError **error)
     return ok;
 }
 
-/* XO's clones are quick ones, and named after their origin, unless told otherwise. */
-static bool complete_clone(RestRequest *request, json_t *params, GError **error)
+/* Clones are named after their origin, unless told otherwise. */
+static void name_clone(RestRequest *request, json_t *params)
 {
     json_t *vm = servers_object(request->parts->servers, rest_arg(request, "id"));
     const char *name = json_string_value(json_object_get(vm, "name_label"));
-    if (!json_object_get(params, "full_copy"))
-        json_object_set_new(params, "full_copy", json_false());
     if (!json_object_get(params, "name") && name)
         json_object_set_new(params, "name", json_sprintf("%s_clone", name));
     json_decref(vm);
+}
+
+/* XO's clones are quick ones. */
+static bool complete_clone(RestRequest *request, json_t *params, GError **error)
+{
+    if (!json_object_get(params, "full_copy"))
+        json_object_set_new(params, "full_copy", json_false());
+    name_clone(request, params);
+    return true;
+}
+
+static bool complete_copy(RestRequest *request, json_t *params, GError **error)
+{
+    json_object_del(params, "fast");
+    name_clone(request, params);
     return true;
 }
 
@@ -103,6 +116,11 @@ static bool add_job(RestRequest *request, json_t *params, GError **error)
     }
 #define ACTION(path, of) "POST", path "/{id}/actions/" of
 
+/* A clone that names storage is a full copy there. */
+static const RestCall clone_to = { ACTION("vms", "clone"), "vm.copy",
+                                   .renames = "id:vm name_label:name srId:sr", .makes = "vms",
+                                   .prepare = complete_copy };
+
 static const RestCall calls[] = {
     { ACTION("vms", "start"), "vm.start", .renames = "hostId:host" },
     { ACTION("vms", "clean_shutdown"), "vm.stop" },
@@ -121,7 +139,8 @@ static const RestCall calls[] = {
     { ACTION("vms", "revert_snapshot"), "vm.revert", .renames = "id: snapshotId:snapshot",
       .prepare = check_snapshot, .example = "$VM snapshotId=$SNAPSHOT" },
     { ACTION("vms", "clone"), "vm.clone", .renames = "name_label:name fast:!full_copy",
-      .makes = "vms", .prepare = complete_clone, .example = "$VM name_label='a copy'" },
+      .makes = "vms", .prepare = complete_clone, .when = "srId", .instead = &clone_to,
+      .example = "$VM name_label='a copy'" },
     { ACTION("vms", "migrate"), "vm.migrate",
       .renames = "id:vm hostId:targetHost srId:sr srIdByVdiId:mapVdisSrs "
                  "networkIdByVifId:mapVifsNetworks migrationNetworkId:migrationNetwork",

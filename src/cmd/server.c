@@ -281,13 +281,13 @@ static void stop(Server *server)
     stop_calls(server);
     leaving_end(&leaving);
     g_clear_pointer(&server->http, http_server_free);
+    g_clear_pointer(&server->parts.downloads, downloads_free); /* they hold connections */
     g_clear_pointer(&server->parts.runs, runs_free);
     g_clear_pointer(&server->parts.repositories, repositories_free);
     g_clear_pointer(&server->parts.jobs, jobs_free);
     g_clear_pointer(&server->parts.servers, servers_free);
     g_clear_pointer(&server->parts.hub, hub_free);
     g_clear_pointer(&server->parts.remotes, remotes_free);
-    g_clear_pointer(&server->parts.downloads, downloads_free);
     g_clear_pointer(&server->parts.pace, pace_free);
     g_clear_pointer(&server->gate, gate_free);
     g_clear_pointer(&server->bus, bus_free);

@@ -183,6 +183,7 @@ class Files(Pool):
         before = self.everything()
         self.assertTrue(self.send(archive[:len(archive) // 2], "vm.import", sr=sr)[1])
         until(lambda: self.everything() == before, "all as before", 60)
+        self.call("vm.export", vm=vm["id"]) # nobody ever fetches it
         self.refused(1, "vm.import", sr=NOWHERE)
         self.refused(1, "vm.export", vm=NOWHERE)
         self.refused(10, "vm.export", vm=vm["id"], format="zip")

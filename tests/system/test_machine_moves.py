@@ -1,8 +1,10 @@
 """Machines and disks that move or are copied: between hosts, storages and pools, each method in its good way and in its refusals, with
 both pools looked at afterwards."""
+import json
 import pathlib
 import sys
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import Sim  # noqa: E402
@@ -213,6 +215,25 @@ class Moves(Pool):
                 self.assertEqual((self.disk(copy["id"])["$SR"], sim.digest(self.disk(copy["id"])["id"])), (sr, digest))
             self.assertEqual(self.view(vm)["snapshots"], [], "the snapshot that was copied is gone")
         self.assertEqual(self.view(self.call("vm.copy", vm=vm, sr=sr))["name_label"], "the original")
+
+    def rest(self, path, body):
+        request = urllib.request.Request(f"{self.server.url}/rest/v0/{path}", data=json.dumps(body).encode(), headers={
+            "Content-Type": "application/json", "Cookie": "authenticationToken=" + self.server.env["CADENZA_TOKEN"]})
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.loads(answer.read() or b"null")
+
+    def test_rest(self):
+        """The same in REST's words."""
+        vm, (shared, local) = self.own("by REST", running=True), self.storages()
+        copy = self.rest(f"vms/{vm}/actions/clone?sync=true", {"srId": next(iter(self.storages(self.far_pool)[1].values()))})["id"]
+        self.addCleanup(self.forget, copy)
+        self.assertEqual((self.view(copy)["$pool"], self.view(copy)["name_label"]), (self.far_pool, "by REST_clone"))
+        here = self.view(vm)["$container"]
+        there = self.host(not_=here)
+        self.rest(f"vms/{vm}/actions/migrate?sync=true", {"hostId": there, "srId": local[there]})
+        self.assertEqual((self.view(vm)["$container"], self.disk(vm)["$SR"]), (there, local[there]))
+        moved = self.rest(f"vdis/{self.disk(vm)['id']}/actions/migrate?sync=true", {"srId": shared})["id"]
+        self.assertEqual((self.disk(vm)["id"], self.disk(vm)["$SR"]), (moved, shared))
 
     def test_copy_refusals(self):
         vm = self.own("never copied", running=True)
