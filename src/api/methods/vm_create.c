@@ -1,6 +1,5 @@
 /* vm.create: from a template, by a fast clone or a full copy. What was made is destroyed again when
  * a later step fails; when the call answers, the VM is among the objects. */
-#include "api/errands.h"
 #include "api/method.h"
 #include "api/methods/vm_birth.h"
 #include "api/methods/vm_cloud.h"
@@ -8,6 +7,7 @@
 #include "api/methods/vm_disks.h"
 #include "api/methods/vm_interfaces.h"
 #include "api/methods/vm_settings.h"
+#include "api/methods/vm_start.h"
 #include "api/resource_sets.h"
 #include "api/size.h"
 #include "base/date.h"
@@ -16,9 +16,6 @@
 #include <string.h>
 
 extern const Method methods_vm_create[];
-
-/* A parameter of REST's own: the start is waited for. */
-#define VM_AWAIT_BOOT "awaitBoot"
 
 /* --- Its parameters --- */
 
@@ -221,65 +218,6 @@ static bool complete_platform(VmChange *vm, const ApiObject *template, GError **
     return host && vm_change_do(vm, "copy_bios_strings", json_pack("[s]", host->ref), error);
 }
 
-/* --- Starting --- */
-
-typedef struct {
-    Link *link;
-    char *ref, *id;
-} Start;
-
-static void start_free(void *data)
-{
-    Start *start = data;
-    link_unref(start->link);
-    g_free(start->ref);
-    g_free(start->id);
-    g_free(start);
-}
-
-static void start_vm(void *data, Cancel *cancel)
-{
-    Start *start = data;
-    g_autoptr(GError) error = NULL;
-    g_autofree char *done = xapi_call_task(pool_xapi(link_pool(start->link)), "VM.start",
-                                           json_pack("[s, b, b]", start->ref, 0, 0), cancel, NULL,
-                                           NULL, &error);
-    if (!done)
-        log_warning("api", "VM %s was created but not started: %s", start->id, error->message);
-}
-
-/* Nobody waits for it, as with XO. */
-static void start_later(ApiCall *call, const ApiObject *template, const char *ref, json_t *id)
-{
-    Start *start = g_new0(Start, 1);
-    start->link = link_ref(template->link);
-    start->ref = g_strdup(ref);
-    start->id = g_strdup(json_string_value(id));
-    errands_push(call_parts(call)->errands, start_vm, start, start_free);
-}
-
-/* REST waits for it, and is told why it does not start. */
-static bool start_now(ApiCall *call, const ApiObject *template, const char *ref, GError **error)
-{
-    g_autofree char *done = xapi_call_task(api_object_xapi(template), "VM.start",
-                                           json_pack("[s, b, b]", ref, 0, 0), NULL, NULL, NULL,
-                                           error);
-    if (done)
-        api_object_barrier(template);
-    return done != NULL;
-}
-
-static bool start(ApiCall *call, const ApiObject *template, const char *ref, json_t *id,
-                  GError **error)
-{
-    if (!call_bool(call, "bootAfterCreate"))
-        return true;
-    if (call_bool(call, VM_AWAIT_BOOT))
-        return start_now(call, template, ref, error);
-    start_later(call, template, ref, id);
-    return true;
-}
-
 /* --- The whole --- */
 
 /* All but its name, which it gets last. */
@@ -344,7 +282,7 @@ static json_t *make(ApiCall *call, const ApiObject *template, SetLease *lease, G
         vm_birth_done(&birth);
     else
         undo(call, template, &birth, ref);
-    if (id && start(call, template, ref, id, error))
+    if (id && vm_start_new(call, template, ref, id, error))
         return id;
     json_decref(id);
     if (failure)
