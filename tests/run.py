@@ -149,20 +149,23 @@ def unit_commands():
 
 
 def mutant_command(test, commands):
-    if test.startswith("system:"):
-        return ["/usr/bin/python3", "-m", "unittest", "-f", test.split(":")[1]], ROOT / "tests/system"
-    return commands.get(test), ROOT
+    """Its command, folder, and which test of an executable: `unit_test`, `unit_test:function`, `system:file.Class.test`."""
+    where, _, which = test.partition(":")
+    if where == "system":
+        return ["/usr/bin/python3", "-m", "unittest", "-f", which], ROOT / "tests/system", None
+    return commands.get(where), ROOT, which
 
 
 def try_mutant(mutant, commands):
     name, test, place = mutant
-    command, folder = mutant_command(test, commands) if test else (None, None)
+    command, folder, which = mutant_command(test, commands) if test else (None, None, None)
     if not test:
         return name, "failed", f"{place}: no comment `mutant: TEST` beside it"
     if not command:
         return name, "failed", f"{place}: there is no test {test}"
+    only = {"CADENZA_TEST": which} if which else {}
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
-                         env=environment(ASAN, CADENZA_MUTANT=name, CMOCKA_TEST_ABORT="1"))  # one failure will do
+                         env=environment(ASAN, CADENZA_MUTANT=name, CMOCKA_TEST_ABORT="1", **only))  # one failure will do
     if re.search(r"No module named|has no attribute", run.stderr):
         return name, "failed", f"{place}: there is no test {test}"
     if run.returncode:
