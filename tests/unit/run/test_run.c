@@ -259,6 +259,7 @@ static void test_twice_and_cancel(void **state)
     g_autofree char *second = start(job);
     g_autoptr(GError) error = NULL;
     assert_true(runs_is_going(runs, first));
+    assert_false(runs_is_going(runs, second));
     assert_false(runs_wait(runs, second, &error));
     assert_true(err_is(error, ERR_RUNNING));
     g_autofree char *message = g_strdup_printf("the job (%s) is already running", job);
