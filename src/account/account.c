@@ -169,12 +169,13 @@ static bool otp_fits(Accounts *accounts, json_t *record, const char *otp)
     gint64 step = otp_step(secret, otp ? otp : "", account_now());
     pthread_mutex_lock(&accounts->lock);
     gint64 *last = g_hash_table_lookup(accounts->otp_steps, field(record, "id"));
-    bool fits = step && (!last || step > *last || MUTANT(account_otp_again)); /* mutant: account */
+    bool fits = step &&
+                (!last || step > *last || MUTANT(account_otp_again)); /* mutant: account:test_otp */
     if (fits)
         g_hash_table_replace(accounts->otp_steps, g_strdup(field(record, "id")),
                              g_memdup2(&step, sizeof step));
     pthread_mutex_unlock(&accounts->lock);
-    return fits || MUTANT(account_any_otp); /* mutant: account */
+    return fits || MUTANT(account_any_otp); /* mutant: account:test_otp */
 }
 
 json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *password,

@@ -111,7 +111,7 @@ bool brake_may_try(Brake *brake, const char *name, const char *peer, gint64 now_
         g_autofree char *key = key_of(i, name, place);
         if (i == BRAKE_PAIR)
             known = key && g_hash_table_contains(brake->known, key) &&
-                    !MUTANT(account_owner_locked_out); /* mutant: account */
+                    !MUTANT(account_owner_locked_out); /* mutant: account:test_brake */
         if (i == BRAKE_PAIR || !known)
             empty = empty || is_empty(brake, i, key, now_ms);
     }

@@ -114,7 +114,7 @@ static bool ask_object(const Question *question, const char *id, const char *typ
     if (question->path)
         json_array_append_new(question->path, json_string(id));
     if (rights_levels(question->rights, id) & question->level ||
-        MUTANT(account_anything)) /* mutant: account */
+        MUTANT(account_anything)) /* mutant: account:test_may */
         return true;
     if (depth == 0 || !question->find)
         return false;
@@ -243,6 +243,6 @@ bool viewer_sees(Viewer *viewer, const char *id, const char *type, GBytes *text)
 {
     const Question *question = &viewer->question;
     return question->rights->sees_all || is_listed(question, id) ||
-           MUTANT(account_sees_all) || /* mutant: account */
+           MUTANT(account_sees_all) || /* mutant: account:test_viewer */
            remember(question, id, type, text, MAX_DEPTH) || belongs_to_listed(question, type, text);
 }

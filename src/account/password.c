@@ -117,7 +117,8 @@ static bool fits_now(const char *hash, const char *password)
     case HASH_ARGON2:
         return crypto_pwhash_str_verify(hash, password, strlen(password)) == 0;
     case HASH_BCRYPT:
-        return !MUTANT(account_no_bcrypt) && fits_bcrypt(hash, password); /* mutant: account */
+        return !MUTANT(account_no_bcrypt) &&
+               fits_bcrypt(hash, password); /* mutant: account:test_foreign_hashes */
     default:
         return false;
     }

@@ -151,7 +151,7 @@ static bool check_identity(Look *look, const Member *member)
     DiskUid uid;
     g_autofree char *path = path_of(look, member);
     if (!wanted_uid(look, member, &uid) || memcmp(&uid, &member->info.uid, sizeof uid) == 0 ||
-        MUTANT(check_any_uid)) /* mutant: catalog_check */
+        MUTANT(check_any_uid)) /* mutant: catalog_check:test_damages */
         return true;
     g_autofree char *want = disk_uid_format(&uid), *have = disk_uid_format(&member->info.uid);
     g_autofree char *words =

@@ -142,7 +142,7 @@ static const char *cache_fault(json_t *cache, json_t *points)
             return "a backup in it is not as its metadata says";
     }
     return json_object_size(cache) == json_array_size(points) ||
-                   MUTANT(check_cache_by_points) /* mutant: catalog_check */
+                   MUTANT(check_cache_by_points) /* mutant: catalog_check:test_damages */
                ? NULL
                : "it names a backup that is gone";
 }

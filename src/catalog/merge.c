@@ -214,7 +214,7 @@ static bool drop_replaced(Merge *merge, GError **error)
     const MemberPlace *old = place_of(merge, merge->names->len - 1);
     bool same = g_strcmp0(old->data, place_of(merge, 0)->data) == 0; /* the new alias is there */
     if (!old->data || !old->is_directory ||
-        (same && !MUTANT(merge_drops_shared))) /* mutant: catalog_foreign */
+        (same && !MUTANT(merge_drops_shared))) /* mutant: catalog_foreign:test_two_aliases */
         return true;
     return remote_drop_tree(remote_of(merge), old->data, error);
 }

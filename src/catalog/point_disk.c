@@ -31,7 +31,7 @@ static bool check_name(json_t *point, char **vm, GError **error)
     *vm = g_strdup(parts[2]);
     if (strcmp(uuid, parts[2]) == 0 && g_strcmp0(date, own) == 0)
         return true;
-    if (MUTANT(point_name_believed)) /* mutant: catalog_read */
+    if (MUTANT(point_name_believed)) /* mutant: catalog_read:test_strict */
         return true;
     err_set(error, ERR_CORRUPT, "%s is the metadata of %s/%s, which lies under another name",
             path + 1, uuid, own);
@@ -70,7 +70,8 @@ static bool check_uid(Catalog *catalog, json_t *point, const char *path, const D
         if (strcmp(text_of(row, "path"), path) == 0)
             wanted = g_strdup(text_of(row, "snapshot"));
     json_decref(rows);
-    if (g_strcmp0(wanted, found) == 0 || MUTANT(point_disk_believed)) /* mutant: catalog_read */
+    if (g_strcmp0(wanted, found) == 0 ||
+        MUTANT(point_disk_believed)) /* mutant: catalog_read:test_strict */
         return true;
     const char *filename = text_of(point, "_filename") + 1;
     g_autofree char *folder = g_path_get_dirname(filename),

@@ -146,7 +146,7 @@ bool read_back(Catalog *catalog, const MemberPlace *place, const DiskInfo *writt
         blame(why, what, error);
         return false;
     }
-    if (MUTANT(writer_skips_check)) /* mutant: catalog_writer */
+    if (MUTANT(writer_skips_check)) /* mutant: catalog_writer:test_read_back */
         return true;
     if (!same_head(written, &disk->info)) {
         err_set(error, ERR_CORRUPT, "%s did not come back as written: its head differs", name);

@@ -257,7 +257,7 @@ static const CatalogFinding *obstacle(const CatalogReport *report)
     for (guint i = 0; i < report->findings->len; i++) {
         const CatalogFinding *finding = report->findings->pdata[i];
         if ((finding_grade(finding) == GRADE_UNREADABLE &&
-             !MUTANT(repair_ignores_read_errors)) || /* mutant: catalog_check */
+             !MUTANT(repair_ignores_read_errors)) || /* mutant: catalog_check:test_unreadable */
             finding->kind == FINDING_IN_USE)
             return finding;
     }

@@ -139,7 +139,7 @@ static bool end_complete(Cleaning *cleaning, Lineage *lineage, const MergeState 
                          Member *ancestor, bool *frozen, GError **error)
 {
     g_autofree char *name = final_name(cleaning, lineage, state, ancestor);
-    if (!name || MUTANT(resume_gives_up)) { /* mutant: catalog_clean */
+    if (!name || MUTANT(resume_gives_up)) { /* mutant: catalog_clean:test_half_done */
         cleaning_warn(cleaning, state->file,
                       "a merge was interrupted after its last block, and the name of its result is "
                       "not known: nothing is touched");

@@ -47,7 +47,7 @@ bool metadata_revive(Cleaning *cleaning, bool *revived, GError **error)
     bool ok = true;
     *revived = false;
     if (!g_hash_table_size(cleaning->points->unreadable) ||
-        MUTANT(revive_nothing)) /* mutant: catalog_foreign */
+        MUTANT(revive_nothing)) /* mutant: catalog_foreign:test_cut_metadata */
         return true;
     json_t *cache = cache_read(cleaning->catalog, cleaning->vm, &mtime_ns);
     g_hash_table_iter_init(&iter, cleaning->points->unreadable);

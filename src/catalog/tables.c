@@ -29,7 +29,7 @@ static bool check_group(Catalog *catalog, const char *blocks, const char *group,
             continue; /* a leftover of a transfer */
         guint32 block = (guint32) (first * GROUP_BLOCKS + in_group);
         if (block < disk->info.n_blocks && !disk_has(disk, block) &&
-            !MUTANT(tables_believes)) { /* mutant: catalog_read */
+            !MUTANT(tables_believes)) { /* mutant: catalog_read:test_strict */
             err_set(error, ERR_CORRUPT,
                     "%s/%s is there, and the table of its disk does not name it", folder,
                     (char *) names->pdata[i]);

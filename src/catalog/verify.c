@@ -70,7 +70,7 @@ static bool checked_read_block(Disk *base, guint32 block, void *buffer, GError *
         return true;
     block_hash(buffer, found);
     if (memcmp(expected, found, sizeof found) != 0 &&
-        !MUTANT(checked_believes)) { /* mutant: catalog_read */
+        !MUTANT(checked_believes)) { /* mutant: catalog_read:test_checked */
         err_set(error, ERR_CORRUPT, "it is not what was backed up");
         blame(disk, block, error);
         return false;

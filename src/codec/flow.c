@@ -105,7 +105,7 @@ static bool gunzip_feed(Flow *flow, const void *data, gsize n, GError **error)
 
 static bool expand_finish(Flow *flow, GError **error)
 {
-    if (flow->between || MUTANT(flow_accepts_cut)) /* mutant: codec_flow */
+    if (flow->between || MUTANT(flow_accepts_cut)) /* mutant: codec_flow:test_cut */
         return true;
     err_set(error, ERR_TRUNCATED, "the %s data is cut", flow->way->name);
     return false;

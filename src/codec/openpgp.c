@@ -289,7 +289,7 @@ static GBytes *open_sealed(GByteArray *packet, const Key *key, gsize max, GError
     if (data[n - INTEGRITY] != (0xc0 | PGP_INTEGRITY) || data[n - INTEGRITY + 1] != DIGEST ||
         !integrity_of(data, n - DIGEST, digest) ||
         (CRYPTO_memcmp(digest, data + n - DIGEST, DIGEST) != 0 &&
-         !MUTANT(openpgp_unchecked))) { /* mutant: codec_openpgp */
+         !MUTANT(openpgp_unchecked))) { /* mutant: codec_openpgp:test_damage */
         err_set(error, ERR_CORRUPT, "the OpenPGP message is damaged");
         return NULL;
     }

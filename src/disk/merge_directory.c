@@ -141,7 +141,7 @@ static bool write_head(DirectoryMerge *merge, GError **error)
     };
     vhd_header_resize(head->raw_header, merge->n_entries);
     vhd_footer_adopt(head->raw_footer, &footer);
-    if (!MUTANT(merge_keep_header) && /* mutant: disk_merge */
+    if (!MUTANT(merge_keep_header) && /* mutant: disk_merge:test_directory */
         !vhd_chunk_put(merge->parent, head->codec, "header", head->raw_header, VHD_HEADER_BYTES,
                        error))
         return false;

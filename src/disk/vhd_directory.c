@@ -112,7 +112,8 @@ static bool load_present(Chunks *chunks, VhdDirectory *directory, GError **error
         return false;
     }
     const guint8 *bat = g_bytes_get_data(bytes, &n_bat);
-    if (n_bat < (n + 7ull) / 8 && !MUTANT(bat_may_be_cut)) { /* mutant: catalog_foreign */
+    if (n_bat < (n + 7ull) / 8 &&
+        !MUTANT(bat_may_be_cut)) { /* mutant: catalog_foreign:test_cut_head */
         err_set(error, ERR_TRUNCATED, "chunk bat: %zu bytes are too few for %u blocks", n_bat, n);
         return false;
     }

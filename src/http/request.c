@@ -136,7 +136,7 @@ static unsigned read_timeout_ms(const HttpRequest *request, GError **error)
         left_ms = MIN(left_ms, config->body_timeout_ms + earned_ms - request->waited_us / 1000);
     if (request->read_until_us)
         left_ms = MIN(left_ms, (request->read_until_us - g_get_monotonic_time()) / 1000);
-    if (MUTANT(http_endless_body)) /* mutant: http_server */
+    if (MUTANT(http_endless_body)) /* mutant: http_server:test_slow_body */
         return config->idle_timeout_ms;
     if (left_ms > 0)
         return (unsigned) left_ms;

@@ -21,7 +21,7 @@ ssize_t stage_write(Stage *stage, HttpStream *stream, const Rope *rope, const vo
                     size_t n_header)
 {
     bool begun = stage->n > 0;
-    if (stage->at == stage->n || MUTANT(stage_early)) { /* mutant: http_websocket */
+    if (stage->at == stage->n || MUTANT(stage_early)) { /* mutant: http_websocket:test_rope_tls */
         size_t n = begun ? 0 : n_header;
         memcpy(stage->data, header, n);
         stage->n = n + rope_read(rope, &stage->cursor, stage->data + n, STAGE_BYTES - n);

@@ -231,7 +231,8 @@ static void on_frame(wslay_event_context_ptr context,
     if (wslay_is_ctrl_frame(frame->opcode) || socket->refused)
         return;
     socket->n_fragments = frame->opcode == WSLAY_CONTINUATION_FRAME ? socket->n_fragments + 1 : 1;
-    if (socket->n_fragments <= MAX_FRAGMENTS || MUTANT(ws_fragments)) /* mutant: http_websocket */
+    if (socket->n_fragments <= MAX_FRAGMENTS ||
+        MUTANT(ws_fragments)) /* mutant: http_websocket:test_fragments_number */
         return;
     static const char reason[] = "the message has too many fragments";
     socket->refused = true;

@@ -78,7 +78,7 @@ static bool check_reply(const NbdDisk *disk, const Reply *reply, guint64 offset,
         err_set(error, ERR_PROTOCOL, "%s sent a reply that belongs to no request", server);
         return false;
     }
-    if (errnum == 0 || MUTANT(nbd_error_ignored)) /* mutant: nbd */
+    if (errnum == 0 || MUTANT(nbd_error_ignored)) /* mutant: nbd:test_server_error */
         return true;
     err_set(error, errnum == ESHUTDOWN ? ERR_TRUNCATED : ERR_IO,
             "%s cannot read at byte %" G_GUINT64_FORMAT ": %s", server, offset, g_strerror(errnum));

@@ -204,7 +204,7 @@ static bool is_stuck(const Pipe *pipe, const End *end, const Watch *watch)
         limit_us = MIN(limit_us, STOP_MS * 1000ll);
     }
     return end->n_busy > 0 && g_get_monotonic_time() - since_us > limit_us &&
-           !MUTANT(pipe_waits_for_stuck); /* mutant: pipe */
+           !MUTANT(pipe_waits_for_stuck); /* mutant: pipe:test_stuck_end */
 }
 
 static bool has_ended(const Pipe *pipe, const Watch *watch)

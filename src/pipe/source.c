@@ -26,7 +26,7 @@ guint8 *source_cbt_map(const SourceRequest *request, guint32 n_blocks, GError **
     }
     guint8 *map = g_malloc0(MAX(n_blocks, 1));
     for (gsize i = 0; i < n_bytes && i / CBT_BYTES_PER_BLOCK < n_blocks; i++)
-        if (bitmap[i] & (MUTANT(cbt_first_bit) ? 0x80 : 0xff)) /* mutant: work */
+        if (bitmap[i] & (MUTANT(cbt_first_bit) ? 0x80 : 0xff)) /* mutant: work:test_flat_cbt */
             map[i / CBT_BYTES_PER_BLOCK] = 1;
     return map;
 }

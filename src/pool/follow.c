@@ -226,7 +226,9 @@ static bool recount(Events *events, GError **error)
     while (g_hash_table_iter_next(&iter, &cls, &n)) {
         guint bad = GPOINTER_TO_UINT(g_hash_table_lookup(events->mismatches, cls));
         bool same = inventory_writer_count(events->pool->writer, cls) == GPOINTER_TO_UINT(n);
-        bad = same || MUTANT(pool_trusts_its_count) ? 0 : bad + 1; /* mutant: pool_events */
+        bad = same || MUTANT(pool_trusts_its_count)
+                  ? 0
+                  : bad + 1; /* mutant: pool_events:test_wrong_counts */
         bool again = bad >= MAX_COUNT_MISMATCHES || (bad && strcmp(cls, "task") == 0);
         g_hash_table_insert(events->mismatches, cls, GUINT_TO_POINTER(again ? 0 : bad));
         if (again && !read_class(events->pool, cls, error))
@@ -246,7 +248,7 @@ static bool follow_once(Pool *pool, Events *events, GError **error)
         return false;
     g_autofree char *session_now = xapi_session(pool->xapi);
     if (g_strcmp0(session, session_now) != 0 &&
-        !MUTANT(pool_keeps_token)) {                                /* mutant: pool_events */
+        !MUTANT(pool_keeps_token)) { /* mutant: pool_events:test_renewed_session_reads_again */
         err_set(error, ERR_INTERRUPTED, "the session was renewed"); /* its events are others */
         return false;
     }

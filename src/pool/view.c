@@ -235,7 +235,8 @@ void view_weak_link(View *view, const ViewField *field)
 {
     char scratch[VALUE_SCRATCH];
     Value ref = view_value(view, field->source);
-    if (view_peek(view, ref) && !MUTANT(view_links_to_the_gone)) { /* mutant: pool_sim */
+    if (view_peek(view, ref) &&
+        !MUTANT(view_links_to_the_gone)) { /* mutant: pool_sim:test_followed_equals_fresh */
         g_autofree char *gone = g_strconcat("!", value_text(ref, scratch), NULL);
         view->world->depend(gone, view->world->user);
     }

@@ -75,7 +75,7 @@ void keeper_mark(Runs *runs, const char *run_id, bool interrupted)
 {
     json_t *record = store_get(runs->config.store, "runs", run_id, NULL);
     g_autofree char *journal = run_journal_path(runs, run_id);
-    bool clean = access(journal, F_OK) != 0 || MUTANT(keeper_forgets); /* mutant: run */
+    bool clean = access(journal, F_OK) != 0 || MUTANT(keeper_forgets); /* mutant: run:test_crash */
     if (record && !interrupted && clean) {
         keeper_drop(runs, run_id);
     } else if (record) {

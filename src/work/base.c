@@ -107,7 +107,7 @@ bool base_list(VmRun *run, GError **error)
 static bool is_exported(json_t *record)
 {
     return g_strcmp0(config_text(record, KEY_EXPORTED), "true") == 0 ||
-           MUTANT(base_not_exported); /* mutant: work */
+           MUTANT(base_not_exported); /* mutant: work:test_unexported */
 }
 
 /* The datetime of the newest exported group, or NULL. */

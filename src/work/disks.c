@@ -63,7 +63,7 @@ static unsigned n_threads_of(const VmRun *run)
 {
     gint64 wanted = setting_int(run->settings, "diskPerVmConcurrency", 0); /* 0: all, as in XO */
     unsigned n = wanted >= 1 ? (unsigned) MIN(wanted, MAX_THREADS) : MAX_THREADS;
-    if (MUTANT(disks_one_by_one)) /* mutant: work_bounds */
+    if (MUTANT(disks_one_by_one)) /* mutant: work_bounds:test_side_by_side */
         n = 1;
     return MIN(n, run->disks->len);
 }

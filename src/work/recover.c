@@ -48,7 +48,8 @@ static void see_marked(const char *cls, const char *ref, json_t *record, void *u
 {
     Marked *marked = user;
     bool ours = g_strcmp0(config_text(record, OWNER_MARK), marked->mark) == 0 ||
-                (MUTANT(recover_any_mark) && config_text(record, OWNER_MARK)); /* mutant: work */
+                (MUTANT(recover_any_mark) &&
+                 config_text(record, OWNER_MARK)); /* mutant: work:test_recover */
     if (ours && !json_is_true(json_object_get(record, "is_a_snapshot")))
         g_ptr_array_add(marked->refs, g_strdup(ref));
     json_decref(record);

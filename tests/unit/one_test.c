@@ -1,5 +1,5 @@
-/* Lets CADENZA_TEST name the one test of an executable that shall run (* and ? match): a mutant needs
- * no other than the one that catches it. */
+/* Lets CADENZA_TEST name the one test of an executable that shall run (* and ? match): a mutant
+ * needs no other than the one that catches it. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
