@@ -137,7 +137,9 @@ class Hosts(Pool):
         self.assertFalse(self.host()["enabled"])
         self.call("host.enable", id=self.other)
         self.assertTrue(self.host()["enabled"])
-        self.call("host.disable", id=self.other, transient=True)
+        vm = self.bring_vm(self.other)
+        self.call("host.disable", id=self.other, transient=True, evacuate=True)
+        self.assertNotEqual(self.view(vm)["$container"], self.other)
         self.call("host.enable", id=self.other)
 
     def test_maintenance(self):

@@ -108,6 +108,20 @@ class Storages(Pool):
         _, config = self.make("createIso", 2, path="\\\\nas\\isos", type="smb", user="me", password="pw")
         self.assertEqual(config, {"location": "//nas/isos", "type": "cifs", "username": "me", "cifspassword": "pw"})
 
+    def test_create_any(self):
+        """In the driver's words, with passwords that nobody sees."""
+        id_ = self.call("sr.create", host=self.host, SR_type="smb", name_label="any", device_config={"server": "\\\\nas\\x", "password": "any-" + SECRET})
+        view = self.view(id_)
+        self.assertEqual((view["name_label"], view["shared"], len(view["$PBDs"])), ("any", True, 2))
+        self.assertNotIn(SECRET, self.server.command("--json", "audit.getRecords").stdout)
+        self.call("sr.destroy", id=id_)
+        local = self.call("sr.create", host=self.host, SR_type="ext", name_label="any", device_config={"device": "/dev/sdf"})
+        self.assertEqual(self.view(local)["$container"], self.host)
+        self.call("sr.destroy", id=local)
+        self.refused_cleanly(-32000, "sr.create", "no driver", host=self.host, SR_type="tape", name_label="x", device_config={})
+        self.refused_cleanly(10, "sr.create", "must be a text", host=self.host, SR_type="nfs", name_label="x", device_config={"server": 1})
+        self.refused_cleanly(-32000, "sr.create", "missing", host=self.host, SR_type="nfs", name_label="x", device_config={"server": "nas"})
+
     def test_create_refused(self):
         common = dict(host=self.host, **NAMED)
         self.refused_cleanly(-32000, "sr.createNfs", "check the address", server="nas.invalid", serverPath="/x", **common)

@@ -1,5 +1,6 @@
 /* host.*: settings, and in and out of the pool. Up and down is host_power.c's. */
 #include "api/method.h"
+#include "api/methods/host_clear.h"
 #include "api/methods/host_multipathing.h"
 #include "api/objects.h"
 
@@ -43,6 +44,9 @@ static json_t *enable(ApiCall *call, GError **error)
 static json_t *disable(ApiCall *call, GError **error)
 {
     const ApiObject *host = call_object(call, "id");
+    if (call_bool(call, "evacuate") &&
+        !host_clear(host, call_get(call, "vmsToForceMigrate"), error))
+        return NULL;
     json_t *more = call_get(call, "transient") ? json_pack("[b]", call_bool(call, "transient"))
                                                : NULL;
     if (api_object_do(host, "host.disable", more, error))
@@ -126,8 +130,11 @@ const Method methods_host[] = {
     { "host.enable", enable, PARAMS(HOST("administrate")), .access = ACCESS_USER,
       .example = "id=$DISABLED_HOST", .summary = "Let machines start on a host again." },
     { "host.disable", disable,
-      PARAMS(HOST("administrate"),
-             OPT(BOOL("transient"), .words = "until the host starts again, not for ever")),
+      PARAMS(
+          HOST("administrate"),
+          OPT(BOOL("transient"), .words = "until the host starts again, not for ever"),
+          OPT(BOOL("evacuate"), .words = "moves its machines away"),
+          OPT(ARR("vmsToForceMigrate", P_STRING), .words = "also when their migration is blocked")),
       .access = ACCESS_USER, .example = "id=$MEMBER",
       .summary = "Let no machine start on a host." },
     { "host.detach", detach, PARAMS(HOST("administrate")), .access = ACCESS_USER,

@@ -147,6 +147,47 @@ static json_t *create_iso(ApiCall *call, GError **error)
     return make(call, &kind, "iso", iso_config(call), error);
 }
 
+/* --- sr.create --- */
+
+/* What all hosts can reach: file servers, disk arrays, and libraries that are no folder of a host.
+ */
+static bool is_shared(const char *type, json_t *config)
+{
+    static const char *const shared[] = { "nfs",     "smb",       "lvmoiscsi", "lvmohba", "cephfs",
+                                          "moosefs", "glusterfs", "linstor",   NULL };
+    return g_strv_contains(shared, type) ||
+           (g_str_equal(type, "iso") && !json_object_get(config, "legacy_mode"));
+}
+
+static bool check_config(json_t *config, GError **error)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach (config, key, value)
+        if (!json_is_string(value)) {
+            api_error_invalid(error, "device_config: %s must be a text", key);
+            return false;
+        }
+    return true;
+}
+
+static json_t *create_any(ApiCall *call, GError **error)
+{
+    const ApiObject *host = call_object(call, "host");
+    json_t *config = call_get(call, "device_config");
+    const char *type = call_string(call, "SR_type");
+    if (!check_config(config, error))
+        return NULL;
+    g_autofree char *ref = xapi_call_task(
+        api_object_xapi(host), "SR.create",
+        json_pack("[s, O, I, O, O, s, s, b, {}]", host->ref, config,
+                  (json_int_t) call_integer(call, "size"), call_get(call, "name_label"),
+                  call_get(call, "name_description"), type,
+                  g_str_equal(type, "iso") ? "iso" : "user", is_shared(type, config)),
+        NULL, NULL, NULL, error);
+    return ref ? api_object_made(host, "SR", ref, error) : NULL;
+}
+
 #define NAMED                                                                                      \
     REQ(ID("host", "host", "administrate")), REQ(STR("nameLabel")), REQ(STR0("nameDescription"))
 #define EXISTING OPT(STR("srUuid"), .words = "attaches the storage that lies there")
@@ -180,6 +221,15 @@ const Method methods_sr_create[] = {
            "Make a storage of files on a disk of a host.", "device=/dev/sde"),
     CREATE("sr.createZfs", PARAMS(NAMED, REQ(STR("location")), EXISTING),
            "Make a storage in a ZFS pool of a host.", "location=/tank"),
+    { "sr.create", create_any,
+      PARAMS(REQ(ID("host", "host", "administrate")), REQ(STR("SR_type")), REQ(STR("name_label")),
+             DEF("\"\"", STR0("name_description")),
+             REQ(OBJ("device_config"), .secret = true, .words = "in the driver's own words"),
+             DEF("0", INT("size"), .words = "bytes, of the drivers that want to be told")),
+      .access = ACCESS_USER, .long_running = true,
+      .example = "host=$HOST SR_type=nfs name_label=new "
+                 "device_config=json:'{\"server\":\"nas\",\"serverpath\":\"/exports/one\"}'",
+      .summary = "Make a storage of any type, in the words of the pool." },
     { "sr.createIso", create_iso,
       PARAMS(NAMED, REQ(STR("path")), REQ(CHOICE("type", "local|nfs|smb")), LOGIN,
              OPT(STR0("nfsVersion")), OPT(STR0("nfsOptions")), EXISTING),
