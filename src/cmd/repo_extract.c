@@ -88,7 +88,11 @@ static Disk *open_disk(Extract *extract, GError **error)
 
 static const struct {
     const char *suffix, *format;
-} suffixes[] = { { ".raw", "raw" }, { ".img", "raw" }, { ".vhd", "vhd" }, { ".qcow2", "qcow2" } };
+} suffixes[] = { { ".raw", "raw" },
+                 { ".img", "raw" },
+                 { ".vhd", "vhd" },
+                 { ".qcow2", "qcow2" },
+                 { ".vmdk", "vmdk" } };
 
 /* As asked for, else as the name of the file says. */
 static const char *format_of(const Extract *extract)
@@ -192,7 +196,7 @@ static int run(Repo *repo)
 const struct repo_verb repo_extract = {
     .name = "extract",
     .words = "DIR POINT [DISK] OUTPUT",
-    .summary = "a disk as an image (raw, vhd, qcow2) in a file, or - for a pipe",
+    .summary = "a disk as an image (raw, vhd, qcow2, vmdk) in a file, or - for a pipe",
     .min_words = 3,
     .max_words = 4,
     .options = { { "--format", "FORMAT" },

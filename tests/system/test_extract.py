@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import program  # noqa: E402
 
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", "")) / "repos"
-FORMATS = ("raw", "vhd", "qcow2")
+FORMATS = ("raw", "vhd", "qcow2", "vmdk")
 
 
 def sha256(path):
@@ -84,7 +84,7 @@ class Extract(unittest.TestCase):
                 self.check_by_others(files)
 
     def check_by_others(self, files):
-        for name, theirs in (("vhd", "vpc"), ("qcow2", "qcow2")):
+        for name, theirs in (("vhd", "vpc"), ("qcow2", "qcow2"), ("vmdk", "vmdk")):
             compared = subprocess.run(["qemu-img", "compare", "-f", "raw", "-F", theirs, files["raw"], files[name]],
                                       capture_output=True, text=True)
             self.assertEqual((compared.returncode, compared.stdout), (0, "Images are identical.\n"), compared.stderr)
@@ -101,7 +101,7 @@ class Extract(unittest.TestCase):
         progress = self.good("directory", "--progress", "--force", point, file).stderr.decode()
         self.assertRegex(progress, r"100\.0 % of .*MiB.*/s\n$")
         for words, status, word in (((point, file), 1, "--force"), ((point, "nothing", file), 1, "nothing"),
-                                    ((point, self.out), 1, "folder"), ((point, "--format", "vmdk", file), 1, "qcow2"),
+                                    ((point, self.out), 1, "folder"), ((point, "--format", "vdi", file), 1, "qcow2"),
                                     (("x/y", file), 1, "x/y.json"), (("x", file), 1, "not the path of a backup"), ((point,), 2, "usage"),
                                     ((point, self.out / "no" / "x.raw"), 1, "no/"), ((point, "--nonsense", file), 2, "usage")):
             with self.subTest(words=words):
