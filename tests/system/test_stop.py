@@ -113,7 +113,14 @@ class Stop(unittest.TestCase):
         until(lambda: any("listVmBackups" in line for line in self.calls()), "the call")
         time.sleep(1)  # on its way to the worker
         self.end()
-        self.assertFalse(pathlib.Path(f"/proc/{workers[0]}").exists())
+        until(lambda: self.has_ended(workers[0]), "the end of the process")
+
+    @staticmethod
+    def has_ended(pid):
+        try:
+            return "\nState:\tZ" in pathlib.Path(f"/proc/{pid}/status").read_text()
+        except OSError:
+            return True
 
     def calls(self):
         """The command lines of this test's children."""
