@@ -106,11 +106,12 @@ static void check_overdue(Run *run, pid_t pid)
 {
     pthread_mutex_lock(&run->runs->lock);
     gint64 since_us = run->cancelled_us ? g_get_monotonic_time() - run->cancelled_us : 0;
+    int limit_ms = run->runs->stopping ? RUNS_STOP_MS : RUNS_CANCEL_MS;
     pthread_mutex_unlock(&run->runs->lock);
-    if (since_us <= (gint64) RUNS_CANCEL_MS * 1000)
+    if (since_us <= (gint64) limit_ms * 1000)
         return;
     log_warning("run", "run %s: its worker did not end %d s after the cancel: killed", run->id,
-                RUNS_CANCEL_MS / 1000);
+                limit_ms / 1000);
     kill(-pid, SIGKILL);
 }
 

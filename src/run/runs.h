@@ -17,10 +17,11 @@
 typedef struct Runs Runs;
 
 enum {
-    RUNS_MAX_ACTIVE = 64,    /* runs at the same time; more wait */
-    RUNS_LOG_MS = 2000,      /* a live log is stored at most this often */
-    RUNS_KEPT_LOGS = 20000,  /* older ones are dropped */
-    RUNS_CANCEL_MS = 30000,  /* a worker that does not end after a cancel is killed */
+    RUNS_MAX_ACTIVE = 64,   /* runs at the same time; more wait */
+    RUNS_LOG_MS = 2000,     /* a live log is stored at most this often */
+    RUNS_KEPT_LOGS = 20000, /* older ones are dropped */
+    RUNS_CANCEL_MS = 30000, /* a worker that does not end after a cancel is killed */
+    RUNS_STOP_MS = 10000, /* the same at the end of the server: what it did goes on with the next */
     RUNS_LEASE_MS = 3600000, /* longest wait for a VM that another run holds */
 };
 
@@ -64,7 +65,7 @@ void runs_set_caller(Runs *runs, const RunsCaller *caller);
 /* Closes what an earlier server left open. The config is copied, what it points at is not. */
 Runs *runs_new(const RunsConfig *config, GError **error);
 /* The server is ending: from now on runs_start is refused, and every runs_wait and runs_restore,
- * also those that wait now, returns with INTERRUPTED within RUNS_CANCEL_MS; what ran is resumed by
+ * also those that wait now, returns with INTERRUPTED within RUNS_STOP_MS; what ran is resumed by
  * the next start. Returns when none of them is inside any more, so that runs_free may follow. */
 void runs_stop(Runs *runs);
 /* Stops when still running, then frees. */
