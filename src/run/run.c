@@ -246,6 +246,14 @@ static bool work_on(Run *run, json_t *start, char **lost, GError **error)
 
 /* --- The whole --- */
 
+/* Before anything is touched: by its log a run goes on after a power cut. */
+static void sync_log(Run *run)
+{
+    g_autoptr(GError) error = NULL;
+    if (!store_log_sync(run->runs->config.store, &error))
+        log_warning("run", "log of run %s: %s", run->id, error->message);
+}
+
 static bool run_all(Run *run, char **lost, GError **error)
 {
     if (run->kind == RUN_CALL) /* takes no slot: it may wait for runs that do */
@@ -256,8 +264,10 @@ static bool run_all(Run *run, char **lost, GError **error)
     json_t *start =
         ok ? (run->kind == RUN_RESTORE ? plan_restore(run, error) : plan_backup(run, error)) : NULL;
     run_log_store(run, true, true);
-    if (start)
+    if (start) {
+        sync_log(run);
         run->bound = run_bound(start);
+    }
     ok = start && work_on(run, start, lost, error);
     give_slot(run);
     return ok;

@@ -78,6 +78,18 @@ bool store_log_set(Store *store, const char *name_space, const char *key, json_t
     return ok;
 }
 
+static bool ignore_row(sqlite3_stmt *statement, void *user, GError **error)
+{
+    return true;
+}
+
+bool store_log_sync(Store *store, GError **error)
+{
+    return MUTANT(store_log_stays_volatile) || /* mutant: store */
+           database_run(&store->logs, ignore_row, NULL, error, "PRAGMA wal_checkpoint(PASSIVE)",
+                        "");
+}
+
 typedef struct {
     const char *key;
     json_t *value;

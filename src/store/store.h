@@ -53,6 +53,8 @@ bool store_log_set(Store *store, const char *name_space, const char *key, json_t
 /* The same, of an entry that is JSON text already. */
 bool store_log_set_text(Store *store, const char *name_space, const char *key, const char *text,
                         GError **error);
+/* What was added or set so far survives a power cut, too: one or two syncs. */
+bool store_log_sync(Store *store, GError **error);
 json_t *store_log_get(Store *store, const char *name_space, const char *key, GError **error);
 /* An object key → entry of those with after_ms <= time < before_ms (0: open), newest `limit` (0:
  * all). */

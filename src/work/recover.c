@@ -16,6 +16,41 @@ static bool is_gone(const GError *error)
     return strcmp(code, "UUID_INVALID") == 0 || strcmp(code, "HANDLE_INVALID") == 0;
 }
 
+typedef struct {
+    const char *mark;
+    bool snapshots; /* only those that no machine has; else none */
+    GPtrArray *refs;
+} Marked;
+
+static void see_marked(const char *cls, const char *ref, json_t *record, void *user)
+{
+    Marked *marked = user;
+    bool ours = g_strcmp0(config_text(record, OWNER_MARK), marked->mark) == 0 ||
+                (MUTANT(recover_any_mark) &&
+                 config_text(record, OWNER_MARK)); /* mutant: work:test_recover */
+    bool is_snapshot = json_is_true(json_object_get(record, "is_a_snapshot"));
+    bool wanted = marked->snapshots
+                      ? is_snapshot && json_array_size(json_object_get(record, "VBDs")) == 0
+                      : !is_snapshot;
+    if (ours && wanted)
+        g_ptr_array_add(marked->refs, g_strdup(ref));
+    json_decref(record);
+}
+
+static bool destroy_marked(Xapi *xapi, const char *cls, const char *mark, bool snapshots,
+                           GError **error)
+{
+    Marked marked = { mark, snapshots, g_ptr_array_new_with_free_func(g_free) };
+    bool ok = xapi_all_records(xapi, cls, see_marked, &marked, error);
+    for (guint i = 0; ok && i < marked.refs->len; i++) {
+        const char *ref = marked.refs->pdata[i];
+        ok = strcmp(cls, "VM") == 0 ? xapi_do(xapi, "VM.destroy", json_pack("[s]", ref), error)
+                                    : vdi_destroy(xapi, ref, error);
+    }
+    g_ptr_array_unref(marked.refs);
+    return ok;
+}
+
 static bool clean_pool(Xapi *xapi, json_t *intent, GError **error)
 {
     g_autoptr(GError) why = NULL;
@@ -27,7 +62,9 @@ static bool clean_pool(Xapi *xapi, json_t *intent, GError **error)
         g_propagate_error(error, g_steal_pointer(&why));
         return false;
     }
+    /* A snapshot goes before its disks do: who died in between left them without a machine. */
     return snapshot_sweep(xapi, ref, json_text(intent, "mark"), error) &&
+           destroy_marked(xapi, "VDI", json_text(intent, "mark"), true, error) &&
            vm_restore_blocked(xapi, ref, json_object_get(intent, "blocked"), error);
 }
 
@@ -39,39 +76,11 @@ bool recover_vm(Xapi *xapi, Journal *journal, json_t *intent, GError **error)
     return intent_end(journal, json_text(intent, "intent"), error);
 }
 
-typedef struct {
-    const char *mark;
-    GPtrArray *refs;
-} Marked;
-
-static void see_marked(const char *cls, const char *ref, json_t *record, void *user)
-{
-    Marked *marked = user;
-    bool ours = g_strcmp0(config_text(record, OWNER_MARK), marked->mark) == 0 ||
-                (MUTANT(recover_any_mark) &&
-                 config_text(record, OWNER_MARK)); /* mutant: work:test_recover */
-    if (ours && !json_is_true(json_object_get(record, "is_a_snapshot")))
-        g_ptr_array_add(marked->refs, g_strdup(ref));
-    json_decref(record);
-}
-
-static bool destroy_marked(Xapi *xapi, const char *cls, const char *mark, GError **error)
-{
-    Marked marked = { mark, g_ptr_array_new_with_free_func(g_free) };
-    bool ok = xapi_all_records(xapi, cls, see_marked, &marked, error);
-    for (guint i = 0; ok && i < marked.refs->len; i++) {
-        const char *ref = marked.refs->pdata[i];
-        ok = strcmp(cls, "VM") == 0 ? xapi_do(xapi, "VM.destroy", json_pack("[s]", ref), error)
-                                    : vdi_destroy(xapi, ref, error);
-    }
-    g_ptr_array_unref(marked.refs);
-    return ok;
-}
-
 /* A restore that died: its VM and disks were never handed over. */
 static bool recover_restore(Xapi *xapi, const char *mark, GError **error)
 {
-    return destroy_marked(xapi, "VM", mark, error) && destroy_marked(xapi, "VDI", mark, error);
+    return destroy_marked(xapi, "VM", mark, false, error) &&
+           destroy_marked(xapi, "VDI", mark, false, error);
 }
 
 bool recover_import(Xapi *xapi, const char *task, const char *mark, GError **error)

@@ -127,6 +127,32 @@ static void assert_keys(Store *store, gint64 after_ms, gint64 before_ms, const c
     assert_string_equal(joined, expected);
 }
 
+/* In the file itself, where a power cut leaves it. */
+static int count_in_file(void)
+{
+    g_autofree char *uri = g_strdup_printf("file:%s/logs.db?immutable=1", folder);
+    sqlite3 *file = NULL;
+    sqlite3_stmt *statement = NULL;
+    int n = -1;
+    assert_int_equal(sqlite3_open_v2(uri, &file, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, NULL),
+                     SQLITE_OK);
+    if (sqlite3_prepare_v2(file, "SELECT count(*) FROM logs", -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        n = sqlite3_column_int(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(file);
+    return n;
+}
+
+static void test_log_sync(void **state)
+{
+    g_autoptr(Store) store = store_open(folder, NULL);
+    add_log(store, 1000, "1000");
+    assert_int_not_equal(count_in_file(), 1);
+    assert_true(store_log_sync(store, NULL));
+    assert_int_equal(count_in_file(), 1);
+}
+
 static void test_logs(void **state)
 {
     g_autoptr(Store) store = store_open(folder, NULL);
@@ -226,9 +252,9 @@ static void test_damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_FOLDER(test_many),    WITH_FOLDER(test_records), WITH_FOLDER(test_logs),
-        WITH_FOLDER(test_secrets), WITH_FOLDER(test_lock),    WITH_FOLDER(test_too_new),
-        WITH_FOLDER(test_damaged), WITH_FOLDER(test_version),
+        WITH_FOLDER(test_many),    WITH_FOLDER(test_records), WITH_FOLDER(test_log_sync),
+        WITH_FOLDER(test_logs),    WITH_FOLDER(test_secrets), WITH_FOLDER(test_lock),
+        WITH_FOLDER(test_too_new), WITH_FOLDER(test_damaged), WITH_FOLDER(test_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

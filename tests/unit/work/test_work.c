@@ -356,6 +356,47 @@ static void test_recover(void **state)
     box_free(box);
 }
 
+/* Dead between the end of a marked snapshot and that of its disks; a stranger's snapshot, taken
+ * while the mark was on the machine, keeps its disks. */
+static void test_recover_disks(void **state)
+{
+    Box *box = box_new(1, "", 1);
+    g_autofree char *vm_ref = box_call(box, "VM.get_by_uuid", json_pack("[s]", box->vm));
+    g_autofree char *taken =
+        box_call(box, "VM.snapshot", json_pack("[ss]", vm_ref, TEMPORARY_SNAPSHOT));
+    g_autofree char *manual = box_call(box, "VM.snapshot", json_pack("[ss]", vm_ref, "by hand"));
+    const char *const snapshots[] = { taken, manual };
+    char *disks[2] = { NULL, NULL };
+    json_t *was = json_pack("{sn sn}", "pool_migrate", "migrate_send");
+    g_autofree char *intent = intent_begin(
+        &box->context, "vm",
+        json_pack("{ss ss ss so}", "pool", "pool", "vm", box->vm, "mark", "1:d", "blocked", was),
+        NULL);
+    for (unsigned i = 0; i < 2; i++) {
+        json_t *snapshot = box_record(box, "VM", snapshots[i]), *vbd;
+        size_t j;
+        json_array_foreach (json_object_get(snapshot, "VBDs"), j, vbd) {
+            json_t *record = box_record(box, "VBD", json_string_value(vbd));
+            if (strcmp(json_text(record, "type"), "Disk") == 0)
+                disks[i] = g_strdup(json_text(record, "VDI"));
+            json_decref(record);
+        }
+        json_decref(snapshot);
+        assert_true(xapi_do(box->xapi, "VDI.set_other_config",
+                            json_pack("[s{ss}]", disks[i], OWNER_MARK, "1:d"), NULL));
+    }
+    assert_true(xapi_do(box->xapi, "VM.destroy", json_pack("[s]", taken), NULL));
+    unsigned n_left = 1;
+    assert_true(work_recover(box->journal, &box->pool, 1, box->targets, 1, &n_left, NULL));
+    assert_int_equal(n_left, 0);
+    assert_null(get_record(box->xapi, "VDI", disks[0], NULL));
+    json_t *kept = box_record(box, "VDI", disks[1]);
+    json_decref(kept);
+    g_free(disks[0]);
+    g_free(disks[1]);
+    box_free(box);
+}
+
 static unsigned count_disks(Box *box)
 {
     g_autofree char *command = g_strdup_printf("find '%s' -name '*.vhd' | wc -l", box->folder);
@@ -455,12 +496,12 @@ static void test_unexported(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_flat_http),     cmocka_unit_test(test_directory_nbd),
-        cmocka_unit_test(test_flat_cbt),      cmocka_unit_test(test_two_targets),
-        cmocka_unit_test(test_failures),      cmocka_unit_test(test_keeping_fails),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_recover),
-        cmocka_unit_test(test_recover_merge), cmocka_unit_test(test_recover_archive),
-        cmocka_unit_test(test_unexported),
+        cmocka_unit_test(test_flat_http),       cmocka_unit_test(test_directory_nbd),
+        cmocka_unit_test(test_flat_cbt),        cmocka_unit_test(test_two_targets),
+        cmocka_unit_test(test_failures),        cmocka_unit_test(test_keeping_fails),
+        cmocka_unit_test(test_cancel),          cmocka_unit_test(test_recover),
+        cmocka_unit_test(test_recover_disks),   cmocka_unit_test(test_recover_merge),
+        cmocka_unit_test(test_recover_archive), cmocka_unit_test(test_unexported),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
