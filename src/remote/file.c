@@ -171,12 +171,29 @@ static bool give_name(const char *temp, const char *absolute, bool exclusive, co
     return !failed;
 }
 
-static bool fill_temp(int fd, const char *path, const void *data, gsize n, bool durably,
-                      GError **error)
+/* A new file under its name from the start: a hidden one would stay when a power cut takes the
+ * rename. Who reads checks it anyway. */
+static bool put_volatile(const char *absolute, const char *path, const void *data, gsize n,
+                         GError **error)
+{
+    unlink(absolute);
+    int fd = open(absolute, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+    if (fd < 0 && errno == EEXIST)
+        return true; /* somebody else writes it just now */
+    if (fd < 0) {
+        err_set_errno(error, errno, "writing \"%s\"", path);
+        return false;
+    }
+    bool ok = file_write_all(fd, data, n, path, error);
+    close(fd);
+    return ok;
+}
+
+static bool fill_temp(int fd, const char *path, const void *data, gsize n, GError **error)
 {
     if (!file_write_all(fd, data, n, path, error))
         return false;
-    if (!durably || fsync(fd) == 0)
+    if (fsync(fd) == 0)
         return true;
     err_set_errno(error, errno, "writing \"%s\"", path);
     return false;
@@ -189,20 +206,21 @@ static bool file_put(Place *place, const char *path, const void *data, gsize n, 
     g_autofree char *folder_absolute = file_path(place, folder);
     g_autofree char *absolute = file_path(place, path);
     g_autofree char *temp = NULL;
-    bool durably = how != REMOTE_PUT_VOLATILE;
     if (!file_make_folders(place, folder, 0755, error))
         return false;
+    if (how == REMOTE_PUT_VOLATILE)
+        return put_volatile(absolute, path, data, n, error);
     int fd = file_open_temp(place, path, ".tmp", &temp, error);
     if (fd < 0)
         return false;
-    bool ok = fill_temp(fd, path, data, n, durably, error);
+    bool ok = fill_temp(fd, path, data, n, error);
     close(fd);
     CRASH_POINT(remote_put_written);
     ok = ok && give_name(temp, absolute, how == REMOTE_PUT_NEW, path, error);
     if (!ok)
         unlink(temp);
     CRASH_POINT(remote_put_named);
-    return ok && (!durably || file_sync_folder(folder_absolute, folder, error));
+    return ok && file_sync_folder(folder_absolute, folder, error);
 }
 
 static GPtrArray *file_list(Place *place, const char *path, GError **error)

@@ -60,7 +60,8 @@ typedef enum {
     REMOTE_PUT_OVER,     /* an existing file */
     REMOTE_PUT_NEW,      /* EXISTS when there is one */
     REMOTE_PUT_VOLATILE, /* over an existing file, and no promise: a power cut leaves the old one,
-                            or none, or one that is empty or torn. For what is checked when it is
+                            or none, or one that is empty or torn; so does a crash, and who reads at
+                            the same time. For what is checked when it is
                             read and can be made again. */
 } RemotePut;
 /* The whole file appears at once, durably unless VOLATILE (temporary name, fsync, rename, fsync of
