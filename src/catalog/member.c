@@ -87,7 +87,7 @@ static bool sweep_folder(Catalog *catalog, const char *folder, GPtrArray *names,
     for (guint i = 0; i < names->len; i++) {
         g_autofree char *path = g_strjoin("/", folder, names->pdata[i], NULL);
         if (layout_is_temporary(names->pdata[i]) &&
-            !MUTANT(member_leaves_hidden) && /* mutant: catalog_crash */
+            !MUTANT(member_leaves_hidden) && /* mutant: catalog_crash:test_directory */
             !remote_drop(catalog->remote, path, error))
             return false;
     }

@@ -190,7 +190,9 @@ static bool begin(VmRun *run, TargetRun *target, GError **error)
     if (run->resumed)
         see_point(run, target);
     /* XO cleans after a full backup alone; but what an earlier worker began goes first. */
-    bool before = !run->full || (target->owes && !MUTANT(target_owes_nothing)); /* mutant: work */
+    bool before =
+        !run->full ||
+        (target->owes && !MUTANT(target_owes_nothing)); /* mutant: work:test_recover_archive */
     return run->resumed || !before || clean(run, target, run->task, error);
 }
 
