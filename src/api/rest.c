@@ -207,7 +207,7 @@ bool rest_handle(Rest *rest, HttpRequest *http)
     return true;
 }
 
-static RestRouter *routes(void)
+RestRouter *rest_routes_new(void)
 {
     RestRouter *router = rest_router_new();
     rest_router_add_table(router, door_routes);
@@ -225,7 +225,7 @@ static RestRouter *routes(void)
 
 json_t *rest_describe(void)
 {
-    RestRouter *router = routes();
+    RestRouter *router = rest_routes_new();
     json_t *document = rest_openapi(router);
     rest_router_free(router);
     return document;
@@ -238,7 +238,7 @@ Rest *rest_new(const ApiParts *parts)
     rest->tasks = tasks_new(parts->store);
     rest->actions = rest_actions_new(rest);
     rest->feeds = rest_feeds_new(parts);
-    rest->router = routes();
+    rest->router = rest_routes_new();
     return rest;
 }
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "api/parts.h"
+#include "api/session.h"
 #include "http/server.h"
 
 #include <jansson.h>
@@ -27,5 +28,19 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Rest, rest_free)
 
 /* All routes (OpenAPI), without a server; a new reference. */
 json_t *rest_describe(void);
+/* What a request would ask before it does anything: a call of a method, or a permission ("admin":
+ * to be an administrator) on an object; neither: nothing but to be signed in. */
+typedef struct {
+    const char *method; /* NULL: none */
+    json_t *params;
+    const char *permission;
+    char *id;
+    bool is_public;
+} RestAsked;
+/* "POST /vms/<id>/actions/start", and what would be sent (borrowed; NULL: nothing), from the owner
+ * of the session. NO_SUCH_OBJECT when there is no such route; other errors are the request's. */
+bool rest_ask(const ApiParts *parts, Session *session, const char *line, json_t *body,
+              RestAsked *asked, GError **error);
+void rest_asked_clear(RestAsked *asked);
 /* Answers a request below /rest; false when it is not one. */
 bool rest_handle(Rest *rest, HttpRequest *request);

@@ -52,14 +52,10 @@ static void rename_one(json_t *params, const char *rule)
     json_decref(value);
 }
 
-/* {the body or the query, what the path says, what the route implies}; NULL with an error. */
-static json_t *make_params(RestRequest *request, const RestCall **chosen, GError **error)
+json_t *rest_call_params(RestRequest *request, const RestCall **chosen, json_t *params,
+                         GError **error)
 {
     const RestCall *call = *chosen;
-    bool reads = g_str_equal(call->verb, "GET");
-    json_t *params = reads ? read_query(request, call) : rest_body(request, error);
-    if (!params)
-        return NULL;
     if (call->when && json_object_get(params, call->when))
         call = *chosen = call->instead;
     json_object_update(params, request->args);
@@ -75,6 +71,15 @@ static json_t *make_params(RestRequest *request, const RestCall **chosen, GError
         return params;
     json_decref(params);
     return NULL;
+}
+
+/* From the body or the query; NULL with an error. */
+static json_t *make_params(RestRequest *request, const RestCall **chosen, GError **error)
+{
+    const RestCall *call = *chosen;
+    bool reads = g_str_equal(call->verb, "GET");
+    json_t *sent = reads ? read_query(request, call) : rest_body(request, error);
+    return sent ? rest_call_params(request, chosen, sent, error) : NULL;
 }
 
 /* The object that the path names must be of the path's kind. */
@@ -96,6 +101,8 @@ static json_t *shown(const RestCall *call, json_t *value)
     json_t *made = NULL;
     if (call->makes && (json_is_string(value) || json_is_string(id)))
         made = json_pack("{s:O}", "id", json_is_string(value) ? value : id);
+    else if (call->wraps)
+        made = json_pack("{s:O}", call->wraps, value);
     else if (value && !json_is_null(value))
         return value;
     json_decref(value);

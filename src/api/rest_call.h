@@ -17,6 +17,7 @@ struct RestCall {
      * nothing after the colon leaves it out. Other names are the same in both. */
     const char *renames;
     const char *fixed; /* a JSON object of parameters that the route implies */
+    const char *wraps; /* "enabled": the answer is {"enabled": result} */
     const char *makes; /* the collection of what the result names: 201 with {id} and its address */
     /* What no renaming can do; false with an error. May be NULL. */
     bool (*prepare)(RestRequest *request, json_t *params, GError **error);
@@ -32,6 +33,10 @@ void rest_calls_add(RestRouter *router);
 
 /* REST's name of a parameter of the method, caller frees; "" when the route does not take it. */
 char *rest_call_name(const RestCall *call, const char *name);
+
+/* The method's parameters: what was sent (the reference is taken), what the path says, what the
+ * route implies; NULL with an error. *call becomes what stands in for it when that was sent. */
+json_t *rest_call_params(RestRequest *request, const RestCall **call, json_t *sent, GError **error);
 
 /* Serves such a route; the route's `with` is its RestCall. */
 void rest_call_serve(RestRequest *request);

@@ -65,6 +65,19 @@ bool rest_each_own_job(RestRequest *request, const RestCollection *collection, R
                        void *user, GError **error);
 bool rest_each_none(RestRequest *request, const RestCollection *collection, RestSeen seen,
                     void *user, GError **error);
+/* Of rest_roles.c; role_subject: those that the collection's method lists. */
+bool rest_each_role(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                    void *user, GError **error);
+bool rest_each_privilege(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                         void *user, GError **error);
+bool rest_each_role_privilege(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                              void *user, GError **error);
+bool rest_each_own_privilege(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                             void *user, GError **error);
+bool rest_each_own_role(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                        void *user, GError **error);
+bool rest_each_role_subject(RestRequest *request, const RestCollection *collection, RestSeen seen,
+                            void *user, GError **error);
 void rest_adapt_user(RestRequest *request, json_t *record);
 void rest_adapt_group(RestRequest *request, json_t *record);
 char *rest_one_log(RestRequest *request, const char *id, GError **error);

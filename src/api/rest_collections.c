@@ -41,10 +41,12 @@ static const RestCollection collections[] = {
       .one = rest_one_user, .subs = "K", .example = "$USER", .summary = "Users." },
     { "groups", "group", rest_each_record, .methods = { "group.getAll" }, .subs = "K",
       .adapt = rest_adapt_group, .example = "$GROUP", .summary = "Groups of users." },
-    { "acl-roles", "acl-role", rest_each_none, .example = "$ACL_ROLE",
-      .summary = "Roles; there are none here." },
-    { "acl-privileges", "acl-privilege", rest_each_none, .example = "$ACL_PRIVILEGE",
-      .summary = "Privileges of roles; there are none here." },
+    { "acl-roles", "acl-role", rest_each_role, .example = "viewer",
+      .summary = "Roles that access rules give on objects." },
+    { "acl-privileges", "acl-privilege", rest_each_privilege, .example = "viewer-vm-read",
+      .summary = "Privileges of roles." },
+    { "plugins/audit/records", "audit-record", rest_each_record, .methods = { "audit.getRecords" },
+      .example = "$RECORD", .summary = "The audit log, the newest first." },
     { "schedules", "schedule", rest_each_record, .methods = { "schedule.getAll" },
       .example = "$SCHEDULE", .summary = "Schedules of jobs." },
     { "backup-jobs", "backup-job", rest_each_record,
@@ -94,6 +96,27 @@ static const RestCollection members = { "users", "user", rest_each_member,
                                         .summary = "The users of one group." };
 static const RestCollection own_jobs = { "backup-jobs", "backup-job", rest_each_own_job,
                                          .summary = "The backup jobs of one virtual machine." };
+
+static const RestCollection own_privileges = { "acl-privileges", "acl-privilege",
+                                               rest_each_own_privilege,
+                                               .summary = "What rules let one user do." };
+static const RestCollection own_roles = { "acl-roles", "acl-role", rest_each_own_role,
+                                          .summary = "The roles that rules give one group." };
+static const RestCollection role_privileges = { "acl-privileges", "acl-privilege",
+                                                rest_each_role_privilege,
+                                                .summary = "The privileges of one role." };
+static const RestCollection role_users = { "users",
+                                           "user",
+                                           rest_each_role_subject,
+                                           .methods = { "user.getAll" },
+                                           .adapt = rest_adapt_user,
+                                           .summary = "The users who have one role somewhere." };
+static const RestCollection role_groups = { "groups",
+                                            "group",
+                                            rest_each_role_subject,
+                                            .methods = { "group.getAll" },
+                                            .adapt = rest_adapt_group,
+                                            .summary = "The groups that have one role somewhere." };
 
 const RestCollection *rest_collection_find(const char *name)
 {
@@ -247,6 +270,11 @@ static void add_collection(RestRouter *router, const RestCollection *row)
 void rest_collections_add(RestRouter *router)
 {
     add_own(router, "users", "groups", &own_groups);
+    add_own(router, "users", "acl-privileges", &own_privileges);
+    add_own(router, "groups", "acl-roles", &own_roles);
+    add_own(router, "acl-roles", "privileges", &role_privileges);
+    add_own(router, "acl-roles", "users", &role_users);
+    add_own(router, "acl-roles", "groups", &role_groups);
     add_own(router, "groups", "users", &members);
     add_own(router, "vms", "vdis", &own_vdis);
     add_own(router, "vms", "backup-jobs", &own_jobs);

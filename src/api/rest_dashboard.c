@@ -323,7 +323,8 @@ static void pool_stats(RestRequest *request)
 const RestRoute rest_dashboard_routes[] = {
     { "GET", "pools/{id}/stats", pool_stats,
       .summary = "What the hosts of a pool used, by host; granularity as for hosts.",
-      .example = "$POOL granularity=minutes" },
-    { "GET", "dashboard", dashboard, .summary = "The figures of a first page.", .example = "" },
+      .example = "$POOL granularity=minutes", .needs = "view" },
+    { "GET", "dashboard", dashboard, .summary = "The figures of a first page.", .example = "",
+      .needs = "admin" },
     { NULL },
 };

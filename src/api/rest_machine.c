@@ -179,6 +179,6 @@ static void machine(RestRequest *request)
 
 const RestRoute rest_machine_routes[] = {
     { "GET", "vms/{id}/dashboard", machine, .summary = "The figures of one machine.",
-      .example = "$VM" },
+      .example = "$VM", .needs = "view" },
     { NULL },
 };

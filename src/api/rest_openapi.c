@@ -45,11 +45,14 @@ static json_t *schema_of(const Param *param)
     for (unsigned i = 0; i < G_N_ELEMENTS(types); i++)
         if (param->types & types[i].bit)
             json_array_append_new(any, schema_of_type(param, i));
+    json_t *one;
+    size_t k;
+    json_array_foreach (any, k, one) /* beside a type, OpenAPI says; what has none may be null */
+        if (param->nullable || param->types & P_NULL)
+            json_object_set_new(one, "nullable", json_true());
     json_t *schema = json_array_size(any) == 1  ? json_incref(json_array_get(any, 0))
                      : json_array_size(any) > 1 ? json_pack("{s:O}", "anyOf", any)
                                                 : json_object();
-    if (param->nullable || param->types & P_NULL)
-        json_object_set_new(schema, "nullable", json_true());
     if (param->words)
         json_object_set_new(schema, "description", json_string(param->words));
     if (param->fallback)
@@ -161,6 +164,7 @@ static json_t *answers_of(const RestRoute *route)
         add_answer(answers, "204", "Done.");
     if (!route->is_public)
         add_answer(answers, "401", "Who are you?");
+    add_answer(answers, "4XX", "Wrong, or not allowed: {error, data?}.");
     add_answer(answers, "default", "An error: {error, data?}.");
     return answers;
 }
@@ -219,14 +223,15 @@ json_t *rest_openapi(const RestRouter *router)
     json_t *paths = json_object();
     for (unsigned i = 0; i < rest_router_n(router); i++)
         add_route(paths, rest_router_nth(router, i));
-    return json_pack(
-        "{s:s, s:{s:s, s:s, s:s, s:{s:s}}, s:[{s:s}], s:[{s:[]}, {s:[]}], s:{s:{s:{s:s, s:s, s:s}, "
-        "s:{s:s, s:s}}}, s:o}",
-        "openapi", "3.0.3", "info", "title", "Cadenza", "version", CADENZA_VERSION, "description",
-        "XO's REST API v0", "license", "name", "Apache-2.0", "servers", "url", REST_BASE,
-        "security", "token", "basic", "components", "securitySchemes", "token", "type", "apiKey",
-        "in", "cookie", "name", "authenticationToken", "basic", "type", "http", "scheme", "basic",
-        "paths", paths);
+    return json_pack("{s:s, s:{s:s, s:s, s:s, s:{s:s, s:s}}, s:[{s:s}], s:[{s:[]}, {s:[]}], "
+                     "s:{s:{s:{s:s, s:s, s:s}, "
+                     "s:{s:s, s:s}}}, s:o}",
+                     "openapi", "3.0.3", "info", "title", "Cadenza", "version", CADENZA_VERSION,
+                     "description", "XO's REST API v0", "license", "name", "Apache-2.0", "url",
+                     "https://www.apache.org/licenses/LICENSE-2.0", "servers", "url", REST_BASE,
+                     "security", "token", "basic", "components", "securitySchemes", "token", "type",
+                     "apiKey", "in", "cookie", "name", "authenticationToken", "basic", "type",
+                     "http", "scheme", "basic", "paths", paths);
 }
 
 static void document(RestRequest *request)

@@ -32,6 +32,8 @@ struct RestRequest {
     GError *failure; /* why it was refused, for the audit log */
 };
 
+/* All routes; the caller frees them. */
+RestRouter *rest_routes_new(void);
 /* What {name} of the route stands for. */
 const char *rest_arg(const RestRequest *request, const char *name);
 /* A query parameter that is there with another value than "false". */

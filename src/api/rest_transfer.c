@@ -372,7 +372,8 @@ static void import_machine(RestRequest *request)
 #define DISK(of, format, one)                                                                      \
     {                                                                                              \
         "GET", of "/{id}." format, get_disk, .summary = "The content of a disk, as " format ".",   \
-                                             .example = one " --output disk." format               \
+                                             .example = one " --output disk." format,              \
+                                             .needs = "view"                                       \
     }
 
 const RestRoute rest_transfer_routes[] = {
@@ -381,32 +382,32 @@ const RestRoute rest_transfer_routes[] = {
     DISK("vdi-snapshots", "raw", "$DISK_SNAPSHOT"),
     DISK("vdi-snapshots", "vhd", "$DISK_SNAPSHOT"),
     { "PUT", "vdis/{id}.raw", put_disk, .summary = "Replace the content of a disk, from raw.",
-      .example = "$DISK --input disk.raw" },
+      .example = "$DISK --input disk.raw", .needs = "operate" },
     { "PUT", "vdis/{id}.vhd", put_disk, .summary = "Replace the content of a disk, from VHD.",
-      .example = "$DISK --input disk.vhd" },
+      .example = "$DISK --input disk.vhd", .needs = "operate" },
     { "POST", "srs/{id}/vdis", import_disk,
       .summary = "Make a disk of the body: VHD, or raw with raw=true; name_label, "
                  "name_description.",
-      .example = "$SR --input disk.raw raw=true name_label=data" },
+      .example = "$SR --input disk.raw raw=true name_label=data", .needs = "operate" },
     { "GET", "vms/{id}.xva", get_machine, .summary = "A whole machine as an archive (XVA).",
-      .example = "$VM --output machine.xva" },
+      .example = "$VM --output machine.xva", .needs = "administrate" },
     { "GET", "vm-snapshots/{id}.xva", get_machine,
       .summary = "A whole snapshot as an archive (XVA).",
-      .example = "$SNAPSHOT --output machine.xva" },
+      .example = "$SNAPSHOT --output machine.xva", .needs = "administrate" },
     { "GET", "vm-templates/{id}.xva", get_machine,
       .summary = "A whole template as an archive (XVA).",
-      .example = "$TEMPLATE --output machine.xva" },
+      .example = "$TEMPLATE --output machine.xva", .needs = "administrate" },
     { "GET", "vms/{id}.ova", get_machine,
       .summary = "A whole machine as an archive for other products (OVA).",
-      .example = "$VM --output machine.ova" },
+      .example = "$VM --output machine.ova", .needs = "administrate" },
     { "GET", "vm-snapshots/{id}.ova", get_machine,
       .summary = "A whole snapshot as an archive for other products (OVA).",
-      .example = "$SNAPSHOT --output machine.ova" },
+      .example = "$SNAPSHOT --output machine.ova", .needs = "administrate" },
     { "GET", "vm-templates/{id}.ova", get_machine,
       .summary = "A whole template as an archive for other products (OVA).",
-      .example = "$TEMPLATE --output machine.ova" },
+      .example = "$TEMPLATE --output machine.ova", .needs = "administrate" },
     { "POST", "pools/{id}/vms", import_machine,
       .summary = "Make a machine of an archive (XVA), on the storage that sr names.",
-      .example = "$POOL --input machine.xva sr=$SR" },
+      .example = "$POOL --input machine.xva sr=$SR", .needs = "administrate" },
     { NULL },
 };

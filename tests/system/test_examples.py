@@ -37,7 +37,8 @@ class World:
         self.box = Server(str(folder / "data"), log=folder / "server.log")
         self.server_id = self.box.connect(self.sim)
         self.call = self.box.call
-        self.streams, self.children, self.lock = [], [], threading.Lock()
+        self.first_vbd()
+        self.streams, self.children, self.lock, self.has_faults = [], [], threading.Lock(), False
 
     def stop(self):
         if self.second.cache_info().currsize:
@@ -129,11 +130,16 @@ class World:
     def vbd_of(self, vm):
         return next(each for each in self.objects(type="VBD", VM=vm) if not each["is_cd_drive"] and "VDI" in each)
 
+    @functools.cache
+    def first_vbd(self):
+        """What the machine came with, before examples gave it more."""
+        return self.vbd_of(self.vm())
+
     def vbd(self):
-        return self.vbd_of(self.vm())["id"]
+        return self.first_vbd()["id"]
 
     def disk(self):
-        return self.vbd_of(self.vm())["VDI"]
+        return self.first_vbd()["VDI"]
 
     def disk_snapshot(self):
         return self.vbd_of(self.snapshot())["VDI"]
@@ -339,7 +345,7 @@ class World:
         """There is none here: the example is refused."""
         return NOWHERE
 
-    pgpu = proxy = acl_role = acl_privilege = plugin = metadata_job = mirror_job = pci
+    pgpu = proxy = plugin = metadata_job = mirror_job = pci
 
     # --- people ---
 
@@ -419,6 +425,10 @@ class World:
         self.call("backupNg.importVmBackup", id=self.backup(), sr=self.sr())
         return max(key for key, log in self.call("backupNg.getAllLogs").items() if log["message"] == "restore")
 
+    def record(self):
+        self.call("group.create", name="for the log")
+        return self.call("audit.getRecords", maxRecords=1)[0]["id"]
+
     def log_entry(self):
         try:
             self.call("vm.set", id=self.vm(), CPUs=-1)
@@ -460,8 +470,14 @@ class World:
         return task
 
     def slow_snapshots(self):
-        """Until what is to be stopped has been stopped."""
-        self.sim.fault(kind="latency", method="Async.VM.snapshot", ms=8000, count=1)
+        """Until what is to be stopped has been stopped: the example's end takes the fault away."""
+        self.has_faults = True
+        self.sim.fault(kind="latency", method="VM.snapshot", ms=15000)
+
+    def settle(self):
+        if self.has_faults:
+            self.sim.control("/sim/faults/clear", {})
+        self.has_faults = False
 
     def running_run(self):
         self.slow_snapshots()
@@ -472,8 +488,9 @@ class World:
         return (set(self.call("backupNg.getAllLogs")) - before).pop()
 
     def running_task(self):
+        vm = self.spare_vm()  # the one before may be busy with the task that was stopped last
         self.slow_snapshots()
-        with self.request("POST", f"vms/{self.vm()}/actions/snapshot") as answer:
+        with self.request("POST", f"vms/{vm}/actions/snapshot") as answer:
             return json.load(answer)["taskId"]
 
     def events(self):
@@ -555,6 +572,7 @@ class Examples(unittest.TestCase):
             if line in ENDLESS:
                 return self.run_endless(line, folder, env)
             run = subprocess.run(["sh", "-c", line], cwd=folder, env=env, capture_output=True, timeout=120)
+            world.settle()
         said = (run.stderr + run.stdout).decode(errors="replace")
         if NOWHERE in values.values():
             return None if "no such" in said and run.returncode == 1 else f"names what is not there, and yet: {said[:400]}"

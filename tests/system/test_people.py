@@ -11,7 +11,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Server, Sim  # noqa: E402
+from box import Refused, Server, Sim  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
@@ -83,6 +83,57 @@ class People(unittest.TestCase):
         self.assertEqual(socket.call("acl.explain", dict(call, user=user))["error"]["code"], 2)
         self.assertEqual(self.server.call_with({"method": "server.getAll", "user": user}, "acl.explain")["error"]["data"], {"permission": "admin", "object": {}})
         self.assertEqual(socket.call("acl.explain", {"method": "no.such"})["error"]["code"], 1)
+
+    def test_explain_requests(self):
+        """A request of REST, by the method that it calls or the right that the route asks."""
+        user, vm = self.person("asks-routes"), self.server.objects(type="VM")[0]["id"]
+        disk = next(each["id"] for each in self.server.objects(type="VDI"))
+
+        def why(line, **params):
+            return self.server.call_with({"method": line, "user": user, "params": params}, "acl.explain")
+
+        for line, method in ((f"POST /vms/{vm}/actions/start", "vm.start"), (f"DELETE /rest/v0/vms/{vm}", "vm.delete"), (f"PUT /vms/{vm}/tags/a/b", "tag.add")):
+            told = why(line)
+            self.assertEqual((told["allowed"], told["method"], told["error"]["code"]), (False, method, 2), line)
+            self.assertEqual(told["objects"][0]["id"], vm)
+        for line in (f"GET /vms/{vm}", f"GET /vms/{vm}/alarms", f"GET /vms/{vm}.xva", f"GET /vdis/{disk}.raw", f"PUT /vdis/{disk}.vhd", "GET /dashboard"):
+            self.assertFalse(why(line)["allowed"], line)
+        self.assertEqual(why("GET /users/x")["role"], "admin")
+        for line in ("GET /vms", "GET /ping", "GET /tasks"):
+            self.assertTrue(why(line)["allowed"], line)
+        self.server.call("acl.add", subject=user, object=vm, action="admin")
+        for line in (f"POST /vms/{vm}/actions/start", f"GET /vms/{vm}.xva", f"GET /vms/{vm}/alarms?fields=*"):
+            self.assertTrue(why(line)["allowed"], line)
+        for line in ("GET /nothing", "GET", "SEND /vms"):
+            with self.assertRaises(Refused) as caught:
+                why(line)
+            self.assertEqual(caught.exception.code, 1)
+
+    def test_explain_sets(self):
+        """Who makes a machine needs the pool, or a resource set that lends all that it takes."""
+        user = self.person("asks-sets")
+        template = next(each for each in self.server.objects(type="VM-template") if each["name_label"].startswith("Debian"))
+        network, other = [each["id"] for each in self.server.objects(type="network")][:2]
+        params = {"template": template["id"], "name_label": "x", "VIFs": [{"network": network}]}
+
+        def why(**more):
+            return self.server.call_with({"method": "vm.create", "user": user, "params": {**params, **more}}, "acl.explain")
+
+        told = why()
+        self.assertEqual((told["allowed"], told["objects"][0]["id"], told["objects"][0]["permission"]), (False, template["$pool"], "administrate"))
+        made = self.server.call("resourceSet.create", name="to be explained", objects=[template["id"], network], limits={"cpus": 4})["id"]
+        told = why(resourceSet=made)
+        self.assertEqual((told["allowed"], told["resourceSet"]["isSubject"]), (False, False))
+        self.assertIn("subject", told["reason"])
+        self.server.call("resourceSet.addSubject", id=made, subject=user)
+        told = why(resourceSet=made)
+        self.assertEqual((told["allowed"], told["resourceSet"]["limits"]), (True, [{"limit": "cpus", "total": 4, "usage": 0}]), told)
+        self.assertEqual({each["id"]: each["lent"] for each in told["resourceSet"]["objects"]}, {template["id"]: True, network: True})
+        told = why(resourceSet=made, VIFs=[{"network": other}])
+        self.assertEqual((told["allowed"], other in told["reason"]), (False, True))
+        self.assertFalse(why(resourceSet="nowhere")["allowed"])
+        self.server.call("acl.add", subject=user, object=template["$pool"], action="admin")
+        self.assertTrue(why()["allowed"])
 
     def test_clean(self):
         """Rules of an object go with it; what is of nobody can be cleaned up."""

@@ -176,7 +176,7 @@ class Description(Rest):
             self.assertIn("get", paths[f"/{name}/{{id}}"])
         start = paths["/vms/{id}/actions/start"]["post"]
         self.assertIn("hostId", start["requestBody"]["content"]["application/json"]["schema"]["properties"])
-        self.assertEqual({"202", "200", "204", "401", "default"}, set(start["responses"]))
+        self.assertEqual({"202", "200", "204", "401", "4XX", "default"}, set(start["responses"]))
 
     def test_reads(self):
         """Every address that can be read without an id answers what it says."""
@@ -400,6 +400,27 @@ class Actions(Rest):
             self.assertIn(tag, self.get(f"/vms/{vm}")["tags"])
             self.assertEqual(self.ask(path, "DELETE").status, 204)
             self.assertNotIn(tag, self.get(f"/vms/{vm}")["tags"])
+
+    def test_block_devices(self):
+        """What Go's client sends to attach a disk; an empty drive; storages of any kind."""
+        vm = self.vm("Halted")
+        sr = box.server.objects(type="pool")[0]["default_SR"]
+        disk = self.ask("/vdis", "POST", body={"srId": sr, "virtual_size": 1 << 20, "name_label": "new"}).json["id"]
+        self.refused(422, "/vbds", "POST", body={"VM": vm["id"]})
+        made = self.ask("/vbds", "POST", body={"VM": vm["id"], "VDI": disk, "mode": "RO", "other_config": {"a": "b"}})
+        self.assertEqual((made.status, made.headers["Location"]), (201, f"{BASE}/vbds/{made.json['id']}"), made.text)
+        vbd = self.get(made.headers["Location"])
+        self.assertEqual((vbd["VM"], vbd["VDI"], vbd["read_only"], vbd["is_cd_drive"]), (vm["id"], disk, True, False))
+        drive = self.ask("/vbds", "POST", body={"VM": vm["id"], "type": "CD", "empty": True, "userdevice": "9"})
+        self.assertEqual([self.get(drive.headers["Location"])[key] for key in ("is_cd_drive", "position")], [True, "9"], drive.text)
+        for path in (made.headers["Location"], drive.headers["Location"], f"/vdis/{disk}"):
+            self.assertEqual(self.ask(path, "DELETE").status, 204)
+        host = box.server.objects(type="host")[0]["id"]
+        made = self.ask("/srs", "POST", body={"hostId": host, "SR_type": "nfs", "name_label": "more", "shared": True,
+                                              "device_config": {"server": "nfs.example.org", "serverpath": "/more"}})
+        self.assertEqual(made.status, 201, made.text)
+        self.assertEqual([self.get(made.headers["Location"])[key] for key in ("SR_type", "shared")], ["nfs", True])
+        self.assertEqual(self.ask(f"{made.headers['Location']}/actions/forget?sync=true", "POST").status, 204)
 
     def test_records(self):
         """Users, groups, repositories: made, changed, looked at, deleted."""
@@ -717,6 +738,31 @@ class People(Rest):
         box.server.call("group.addUser", id=group, userId=user)
         self.assertEqual(self.get(f"/users/{user}/groups", token=token), [f"{BASE}/groups/{group}"])
         self.assertEqual(self.get(f"/groups/{group}/users"), [f"{BASE}/users/{user}"])
+
+    def test_roles(self):
+        """Access rules, in the words of XO's roles and privileges."""
+        user = box.server.call("user.create", email="role@example.org", password="a password")
+        group = box.server.call("group.create", name="of roles")
+        token = box.server.call_with({}, "token.create", user="role@example.org", password="a password", token="")
+        vm = self.vm("Halted")["id"]
+        self.assertEqual(self.get(f"/users/{user}/acl-privileges"), [])
+        box.server.call("acl.add", subject=user, object=vm, action="operator")
+        box.server.call("acl.add", subject=group, object=vm, action="admin")
+        held = self.get(f"/users/{user}/acl-privileges?fields=action,resource,selector,effect", token=token)
+        self.assertIn("start", [each["action"] for each in held])
+        self.assertEqual({(each["resource"], each["selector"], each["effect"]) for each in held}, {("vm", f"id:{vm}", "allow")})
+        self.assertNotIn("*", [each["action"] for each in held])
+        self.assertEqual(self.get(f"/groups/{group}/acl-roles"), [f"{BASE}/acl-roles/admin"])
+        self.assertIn(f"{BASE}/users/{user}", self.get("/acl-roles/operator/users"))
+        self.assertEqual(self.get("/acl-roles/viewer/groups"), [])
+        role = self.get("/acl-roles/viewer")
+        self.assertEqual(sorted(role["privilegeIds"]), sorted(path.rsplit("/", 1)[1] for path in self.get("/acl-roles/viewer/privileges")))
+        self.assertEqual(self.get(f"/acl-privileges/{role['privilegeIds'][0]}")["action"], "read")
+        self.assertEqual(self.get("/acl-roles/operator/users", token=token), [])
+        self.refused(403, f"/groups/{group}/acl-roles", token=token)
+        newest = self.get("/plugins/audit/records?limit=1&fields=*")[0]
+        self.assertEqual(self.get(newest["href"])["id"], newest["id"])
+        self.assertEqual(self.get("/plugins/audit/records", token=token), [])
 
     def test_others(self):
         """Others than administrators see what an access rule shows them, and no records."""
