@@ -416,10 +416,10 @@ class Actions(Rest):
         for path in (made.headers["Location"], drive.headers["Location"], f"/vdis/{disk}"):
             self.assertEqual(self.ask(path, "DELETE").status, 204)
         host = box.server.objects(type="host")[0]["id"]
-        made = self.ask("/srs", "POST", body={"hostId": host, "SR_type": "nfs", "name_label": "more", "shared": True,
+        made = self.ask("/srs", "POST", body={"hostId": host, "SR_type": "nfs", "name_label": "more",
                                               "device_config": {"server": "nfs.example.org", "serverpath": "/more"}})
         self.assertEqual(made.status, 201, made.text)
-        self.assertEqual([self.get(made.headers["Location"])[key] for key in ("SR_type", "shared")], ["nfs", True])
+        self.assertEqual(self.get(made.headers["Location"])["SR_type"], "nfs")
         self.assertEqual(self.ask(f"{made.headers['Location']}/actions/forget?sync=true", "POST").status, 204)
 
     def test_records(self):
