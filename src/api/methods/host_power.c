@@ -8,9 +8,17 @@
 
 #include <string.h>
 
+/* Seen by everybody, also when the master was away for a while. */
 static json_t *seen(const ApiObject *host)
 {
     host_settle(host);
+    return NULL;
+}
+
+/* When it was the master that went nobody sees anything any more: that is not waited for. */
+static json_t *gone(const ApiObject *host)
+{
+    api_object_barrier(host);
     return NULL;
 }
 
@@ -49,7 +57,7 @@ static bool empty(const ApiObject *host, bool force, GError **error)
 
 static bool down(const ApiObject *host, const char *method, GError **error)
 {
-    if (api_object_do(host, method, NULL, error))
+    if (host_go_down(host, method, error))
         return true;
     api_object_do(host, "host.enable", NULL, NULL);
     return false;
@@ -133,7 +141,7 @@ static bool suspend_and_reboot(const ApiObject *host, const Residents *residents
     json_object_foreach (residents->refs, vm, uuid)
         if (!suspend_one(xapi, vm, error))
             return false;
-    return api_object_do(host, "host.reboot", NULL, error) &&
+    return host_go_down(host, "host.reboot", error) &&
            host_wait_back(xapi, host, since, true, HOST_BACK_MS, error);
 }
 
@@ -189,7 +197,7 @@ static json_t *stop(ApiCall *call, GError **error)
                      : empty(host, false, error);
     if (ready)
         down(host, "host.shutdown", error);
-    return seen(host);
+    return gone(host);
 }
 
 static json_t *start(ApiCall *call, GError **error)
@@ -213,8 +221,8 @@ static json_t *emergency_shutdown(ApiCall *call, GError **error)
         g_autofree char *done =
             xapi_call_task(xapi, "VM.suspend", json_pack("[s]", vm), NULL, NULL, NULL, NULL);
     }
-    api_object_do(host, "host.shutdown", NULL, error);
-    return seen(host);
+    host_go_down(host, "host.shutdown", error);
+    return gone(host);
 }
 
 static json_t *restart_agent(ApiCall *call, GError **error)

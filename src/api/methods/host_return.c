@@ -34,6 +34,16 @@ double host_agent_start(Xapi *xapi, const char *host, GError **error)
     return start;
 }
 
+bool host_go_down(const ApiObject *host, const char *method, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (api_object_do(host, method, NULL, &failure) || err_is(failure, ERR_NETWORK) ||
+        err_is(failure, ERR_TRUNCATED))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+}
+
 static bool is_live(Xapi *xapi, json_t *record)
 {
     json_t *live = xapi_call(xapi, "host_metrics.get_live",

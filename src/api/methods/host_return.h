@@ -17,6 +17,9 @@ enum {
 
 /* When the agent of the host started, s by its own clock; -1 with an error. */
 double host_agent_start(Xapi *xapi, const char *host, GError **error);
+/* host.reboot or host.shutdown. A master that goes at once may take its answer with it: that is a
+ * success, too. */
+bool host_go_down(const ApiObject *host, const char *method, GError **error);
 /* Waits until it is live with an agent that started after `since`; with `enable` enabled, too, by
  * this call when it is not by itself. TIMEOUT names the host. */
 bool host_wait_back(Xapi *xapi, const ApiObject *host, double since, bool enable, gint64 timeout_ms,

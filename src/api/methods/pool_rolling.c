@@ -158,7 +158,7 @@ static bool roll_host(const Rolling *rolling, const ApiObject *host, GError **er
     double since = host_agent_start(xapi, host->ref, error);
     return since >= 0 && shut_pinned(rolling, host, error) && host_clear(host, NULL, error) &&
            (!rolling->update || patches_install(host, error)) &&
-           api_object_do(host, "host.reboot", NULL, error) &&
+           host_go_down(host, "host.reboot", error) &&
            host_wait_back(xapi, host, since, true, HOST_BACK_MS, error);
 }
 
@@ -233,7 +233,7 @@ static bool shut_host(const ApiObject *host, GError **error)
             xapi_call_task(xapi, "VM.suspend", json_pack("[O]", vm), NULL, NULL, NULL, NULL);
     }
     json_decref(vms);
-    return api_object_do(host, "host.shutdown", NULL, error);
+    return host_go_down(host, "host.shutdown", error);
 }
 
 /* The master goes last: without it nobody listens. */
