@@ -594,7 +594,7 @@ class Examples(unittest.TestCase):
         if "--input disk.raw" in line:
             pathlib.Path(folder, "disk.raw").write_bytes(b"an example" + bytes(DISK_BYTES - 10))
         for name, path in (("disk.vhd", "vdi-snapshots/DISK_SNAPSHOT.vhd"), ("machine.xva", "vm-snapshots/SNAPSHOT.xva")):
-            if f"--input {name}" in line:
+            if f"--input {name}" in line or (f"@={name}" in line and "mport" in line):
                 path = re.sub("[A-Z_]+", lambda found: world.value(found.group()), path)
                 got = world.box.command("rest", "get", path, "--output", f"{folder}/{name}")
                 assert got.returncode == 0, got.stderr
