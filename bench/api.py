@@ -222,7 +222,7 @@ class Api:
         self.folder = self.bench.empty("api")
         self.folder.mkdir()
         self.sim = Sim("--vms", self.n_vms, "--hosts", 16, "--disk-size", "1MiB", "--allocated", 0, "--running", 1, "--boot-delay", 0,
-                       "--data", self.folder / "pool")
+                       "--event-delay", 0, "--data", self.folder / "pool")
         self.known = self.folder / "known"
         server = Server(str(self.known))
         self.admin = server.env["CADENZA_TOKEN"]

@@ -1,6 +1,7 @@
 /* Changes gather in one table, id → the snapshots that had it and have it; a thread takes the table
- * every 30 ms at most, writes the messages once for each set of rights among the listeners, and
- * queues them on their sockets. What somebody could see and cannot any more has left, for them. */
+ * every 30 ms at most and soon after the first change, writes the messages once for each set of
+ * rights among the listeners, and queues them on their sockets. What somebody could see and cannot
+ * any more has left, for them. */
 #include "api/hub.h"
 #include "api/jsonrpc.h"
 #include "base/mutant.h"
@@ -22,6 +23,7 @@ struct Hub {
     GPtrArray *listeners; /* of Listener */
     GHashTable *changes;  /* id → Change */
     bool stopping;
+    gint64 batch_us; /* when the last batch began to be sent */
     GThread *thread;
     GMutex tap_mutex; /* guards the tap, and is held while it is called */
     HubTap tap;
@@ -221,6 +223,7 @@ static void run_batch(Hub *hub)
     g_autoptr(GPtrArray) listeners = g_ptr_array_new_with_free_func(listener_free);
     g_autoptr(GPtrArray) editions = g_ptr_array_new_with_free_func(edition_free);
     hub->changes = changes_new();
+    hub->batch_us = g_get_monotonic_time();
     for (unsigned i = 0; i < hub->listeners->len; i++)
         g_ptr_array_add(listeners, listener_copy(hub->listeners->pdata[i]));
     g_mutex_unlock(&hub->mutex);
@@ -239,7 +242,8 @@ static void *run(void *user)
             g_cond_wait(&hub->cond, &hub->mutex);
             continue;
         }
-        gint64 until = g_get_monotonic_time() + HUB_BATCH_MS * 1000;
+        gint64 until =
+            MAX(g_get_monotonic_time() + HUB_GATHER_MS * 1000, hub->batch_us + HUB_BATCH_MS * 1000);
         while (!hub->stopping && g_cond_wait_until(&hub->cond, &hub->mutex, until))
             ;
         run_batch(hub);

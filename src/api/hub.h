@@ -9,7 +9,8 @@
 typedef struct Hub Hub;
 
 enum {
-    HUB_BATCH_MS = 30,                  /* changes are gathered this long */
+    HUB_BATCH_MS = 30,                  /* between two batches */
+    HUB_GATHER_MS = 5,                  /* what happens together comes within this */
     HUB_MESSAGE_BYTES = 8 * 1024 * 1024 /* a larger batch goes in several messages */
 };
 

@@ -13,7 +13,8 @@
 typedef struct {
     int hosts, vms, disks, tls_port, nbd_port;
     char *disk_size, *sr_size, *listen, *control, *data, *name, *username, *nbd, *sums;
-    double allocated, change_rate, running, boot_delay_s, login_penalty_s, op_delay_s;
+    double allocated, change_rate, running, boot_delay_s, login_penalty_s, op_delay_s,
+        event_delay_s;
     gint64 seed;
     gboolean no_tls, version;
 } Flags;
@@ -65,6 +66,8 @@ static bool flags_parse(Flags *flags, int *argc, char ***argv, GError **error)
           "After a wrong password", "SECONDS" },
         { "op-delay", 0, 0, G_OPTION_ARG_DOUBLE, &flags->op_delay_s,
           "How long operations of machines take", "SECONDS" },
+        { "event-delay", 0, 0, G_OPTION_ARG_DOUBLE, &flags->event_delay_s,
+          "How long events gather before they are given out", "SECONDS" },
         { "nbd", 0, 0, G_OPTION_ARG_STRING, &flags->nbd,
           "How the first network serves disks by NBD", "insecure|secure|off" },
         { "nbd-port", 0, 0, G_OPTION_ARG_INT, &flags->nbd_port,
@@ -87,6 +90,7 @@ static void flags_init(Flags *flags, const SimOptions *o)
                       .running = 0.5,
                       .boot_delay_s = o->boot_delay_ms / 1000.0,
                       .login_penalty_s = o->login_penalty_ms / 1000.0,
+                      .event_delay_s = o->event_delay_ms / 1000.0,
                       .allocated = o->allocated,
                       .change_rate = o->change_rate,
                       .seed = (gint64) o->seed };
@@ -120,7 +124,7 @@ static bool flags_check(const Flags *flags, GError **error)
         flags->nbd_port >= 0 && flags->nbd_port <= 65535 && flags->tls_port <= 65535 &&
         is_share(flags->allocated) && is_share(flags->change_rate) && is_share(flags->running) &&
         is_delay(flags->boot_delay_s) && is_delay(flags->login_penalty_s) &&
-        is_delay(flags->op_delay_s) && nbd && sums &&
+        is_delay(flags->op_delay_s) && is_delay(flags->event_delay_s) && nbd && sums &&
         (flags->disk_size == NULL || parse_size(flags->disk_size) > 0) &&
         (flags->sr_size == NULL || parse_size(flags->sr_size) > 0))
         return true;
@@ -146,6 +150,7 @@ static void flags_apply(const Flags *flags, SimOptions *o)
     o->n_running = (guint) (flags->running * o->n_vms + 0.5);
     o->boot_delay_ms = (guint) (flags->boot_delay_s * 1000);
     o->login_penalty_ms = (guint) (flags->login_penalty_s * 1000);
+    o->event_delay_ms = (guint) (flags->event_delay_s * 1000);
     o->op_delay_ms = (guint) (flags->op_delay_s * 1000);
     o->tls_port = (guint16) flags->tls_port;
     o->nbd_port = (guint16) flags->nbd_port;

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MS = 50, POLL_MS = 1000 };
+enum { POLL_MS = 1000 };
 
 /* What a client wants to hear of. */
 typedef struct {
@@ -232,7 +232,7 @@ static bool wait_for_news(Call *call, const Interest *interest, guint64 since, g
         gint64 now = g_get_monotonic_time();
         if (n > 0 || now >= until_us || call_is_abandoned(call)) {
             if (n > 0 && !interest->tasks_only)
-                sim_sleep(sim, BATCH_MS); /* so that events group */
+                sim_sleep(sim, sim_options(sim)->event_delay_ms);
             return true;
         }
         rows_wait(sim_rows(sim), MIN(until_us, now + POLL_MS * 1000));

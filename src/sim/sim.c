@@ -37,6 +37,7 @@ void sim_options_init(SimOptions *options)
         .change_rate = 0,
         .seed = 1,
         .boot_delay_ms = 1000,
+        .event_delay_ms = 50,
         .login_penalty_ms = 500,
         .nbd_purpose = "insecure_nbd",
     };

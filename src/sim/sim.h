@@ -18,6 +18,7 @@ typedef struct {
     double allocated, change_rate; /* shares, 0 … 1 */
     guint64 seed;
     guint boot_delay_ms, login_penalty_ms;
+    guint event_delay_ms;    /* events are given out so long after the first, so that they group */
     guint op_delay_ms;       /* how long an operation of a VM is seen in progress */
     gint64 sr_bytes;         /* of each storage repository; 0: room for all disks, 4 TiB at least */
     const char *nbd_purpose; /* of the first network: "nbd" (TLS), "insecure_nbd", NULL: none */
