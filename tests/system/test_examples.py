@@ -37,7 +37,6 @@ class World:
         self.box = Server(str(folder / "data"), log=folder / "server.log")
         self.server_id = self.box.connect(self.sim)
         self.call = self.box.call
-        self.first_vbd()
         self.streams, self.children, self.lock, self.has_faults = [], [], threading.Lock(), False
 
     def stop(self):
@@ -128,18 +127,15 @@ class World:
     # --- their parts ---
 
     def vbd_of(self, vm):
-        return next(each for each in self.objects(type="VBD", VM=vm) if not each["is_cd_drive"] and "VDI" in each)
-
-    @functools.cache
-    def first_vbd(self):
-        """What the machine came with, before examples gave it more."""
-        return self.vbd_of(self.vm())
+        """The disk that the machine came with, or what a reverting put in its place: examples give it more."""
+        found = [each for each in self.objects(type="VBD", VM=vm) if not each["is_cd_drive"] and "VDI" in each]
+        return min(found, key=lambda each: int(each["position"]))
 
     def vbd(self):
-        return self.first_vbd()["id"]
+        return self.vbd_of(self.vm())["id"]
 
     def disk(self):
-        return self.first_vbd()["VDI"]
+        return self.vbd_of(self.vm())["VDI"]
 
     def disk_snapshot(self):
         return self.vbd_of(self.snapshot())["VDI"]
