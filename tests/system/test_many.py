@@ -200,7 +200,7 @@ class Half(Made):
         until(lambda: self.names(id_) == ["root"], "the drive to go", 60)
         self.assertEqual(self.view(id_)["power_state"], "Running")
         self.assertEqual(self.names(keeps), ["XO CloudConfigDrive", "root"])
-        self.assertEqual([vdi for vdi in self.objects(type="VDI", name_label="XO CloudConfigDrive") if not vdi["$VBDs"]], [])
+        until(lambda: all(vdi["$VBDs"] for vdi in self.objects(type="VDI", name_label="XO CloudConfigDrive")), "its disk to go", 60)
 
     def names(self, vm):
         return sorted(self.view(vbd["VDI"])["name_label"] for vbd in self.objects(type="VBD", VM=vm) if "VDI" in vbd)
