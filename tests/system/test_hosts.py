@@ -172,6 +172,14 @@ class Hosts(Pool):
         self.comes_back(self.other)
         self.assertGreater(self.host()["startTime"], started)
 
+    def test_put_back_into_service(self):
+        """By a toolstack that has just started, say, after the host was taken out of service for its restart."""
+        started = self.host()["startTime"]
+        self.sim.fault(kind="error", method="host.reboot", error=["HOST_NOT_DISABLED"], count=1)
+        self.call("host.restart", id=self.other)
+        self.comes_back(self.other)
+        self.assertGreater(self.host()["startTime"], started)
+
     def test_restart_refused(self):
         vm = self.bring_vm(self.other)
         self.call("vm.set", id=vm, blockedOperations={"pool_migrate": "stays here"})
