@@ -34,12 +34,23 @@ double host_agent_start(Xapi *xapi, const char *host, GError **error)
     return start;
 }
 
-bool host_go_down(const ApiObject *host, const char *method, GError **error)
+static bool gone_down(const ApiObject *host, const char *method, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     if (api_object_do(host, method, NULL, &failure) || err_is(failure, ERR_NETWORK) ||
         err_is(failure, ERR_TRUNCATED))
         return true;
+    g_propagate_error(error, g_steal_pointer(&failure));
+    return false;
+}
+
+bool host_go_down(const ApiObject *host, const char *method, GError **error)
+{
+    g_autoptr(GError) failure = NULL;
+    if (gone_down(host, method, &failure))
+        return true;
+    if (g_str_equal(err_xapi_code(failure), "HOST_NOT_DISABLED"))
+        return api_object_do(host, "host.disable", NULL, error) && gone_down(host, method, error);
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
 }

@@ -17,8 +17,9 @@ enum {
 
 /* When the agent of the host started, s by its own clock; -1 with an error. */
 double host_agent_start(Xapi *xapi, const char *host, GError **error);
-/* host.reboot or host.shutdown. A master that goes at once may take its answer with it: that is a
- * success, too. */
+/* host.reboot or host.shutdown of a host out of service. A master that goes at once may take its
+ * answer with it: that is a success, too. A toolstack that has just started puts its host back into
+ * service, also one that was taken out of it meanwhile: then once more. */
 bool host_go_down(const ApiObject *host, const char *method, GError **error);
 /* Waits until it is live with an agent that started after `since`; with `enable` enabled, too, by
  * this call when it is not by itself. TIMEOUT names the host. */
