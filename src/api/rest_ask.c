@@ -15,7 +15,9 @@ void rest_asked_clear(RestAsked *asked)
 /* "/rest/v0/vms/x?sync=true" → "vms/x" */
 static char *bare_path(const char *path)
 {
-    path += g_str_has_prefix(path, REST_BASE "/") ? strlen(REST_BASE "/") : strspn(path, "/");
+    static const char base[] = REST_BASE "/";
+    bool whole = strncmp(path, base, strlen(base)) == 0;
+    path += whole ? strlen(base) : strspn(path, "/");
     return g_strndup(path, strcspn(path, "?"));
 }
 
