@@ -229,7 +229,7 @@ static json_t *import(ApiCall *call, GError **error)
     const char *url = call_string(call, "url");
     bool ova = g_str_equal(call_string(call, "type"), "ova");
     if (url && ova) {
-        api_error_invalid(error, "URL import is only compatible with XVA");
+        api_error_invalid(error, "url: URL import is only compatible with XVA");
         return NULL;
     }
     Content *content = content_new(call, call_object(call, "sr"), call_string(call, "type"));
