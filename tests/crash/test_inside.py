@@ -65,8 +65,8 @@ class Inside(unittest.TestCase):
         world.settle()
         log = world.last_log()
         self.assertEqual(log["status"], "success", world.explain())
-        self.assertIn("goes on with the snapshot of an interrupted backup",
-                      [info["message"] for info in log["tasks"][1]["infos"]])
+        infos = log["tasks"][1]["infos"]
+        self.assertIn("goes on with the snapshot of an interrupted backup", [info["message"] for info in infos], infos)
         twice = (both - alone) / MIB
         self.assertLessEqual(twice, BOUND_MIB, f"{layout}: {twice:.0f} MiB were written twice")
         print(f"{layout} {settings}: {twice:.1f} MiB written twice, {seconds:.1f} s", flush=True)

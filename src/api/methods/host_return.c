@@ -2,7 +2,6 @@
  */
 #include "api/methods/host_return.h"
 #include "base/log.h"
-#include "base/mutant.h"
 
 #include <string.h>
 
@@ -105,8 +104,7 @@ void host_settle(const ApiObject *object)
 {
     Pool *pool = link_pool(object->link);
     gint64 until_us = g_get_monotonic_time() + (gint64) HOST_SETTLE_MS * 1000;
-    while (!pool_barrier(pool, API_BARRIER_MS, NULL) && g_get_monotonic_time() < until_us &&
-           !MUTANT(host_not_settled)) { /* mutant: system:test_pools.Pools.test_rolling_ends */
+    while (!pool_barrier(pool, API_BARRIER_MS, NULL) && g_get_monotonic_time() < until_us) {
         g_autoptr(GError) gone = NULL;
         json_decref(xapi_call(pool_xapi(pool), "pool.get_all", NULL, &gone));
         if (err_is(gone, ERR_CANCELLED)) /* the server is ending */
