@@ -29,9 +29,14 @@ static bool find_vm(VmRun *run, json_t *vdi, char **vm, bool *usable, GError **e
     size_t i;
     json_t *ref;
     json_array_foreach (json_object_get(vdi, "VBDs"), i, ref) {
-        json_t *vbd = get_record(run->xapi, "VBD", json_string_value(ref), error);
-        if (!vbd)
+        g_autoptr(GError) why = NULL;
+        json_t *vbd = get_record(run->xapi, "VBD", json_string_value(ref), &why);
+        if (!vbd && strcmp(err_xapi_code(why), "HANDLE_INVALID") == 0)
+            continue; /* that of an export, say, which ends just now with its reader */
+        if (!vbd) {
+            g_propagate_error(error, g_steal_pointer(&why));
             return false;
+        }
         g_autofree char *owner = g_strdup(json_text(vbd, "VM"));
         json_decref(vbd);
         json_t *record = get_record(run->xapi, "VM", owner, error);

@@ -107,6 +107,18 @@ static void test_first_look(void **state)
     assert_null(inventory_record(world->now, "host", VM));
 }
 
+/* Whoever reads them pastes them into JSON. */
+static void test_ids_are_plain(void **state)
+{
+    World *world = *state;
+    put(world, "SR", STATS, "{\"uuid\":\"\\n\\\"}\\\\\",\"name_label\":\"odd\"}");
+    commit(world);
+    assert_int_equal(world->entered->len, 1);
+    assert_string_equal(world->entered->pdata[0], "__}_");
+    assert_text(world, "__}_", "id", "__}_");
+    assert_text(world, "__}_", "uuid", "\n\"}\\");
+}
+
 static gint64 memory_size(World *world)
 {
     json_t *memory = field(world, "vm", "memory");
@@ -367,6 +379,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_first_look, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_ids_are_plain, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_metrics_renew_their_vm, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_unchanged_is_not_told, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_task_comes_late, set_up, tear_down),
