@@ -82,7 +82,7 @@ typedef struct {
     GHashTable *disks; /* id → the same */
     GHashTable *item;  /* texts of the present <Item>, NULL outside */
     GPtrArray *drives; /* items that are disks */
-    const char *path[MAX_DEPTH];
+    char *path[MAX_DEPTH];
     guint depth;
     GString *text;
 } Reader;
@@ -132,7 +132,7 @@ static void on_start(GMarkupParseContext *context, const char *element, const ch
         err_set(error, ERR_CORRUPT, "the OVF is damaged: its elements are too deep");
         return;
     }
-    reader->path[reader->depth++] = g_intern_string(name);
+    reader->path[reader->depth++] = g_strdup(name);
     g_string_truncate(reader->text, 0);
     GHashTable *table = attributes(names, values);
     if (strcmp(name, "File") == 0 && g_hash_table_size(reader->files) < OVF_MAX_DISKS)
@@ -214,7 +214,7 @@ static void on_end(GMarkupParseContext *context, const char *element, gpointer u
         g_free(reader->ovf->description);
         reader->ovf->description = g_steal_pointer(&text);
     }
-    reader->depth--;
+    g_free(reader->path[--reader->depth]);
     g_string_truncate(reader->text, 0);
 }
 
@@ -239,6 +239,8 @@ static void add_drive(Reader *reader, GHashTable *item)
 
 static void reader_clear(Reader *reader)
 {
+    while (reader->depth > 0)
+        g_free(reader->path[--reader->depth]);
     g_hash_table_unref(reader->files);
     g_hash_table_unref(reader->disks);
     g_clear_pointer(&reader->item, g_hash_table_unref);
