@@ -62,6 +62,8 @@ class WebSocket:
             self.n_received += n
             if first & 0x40:  # compressed (RFC 7692)
                 data = zlib.decompressobj(-15).decompress(data + b"\x00\x00\xff\xff")
+            if first & 0x0F == 9:  # who does not answer is taken for gone
+                self.send(data, opcode=10)
             if first & 0x0F == 8:
                 raise Closed(struct.unpack("!H", data[:2])[0] if n >= 2 else None)
             if first & 0x0F in (0, 1, 2):
