@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 import xmlrpc.client
@@ -19,6 +20,17 @@ BUILD = pathlib.Path(os.environ.get("CADENZA_BUILD", ROOT / "build"))
 def program(name):
     """Of the build folder, or the one that the environment names (CADENZA_PROGRAM_CADENZAD)."""
     return os.environ.get("CADENZA_PROGRAM_" + name.upper().replace("-", "_")) or str(BUILD / "src/cmd" / name)
+
+
+def until(condition, what, seconds=60):
+    """The first value of the condition that is true."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.05)
+    raise AssertionError(f"never saw: {what}")
 
 
 class Refused(Exception):

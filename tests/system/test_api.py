@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import ROOT, Refused, Server, Sim, program  # noqa: E402
+from box import ROOT, Refused, Server, Sim, program, until  # noqa: E402
 from websocket import Closed, WebSocket  # noqa: E402
 
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo")) / "rpc"
@@ -28,16 +28,6 @@ def recorded(name):
     if not path.exists():
         raise unittest.SkipTest(f"no recorded exchanges in {FIXTURES}")
     return json.loads(path.read_text())
-
-
-def until(condition, what, seconds=20):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"never saw: {what}")
 
 
 class Box(unittest.TestCase):

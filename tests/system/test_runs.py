@@ -11,19 +11,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server, Sim  # noqa: E402
+from box import Refused, Server, Sim, until  # noqa: E402
 
 SLOW = 1 << 20  # bytes/s
-
-
-def until(condition, what, seconds=30):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"never saw: {what}")
 
 
 def tasks_of(log, name):

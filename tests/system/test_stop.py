@@ -13,19 +13,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server, Sim  # noqa: E402
+from box import Refused, Server, Sim, until  # noqa: E402
 
 FOR_EVER_MS = 600 * 1000  # longer than anybody waits for the end of a server
-
-
-def until(condition, what, seconds=60):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.1)
-    raise AssertionError(f"never saw: {what}")
 
 
 class Stop(unittest.TestCase):
