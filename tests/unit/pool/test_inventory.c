@@ -111,7 +111,7 @@ static void test_first_look(void **state)
 static void test_ids_are_plain(void **state)
 {
     World *world = *state;
-    put(world, "SR", STATS, "{\"uuid\":\"\\n\\\"}\\\\\",\"name_label\":\"odd\"}");
+    put(world, "SR", TASK, "{\"uuid\":\"\\n\\\"}\\\\\",\"name_label\":\"odd\"}");
     commit(world);
     assert_int_equal(world->entered->len, 1);
     assert_string_equal(world->entered->pdata[0], "__}_");
