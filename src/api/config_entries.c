@@ -4,24 +4,19 @@
 #include "api/error.h"
 #include "api/resource_sets.h"
 #include "base/cron.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 
 #include <string.h>
 
 enum { MAX_TEXT_BYTES = 64 * 1024 };
 
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
-
 /* --- Checking and copying fields --- */
 
 static bool need_texts(json_t *sent, const char *const *keys, GError **error)
 {
     for (; *keys; keys++) {
-        const char *text = text_of(sent, *keys);
+        const char *text = json_text(sent, *keys);
         if (*text && strlen(text) <= MAX_TEXT_BYTES)
             continue;
         api_error_invalid(error, "%s: expected a text of 1 to %d bytes", *keys, MAX_TEXT_BYTES);
@@ -75,7 +70,7 @@ static void hand_over(Import *import, const char *old, const char *new)
     json_t *record;
     void *next;
     json_object_foreach_safe (import_all(import, "tokens"), next, id, record)
-        if (g_str_equal(text_of(record, "user_id"), old)) {
+        if (g_str_equal(json_text(record, "user_id"), old)) {
             json_t *copy = json_copy(record);
             json_object_set_new(copy, "user_id", json_string(new));
             import_put(import, "tokens", id, copy);
@@ -90,9 +85,9 @@ static void hand_over(Import *import, const char *old, const char *new)
         json_decref(copy);
     }
     json_object_foreach_safe (import_all(import, "acls"), next, id, record)
-        if (g_str_equal(text_of(record, "subject"), old)) {
+        if (g_str_equal(json_text(record, "subject"), old)) {
             g_autofree char *key =
-                account_acl_id(new, text_of(record, "object"), text_of(record, "action"));
+                account_acl_id(new, json_text(record, "object"), json_text(record, "action"));
             json_t *copy = json_copy(record);
             json_object_set_new(copy, "subject", json_string(new));
             json_object_set_new(copy, "id", json_string(key));
@@ -111,7 +106,7 @@ static bool replace_same_name(Import *import, const char *id, const char *name, 
     json_t *other;
     void *next;
     json_object_foreach_safe (import_all(import, "users"), next, other_id, other) {
-        g_autofree char *folded = g_utf8_casefold(text_of(other, "email"), -1);
+        g_autofree char *folded = g_utf8_casefold(json_text(other, "email"), -1);
         if (g_str_equal(other_id, id) || !g_str_equal(folded, wanted))
             continue;
         if (json_object_get(json_object_get(import->changes, "users"), other_id)) {
@@ -129,14 +124,14 @@ static bool replace_same_name(Import *import, const char *id, const char *name, 
 static json_t *take_user(Import *import, json_t *sent, GError **error)
 {
     json_t *preferences = json_object_get(sent, "preferences");
-    const char *permission = text_of(sent, "permission"), *hash = text_of(sent, "pw_hash");
+    const char *permission = json_text(sent, "permission"), *hash = json_text(sent, "pw_hash");
     if (!NEED("email"))
         return NULL;
     if (preferences && !json_is_object(preferences)) {
         api_error_invalid(error, "preferences: expected an object");
         return NULL;
     }
-    if (!replace_same_name(import, import->id, text_of(sent, "email"), error))
+    if (!replace_same_name(import, import->id, json_text(sent, "email"), error))
         return NULL;
     json_t *record = COPY(NULL, "id", "email", "pw_hash", "authProviders", "preferences");
     bool is_admin = g_str_equal(permission, "admin");
@@ -152,7 +147,7 @@ static json_t *take_user(Import *import, json_t *sent, GError **error)
 
 static json_t *show_user(const ApiParts *parts, json_t *record)
 {
-    json_t *user = account_user(parts->accounts, text_of(record, "id"), NULL);
+    json_t *user = account_user(parts->accounts, json_text(record, "id"), NULL);
     json_object_set(record, "groups", json_object_get(user, "groups"));
     json_decref(user);
     return record;
@@ -191,7 +186,7 @@ static json_t *show_group(const ApiParts *parts, json_t *record)
 
 static json_t *take_acl(Import *import, json_t *sent, GError **error)
 {
-    const char *subject = text_of(sent, "subject"), *action = text_of(sent, "action");
+    const char *subject = json_text(sent, "subject"), *action = json_text(sent, "action");
     if (!NEED("subject", "object", "action"))
         return NULL;
     if (!account_is_action(action)) {
@@ -203,7 +198,7 @@ static json_t *take_acl(Import *import, json_t *sent, GError **error)
         return NULL;
     }
     json_t *record = COPY(NULL, "subject", "object", "action");
-    g_autofree char *id = account_acl_id(subject, text_of(sent, "object"), action);
+    g_autofree char *id = account_acl_id(subject, json_text(sent, "object"), action);
     json_object_set_new(record, "id", json_string(id));
     return record;
 }
@@ -222,8 +217,8 @@ static json_t *take_token(Import *import, json_t *sent, GError **error)
         import_skip(import, "it has expired");
         return NULL;
     }
-    if (!import_find(import, "users", text_of(sent, "user_id"))) {
-        import_skip(import, "there is no user %s", text_of(sent, "user_id"));
+    if (!import_find(import, "users", json_text(sent, "user_id"))) {
+        import_skip(import, "there is no user %s", json_text(sent, "user_id"));
         return NULL;
     }
     return COPY(NULL, "id", "user_id", "created_at", "expiration", "description", "client",
@@ -238,7 +233,7 @@ static bool is_host_taken(Import *import, json_t *sent)
     json_t *other;
     json_object_foreach (import_all(import, "servers"), id, other)
         if (!g_str_equal(id, import->id) &&
-            g_str_equal(text_of(other, "host"), text_of(sent, "host"))) {
+            g_str_equal(json_text(other, "host"), json_text(sent, "host"))) {
             import_skip(import, "the server %s has the same host", id);
             return true;
         }
@@ -249,7 +244,7 @@ static json_t *take_server(Import *import, json_t *sent, GError **error)
 {
     if (!NEED("host", "username") || is_host_taken(import, sent))
         return NULL;
-    if (*text_of(sent, "httpProxy")) {
+    if (*json_text(sent, "httpProxy")) {
         import_skip(import, "it is reached through a proxy, which is not supported yet");
         return NULL;
     }
@@ -269,11 +264,11 @@ static json_t *take_remote(Import *import, json_t *sent, GError **error)
     g_autoptr(GError) refusal = NULL;
     if (!NEED("url"))
         return NULL;
-    if (*text_of(sent, "proxy")) {
+    if (*json_text(sent, "proxy")) {
         import_skip(import, "it is reached through a proxy of XO, which is not supported");
         return NULL;
     }
-    if (!remotes_check_url(text_of(sent, "url"), &refusal)) {
+    if (!remotes_check_url(json_text(sent, "url"), &refusal)) {
         import_skip(import, "%s", refusal->message);
         return NULL;
     }
@@ -297,7 +292,8 @@ static const char *const only_kept[] = { "metadataBackup", "mirrorBackup", NULL 
 
 static bool is_run(json_t *job)
 {
-    return g_str_equal(text_of(job, "type"), "backup") || g_str_equal(text_of(job, "type"), "call");
+    return g_str_equal(json_text(job, "type"), "backup") ||
+           g_str_equal(json_text(job, "type"), "call");
 }
 
 static json_t *take_job(Import *import, json_t *sent, GError **error)
@@ -305,7 +301,7 @@ static json_t *take_job(Import *import, json_t *sent, GError **error)
     g_autoptr(GError) refusal = NULL;
     if (!NEED("type"))
         return NULL;
-    const char *type = text_of(sent, "type");
+    const char *type = json_text(sent, "type");
     json_t *record = json_deep_copy(sent);
     json_object_del(record, "runId");
     if (!is_run(record) && g_strv_contains(only_kept, type)) {
@@ -328,7 +324,7 @@ static json_t *take_job(Import *import, json_t *sent, GError **error)
 /* The cron line in XO's words; false: the schedule is not taken. */
 static bool settle_cron(Import *import, json_t *record)
 {
-    const char *sent = text_of(record, "cron");
+    const char *sent = json_text(record, "cron");
     g_autofree char *cron = cron_translate(sent);
     if (!cron) {
         import_skip(import, "cron: \"%s\" is not understood", sent);
@@ -346,9 +342,9 @@ static json_t *take_schedule(Import *import, json_t *sent, GError **error)
     g_autoptr(GError) refusal = NULL;
     if (!NEED("jobId", "cron"))
         return NULL;
-    json_t *job = import_find(import, "jobs", text_of(sent, "jobId"));
+    json_t *job = import_find(import, "jobs", json_text(sent, "jobId"));
     if (!job) {
-        import_skip(import, "its job %s is not there", text_of(sent, "jobId"));
+        import_skip(import, "its job %s is not there", json_text(sent, "jobId"));
         return NULL;
     }
     json_t *record = COPY(NULL, "cron", "enabled", "jobId", "name", "timezone", "userId", "id");
@@ -361,7 +357,7 @@ static json_t *take_schedule(Import *import, json_t *sent, GError **error)
         ok = false;
     }
     if (ok && !is_run(job) && json_is_true(json_object_get(record, "enabled"))) {
-        import_note(import, "is disabled: jobs of type %s are not run yet", text_of(job, "type"));
+        import_note(import, "is disabled: jobs of type %s are not run yet", json_text(job, "type"));
         json_object_set_new(record, "enabled", json_false());
     }
     if (!ok)
@@ -372,7 +368,7 @@ static json_t *take_schedule(Import *import, json_t *sent, GError **error)
 /* XO knows "wen" only. */
 static json_t *show_schedule(const ApiParts *parts, json_t *record)
 {
-    g_autofree char *cron = cron_translate(text_of(record, "cron"));
+    g_autofree char *cron = cron_translate(json_text(record, "cron"));
     if (cron)
         json_object_set_new(record, "cron", json_string(cron));
     return record;
@@ -382,7 +378,7 @@ static json_t *show_schedule(const ApiParts *parts, json_t *record)
 
 static json_t *take_tag(Import *import, json_t *sent, GError **error)
 {
-    const char *color = text_of(sent, "color");
+    const char *color = json_text(sent, "color");
     if (*color && !g_regex_match_simple("^#[0-9A-Fa-f]{6}$", color, 0, 0)) {
         import_skip(import, "color: %s is not a colour such as #00ff80", color);
         return NULL;

@@ -2,18 +2,13 @@
  * stored in one transaction. */
 #include "api/config_private.h"
 #include "api/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
 #include <string.h>
 
 enum { MAX_ID_BYTES = 256 };
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
 
 /* --- The report --- */
 
@@ -92,7 +87,7 @@ static bool load_state(Import *import, GError **error)
         json_t *by_id = json_object();
         size_t i;
         json_array_foreach (list, i, record)
-            json_object_set(by_id, text_of(record, "id"), record);
+            json_object_set(by_id, json_text(record, "id"), record);
         json_object_set_new(import->state, entry->collection, by_id);
         json_decref(list);
         if (!list)
@@ -109,7 +104,7 @@ static bool check_record(json_t *seen, json_t *sent, const char **id, GError **e
         api_error_invalid(error, "expected an object");
         return false;
     }
-    *id = text_of(sent, "id");
+    *id = json_text(sent, "id");
     if (!**id || strlen(*id) > MAX_ID_BYTES) {
         api_error_invalid(error, "id: expected a text of 1 to %d bytes", MAX_ID_BYTES);
         return false;
@@ -126,8 +121,8 @@ static const char *name_of(json_t *sent)
 {
     const char *const keys[] = { "name", "email", "label", "host" };
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++)
-        if (*text_of(sent, keys[i]))
-            return text_of(sent, keys[i]);
+        if (*json_text(sent, keys[i]))
+            return json_text(sent, keys[i]);
     return NULL;
 }
 
@@ -145,7 +140,7 @@ static bool take_record(Import *import, json_t *seen, json_t *sent, GError **err
             g_propagate_error(error, g_steal_pointer(&failure));
         return import->skipped;
     }
-    const char *id = text_of(record, "id"); /* those of rules are made again */
+    const char *id = json_text(record, "id"); /* those of rules are made again */
     json_t *old = import_find(import, entry->collection, id);
     count(import, !old ? "added" : json_equal(old, record) ? "same" : "changed");
     if (!old || !json_equal(old, record) || MUTANT(config_always_changed)) /* mutant: api_config */
@@ -230,7 +225,7 @@ static bool check_admin(Import *import, GError **error)
     const char *id;
     json_t *user;
     json_object_foreach (import_all(import, "users"), id, user)
-        if (account_is_admin(user) && account_knows_hash(text_of(user, "pw_hash")))
+        if (account_is_admin(user) && account_knows_hash(json_text(user, "pw_hash")))
             return true;
     api_error_invalid(error, "users: no administrator who can sign in would remain");
     return MUTANT(config_no_admin); /* mutant: api_config */

@@ -6,6 +6,7 @@
 #include "api/methods/vm_devices.h"
 #include "api/methods/vm_parts.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "disk/image.h"
 #include "disk/ovf.h"
 #include "disk/tar.h"
@@ -64,12 +65,6 @@ static void ova_clear(Ova *ova)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Ova, ova_clear)
 
-static const char *text_of(json_t *record, const char *field)
-{
-    const char *text = json_string_value(json_object_get(record, field));
-    return text ? text : "";
-}
-
 static gint64 number_of(json_t *record, const char *field)
 {
     json_t *value = json_object_get(record, field);
@@ -85,13 +80,13 @@ static int by_position(const void *a, const void *b, void *user)
 
 static bool add_disk(Ova *ova, json_t *vbd, GError **error)
 {
-    const char *ref = text_of(vbd, "VDI");
+    const char *ref = json_text(vbd, "VDI");
     json_t *vdi = xapi_call(ova->out->xapi, "VDI.get_record", json_pack("[s]", ref), error);
     if (!vdi)
         return false;
     guint number = ova->ovf->disks->len;
     ovf_add_disk(ova->ovf, &(OvfDisk){ .path = g_strdup_printf("disk%u.vmdk", number + 1),
-                                       .name = g_strdup(text_of(vdi, "name_label")),
+                                       .name = g_strdup(json_text(vdi, "name_label")),
                                        .capacity_bytes = (guint64) number_of(vdi, "virtual_size"),
                                        .position = number });
     g_ptr_array_add(ova->vdis, g_strdup(ref));
@@ -106,7 +101,7 @@ static bool add_disks(Ova *ova, GError **error)
     bool ok = devices != NULL;
     size_t i;
     json_array_foreach (devices, i, vbd)
-        if (g_str_equal(text_of(vbd, "type"), "Disk") && *text_of(vbd, "VDI"))
+        if (g_str_equal(json_text(vbd, "type"), "Disk") && *json_text(vbd, "VDI"))
             g_ptr_array_add(disks, vbd);
     g_ptr_array_sort_with_data(disks, by_position, NULL);
     for (guint k = 0; ok && k < disks->len; k++)
@@ -122,10 +117,10 @@ static bool add_nics(Ova *ova, json_t *vm, GError **error)
     json_array_foreach (json_object_get(vm, "VIFs"), i, ref) {
         json_t *vif = xapi_call(ova->out->xapi, "VIF.get_record", json_pack("[O]", ref), error);
         char *network = vif ? xapi_call_string(ova->out->xapi, "network.get_name_label",
-                                               json_pack("[s]", text_of(vif, "network")), error)
+                                               json_pack("[s]", json_text(vif, "network")), error)
                             : NULL;
         if (network)
-            ovf_add_nic(ova->ovf, &(OvfNic){ network, g_strdup(text_of(vif, "MAC")) });
+            ovf_add_nic(ova->ovf, &(OvfNic){ network, g_strdup(json_text(vif, "MAC")) });
         json_decref(vif);
         if (!network)
             return false;
@@ -140,12 +135,12 @@ static bool describe(Ova *ova, GError **error)
         return false;
     g_free(ova->ovf->name);
     g_free(ova->ovf->description);
-    ova->ovf->name = g_strdup(text_of(vm, "name_label"));
-    ova->ovf->description = g_strdup(text_of(vm, "name_description"));
+    ova->ovf->name = g_strdup(json_text(vm, "name_label"));
+    ova->ovf->description = g_strdup(json_text(vm, "name_description"));
     ova->ovf->n_cpus = (guint) number_of(vm, "VCPUs_at_startup");
     ova->ovf->memory_bytes = (guint64) number_of(vm, "memory_dynamic_max");
     ova->ovf->efi =
-        g_str_equal(text_of(json_object_get(vm, "HVM_boot_params"), "firmware"), "uefi");
+        g_str_equal(json_text(json_object_get(vm, "HVM_boot_params"), "firmware"), "uefi");
     bool ok = add_disks(ova, error) && add_nics(ova, vm, error);
     json_decref(vm);
     return ok;

@@ -4,6 +4,7 @@
 #include "api/rest_collection.h"
 #include "api/rest_events.h"
 #include "base/json_pick.h"
+#include "base/json_text.h"
 #include "base/pattern.h"
 
 #include <string.h>
@@ -33,12 +34,6 @@ static json_t *zeros(const char *keys)
     return part;
 }
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* --- Objects --- */
 
 typedef struct {
@@ -57,7 +52,7 @@ static void count_one(const char *id, const char *type, GBytes *text, void *user
 
 static void see_host(json_t *host, json_t *part, json_t *resources)
 {
-    const char *state = text_of(host, "power_state");
+    const char *state = json_text(host, "power_state");
     bool enabled = json_is_true(json_object_get(host, "enabled"));
     count(part, "total");
     count(part, g_str_equal(state, "Halted")     ? "halted"
@@ -91,7 +86,7 @@ static void count_vm(const char *id, const char *type, GBytes *text, void *user)
 
 static void see_sr(json_t *sr, json_t *part, json_t *resources)
 {
-    const char *content = text_of(sr, "content_type"), *kind = text_of(sr, "SR_type");
+    const char *content = json_text(sr, "content_type"), *kind = json_text(sr, "SR_type");
     if (g_str_equal(content, "iso") || g_str_equal(kind, "iso") || g_str_equal(kind, "udev") ||
         json_number_value(json_object_get(sr, "size")) <= 0)
         return;
@@ -128,7 +123,7 @@ static void add_pools(RestRequest *request, json_t *all)
     json_t *part = zeros("connected disconnected unreachable unknown total");
     size_t i;
     json_array_foreach (servers, i, server) {
-        bool connected = g_str_equal(text_of(server, "status"), "connected");
+        bool connected = g_str_equal(json_text(server, "status"), "connected");
         count(part, "total");
         count(part, connected                          ? "connected"
                     : json_object_get(server, "error") ? "unreachable"
@@ -150,7 +145,7 @@ static json_t *recent_runs(RestRequest *request)
     json_t *runs = json_object();
     for (unsigned i = ids ? ids->len : 0, n = 0; i-- > 0 && n < MAX_LOGS; n++) {
         json_t *log = runs_log(request->parts->runs, ids->pdata[i], NULL);
-        const char *job = text_of(log, "jobId"), *status = text_of(log, "status");
+        const char *job = json_text(log, "jobId"), *status = json_text(log, "status");
         json_t *statuses = json_object_get(runs, job);
         if (!statuses && *job)
             json_object_set_new(runs, job, statuses = json_array());
@@ -166,7 +161,7 @@ bool rest_job_is_scheduled(json_t *schedules, const char *job)
     size_t i;
     json_t *schedule;
     json_array_foreach (schedules, i, schedule)
-        if (g_str_equal(text_of(schedule, "jobId"), job) &&
+        if (g_str_equal(json_text(schedule, "jobId"), job) &&
             json_is_true(json_object_get(schedule, "enabled")))
             return true;
     return false;
@@ -209,7 +204,7 @@ static void protect(const char *id, const char *type, GBytes *text, void *user)
         if (!pattern || good || !pattern_match(pattern, vm))
             continue;
         in_job = true;
-        good = g_hash_table_contains(protection->good, text_of(job, "id"));
+        good = g_hash_table_contains(protection->good, json_text(job, "id"));
     }
     count(protection->part, good ? "protected" : in_job ? "unprotected" : "notInJob");
     json_decref(vm);
@@ -224,14 +219,14 @@ static void add_backups(RestRequest *request, json_t *all)
     g_autoptr(GHashTable) good = g_hash_table_new(g_str_hash, g_str_equal);
     size_t i;
     json_array_foreach (jobs, i, job) {
-        const char *id = text_of(job, "id");
+        const char *id = json_text(job, "id");
         json_t *statuses = json_object_get(runs, id);
         const char *word = verdict(statuses, rest_job_is_scheduled(schedules, id));
         count(part, "total");
         count(part, word);
         if (g_str_equal(word, "failed"))
             json_array_append_new(issues, json_pack("{s:O, s:s, s:O, s:s}", "logs", statuses,
-                                                    "name", text_of(job, "name"), "type",
+                                                    "name", json_text(job, "name"), "type",
                                                     json_object_get(job, "type"), "uuid", id));
         else if (g_str_equal(word, "successful"))
             g_hash_table_add(good, (void *) id);
@@ -313,7 +308,7 @@ static void pool_stats(RestRequest *request)
     servers_each(request->parts->servers, "host", add_id, hosts);
     for (unsigned i = 0; i < hosts->len; i++) {
         json_t *host = servers_object(request->parts->servers, hosts->pdata[i]);
-        if (g_str_equal(text_of(host, "$pool"), rest_arg(request, "id")))
+        if (g_str_equal(json_text(host, "$pool"), rest_arg(request, "id")))
             json_object_set_new(all, hosts->pdata[i], stats_of_host(request, hosts->pdata[i]));
         json_decref(host);
     }

@@ -2,17 +2,12 @@
  * backups is for administrators; for others it is empty. */
 #include "api/rest_collection.h"
 #include "api/rest_events.h"
+#include "base/json_text.h"
 #include "base/pattern.h"
 
 #include <string.h>
 
 enum { N_NEWEST = 3, MAX_LOGS = 500 };
-
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
 
 /* --- What it is --- */
 
@@ -50,9 +45,9 @@ static json_t *quick_info(RestRequest *request, json_t *vm)
         else if (value)
             json_object_set(info, rows[i].field, value);
     }
-    const char *type = NULL, *container = text_of(vm, "$container");
+    const char *type = NULL, *container = json_text(vm, "$container");
     g_autoptr(GBytes) host = servers_text(container, &type, request->parts->servers);
-    if (g_strcmp0(type, "host") == 0 && g_str_equal(text_of(vm, "power_state"), "Running"))
+    if (g_strcmp0(type, "host") == 0 && g_str_equal(json_text(vm, "power_state"), "Running"))
         json_object_set_new(info, "host", json_string(container));
     return info;
 }
@@ -70,7 +65,7 @@ static bool is_of(json_t *log, const char *vm)
     size_t i;
     json_t *task;
     json_array_foreach (json_object_get(log, "tasks"), i, task)
-        if (g_str_equal(text_of(json_object_get(task, "data"), "id"), vm))
+        if (g_str_equal(json_text(json_object_get(task, "data"), "id"), vm))
             return true;
     return false;
 }
@@ -105,11 +100,11 @@ static const char *protection(RestRequest *request, json_t *vm, json_t *runs)
         if (!pattern || !pattern_match(pattern, vm))
             continue;
         in_job = true;
-        goes_on = goes_on || rest_job_is_scheduled(schedules, text_of(job, "id"));
+        goes_on = goes_on || rest_job_is_scheduled(schedules, json_text(job, "id"));
     }
     json_decref(jobs);
     json_decref(schedules);
-    bool well = g_str_equal(text_of(json_array_get(runs, 0), "status"), "success");
+    bool well = g_str_equal(json_text(json_array_get(runs, 0), "status"), "success");
     return !in_job ? "not-in-active-job" : goes_on && well ? "protected" : "unprotected";
 }
 
@@ -155,10 +150,10 @@ static json_t *backups_info(RestRequest *request, json_t *vm)
 {
     if (!request->is_admin)
         return json_object();
-    json_t *runs = last_runs(request, text_of(vm, "id"));
+    json_t *runs = last_runs(request, json_text(vm, "id"));
     return json_pack("{s:s, s:o, s:{}, s:o}", "vmProtection", protection(request, vm, runs),
                      "lastRuns", runs, "replication", "backupArchives",
-                     archives(request, text_of(vm, "uuid")));
+                     archives(request, json_text(vm, "uuid")));
 }
 
 static void machine(RestRequest *request)

@@ -3,6 +3,7 @@
 #include "api/call.h"
 #include "api/rest_list.h"
 #include "base/error.h"
+#include "base/json_text.h"
 
 #include <string.h>
 
@@ -11,12 +12,6 @@
 static gint64 now_ms(void)
 {
     return g_get_real_time() / 1000;
-}
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
 }
 
 /* --- Shapes --- */
@@ -62,7 +57,7 @@ static void make_task(json_t *node)
 /* A run's log, whose reference is taken, as a task. */
 static json_t *task_of_run(json_t *log)
 {
-    if (!g_str_equal(text_of(log, "message"), "backup")) {
+    if (!g_str_equal(json_text(log, "message"), "backup")) {
         make_task(log);
         return log;
     }
@@ -114,9 +109,9 @@ static bool see(json_t *task, const char *about, RestSeen seen, void *user)
 {
     json_t *properties = json_object_get(task, "properties");
     bool goes_on = true;
-    if (!about || g_str_equal(text_of(properties, "objectId"), about)) {
+    if (!about || g_str_equal(json_text(properties, "objectId"), about)) {
         g_autofree char *text = json_dumps(task, JSON_COMPACT);
-        goes_on = seen(text_of(task, "id"), text, strlen(text), user);
+        goes_on = seen(json_text(task, "id"), text, strlen(text), user);
     }
     json_decref(task);
     return goes_on;
@@ -183,7 +178,7 @@ static void wait_for(RestRequest *request, const char *id)
     guint64 seen = tasks_changes(request->rest->tasks, 0, 0);
     while (!http_client_left(request->http)) {
         json_t *task = get_task(request, id);
-        bool pending = task && g_str_equal(text_of(task, "status"), "pending");
+        bool pending = task && g_str_equal(json_text(task, "status"), "pending");
         json_decref(task);
         if (!pending)
             return;

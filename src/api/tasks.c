@@ -1,5 +1,6 @@
 /* All in memory, each written to the log when it begins and when it ends. */
 #include "api/tasks.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "base/tasklog.h"
@@ -32,15 +33,9 @@ static json_int_t now_ms(void)
     return g_get_real_time() / 1000;
 }
 
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
-
 static bool is_pending(json_t *record)
 {
-    return g_str_equal(text_of(record, "status"), "pending");
+    return g_str_equal(json_text(record, "status"), "pending");
 }
 
 /* A task that cannot be written is lost at the next start, and works until then. */
@@ -48,7 +43,7 @@ static void write_entry(Tasks *tasks, const Entry *entry)
 {
     g_autoptr(GError) error = NULL;
     if (entry->key && !store_log_set(tasks->store, NAME_SPACE, entry->key, entry->record, &error))
-        log_warning("api", "task %s: %s", text_of(entry->record, "id"), error->message);
+        log_warning("api", "task %s: %s", json_text(entry->record, "id"), error->message);
 }
 
 /* The mutex is held. */
@@ -71,7 +66,7 @@ static void load(Tasks *tasks)
         Entry *entry = g_new0(Entry, 1);
         entry->record = json_incref(record);
         entry->key = g_strdup(key);
-        g_hash_table_replace(tasks->entries, g_strdup(text_of(record, "id")), entry);
+        g_hash_table_replace(tasks->entries, g_strdup(json_text(record, "id")), entry);
         if (is_pending(record) && !MUTANT(tasks_pending_for_ever)) { /* mutant: api_tasks */
             json_object_set_new(record, "status", json_string("interrupted"));
             touch(tasks, entry);

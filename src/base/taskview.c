@@ -3,16 +3,11 @@
 #include "base/taskview.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
 
 /* --- Status --- */
 
@@ -22,7 +17,7 @@ static const char *const skip_words[] = { "no disks found", "no VMs match this p
 
 static bool is_skip(json_t *node)
 {
-    return g_strv_contains(skip_words, text(json_object_get(node, "result"), "message"));
+    return g_strv_contains(skip_words, json_text(json_object_get(node, "result"), "message"));
 }
 
 static bool has_retry_warning(json_t *node)
@@ -30,16 +25,16 @@ static bool has_retry_warning(json_t *node)
     gsize i;
     json_t *warning;
     json_array_foreach (json_object_get(node, "warnings"), i, warning)
-        if (strcmp(text(warning, "message"), TASKLOG_RETRY_WARNING) == 0)
+        if (strcmp(json_text(warning, "message"), TASKLOG_RETRY_WARNING) == 0)
             return true;
     return false;
 }
 
 static bool same_work(json_t *a, json_t *b)
 {
-    return strcmp(text(a, "message"), text(b, "message")) == 0 &&
-           strcmp(text(json_object_get(a, "data"), "id"), text(json_object_get(b, "data"), "id")) ==
-               0;
+    return strcmp(json_text(a, "message"), json_text(b, "message")) == 0 &&
+           strcmp(json_text(json_object_get(a, "data"), "id"),
+                  json_text(json_object_get(b, "data"), "id")) == 0;
 }
 
 static bool was_retried(json_t *failed, json_t *siblings)
@@ -49,7 +44,7 @@ static bool was_retried(json_t *failed, json_t *siblings)
     if (!has_retry_warning(failed))
         return false;
     json_array_foreach (siblings, i, sibling)
-        if (same_work(failed, sibling) && strcmp(text(sibling, "status"), "success") == 0)
+        if (same_work(failed, sibling) && strcmp(json_text(sibling, "status"), "success") == 0)
             return true;
     return false;
 }
@@ -60,7 +55,7 @@ static const char *status_of_children(json_t *children, const char *own)
     gsize i;
     json_t *child;
     json_array_foreach (children, i, child) {
-        const char *each = text(child, "status");
+        const char *each = json_text(child, "status");
         bool failed = strcmp(each, "failure") == 0 || strcmp(each, "interrupted") == 0;
         if (MUTANT(tasklog_failed_child_ignored)) /* mutant: base_tasklog */
             continue;
@@ -74,7 +69,7 @@ static const char *status_of_children(json_t *children, const char *own)
 
 static const char *status_of(json_t *node, bool running)
 {
-    const char *own = text(node, "status");
+    const char *own = json_text(node, "status");
     if (strcmp(own, "pending") == 0)
         return running ? "pending" : "interrupted";
     if (strcmp(own, "interrupted") == 0)
@@ -145,7 +140,7 @@ SpooledTask task_spool(json_t *node, TaskSpool *spool)
     SpooledTask task = { .end_ms = json_integer_value(json_object_get(node, "end")),
                          .at = task_spool_add(spool, dump, n),
                          .n_bytes = (guint32) n };
-    g_strlcpy(task.status, text(node, "status"), sizeof task.status);
+    g_strlcpy(task.status, json_text(node, "status"), sizeof task.status);
     free(dump);
     return task;
 }
@@ -283,7 +278,7 @@ bool task_interrupt(json_t *node, gint64 now_ms, const char *reason)
 {
     if (!json_object_get(node, "end"))
         close_open(node, now_ms);
-    if (strcmp(text(node, "status"), "interrupted") != 0)
+    if (strcmp(json_text(node, "status"), "interrupted") != 0)
         return false;
     json_t *warnings = json_object_get(node, "warnings");
     if (!warnings)

@@ -3,6 +3,7 @@
 #include "catalog/catalog.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 #include "catalog/archive_disk.h"
 #include "catalog/layout.h"
@@ -11,23 +12,17 @@
 
 #include <string.h>
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 /* The VM's folder and the date, as the file is called. */
 static bool check_name(json_t *point, char **vm, GError **error)
 {
-    const char *path = text_of(point, "_filename");
+    const char *path = json_text(point, "_filename");
     g_auto(GStrv) parts = g_strsplit(path, "/", -1); /* "", the folder of VMs, VM, file */
     if (g_strv_length(parts) != 4) {
         err_set(error, ERR_INVALID, "\"%.300s\" is not the path of a backup", path);
         return false;
     }
     g_autofree char *date = layout_date_of(parts[3]), *own = catalog_date(metadata_time(point));
-    const char *uuid = text_of(json_object_get(point, "vm"), "uuid");
+    const char *uuid = json_text(json_object_get(point, "vm"), "uuid");
     *vm = g_strdup(parts[2]);
     if (strcmp(uuid, parts[2]) == 0 && g_strcmp0(date, own) == 0)
         return true;
@@ -46,10 +41,10 @@ static json_t *rows_of(json_t *point)
     json_object_foreach (json_object_get(point, "vhds"), ref, stored) {
         json_t *vdi = json_object_get(json_object_get(point, "vdis"), ref);
         g_autofree char *path = metadata_path(stored);
-        json_array_append_new(rows,
-                              json_pack("{s:s,s:s,s:s,s:s}", "path", path ? path : "", "vdi",
-                                        text_of(vdi, "$snapshot_of$uuid"), "snapshot",
-                                        text_of(vdi, "uuid"), "name", text_of(vdi, "name_label")));
+        json_array_append_new(rows, json_pack("{s:s,s:s,s:s,s:s}", "path", path ? path : "", "vdi",
+                                              json_text(vdi, "$snapshot_of$uuid"), "snapshot",
+                                              json_text(vdi, "uuid"), "name",
+                                              json_text(vdi, "name_label")));
     }
     return rows;
 }
@@ -67,13 +62,13 @@ static bool check_uid(Catalog *catalog, json_t *point, const char *path, const D
     g_autofree char *found = disk_uid_format(&disk->info.uid), *wanted = NULL;
     gsize i;
     json_array_foreach (rows, i, row)
-        if (strcmp(text_of(row, "path"), path) == 0)
-            wanted = g_strdup(text_of(row, "snapshot"));
+        if (strcmp(json_text(row, "path"), path) == 0)
+            wanted = g_strdup(json_text(row, "snapshot"));
     json_decref(rows);
     if (g_strcmp0(wanted, found) == 0 ||
         MUTANT(point_disk_believed)) /* mutant: catalog_read:test_strict */
         return true;
-    const char *filename = text_of(point, "_filename") + 1;
+    const char *filename = json_text(point, "_filename") + 1;
     g_autofree char *folder = g_path_get_dirname(filename),
                     *whole = g_strjoin("/", folder, path, NULL),
                     *words = member_words(catalog, whole);

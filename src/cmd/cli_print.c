@@ -1,6 +1,7 @@
 /* What the command line says, to people or to programs. */
 #include "cmd/cli.h"
 #include "base/error.h"
+#include "base/json_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,12 +17,6 @@ void cli_print(const CliOptions *options, json_t *value)
     printf("\n");
 }
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 void cli_print_objects(const CliOptions *options, json_t *objects)
 {
     const char *id;
@@ -31,8 +26,8 @@ void cli_print_objects(const CliOptions *options, json_t *objects)
         return;
     }
     json_object_foreach (objects, id, object)
-        printf("%-13s %s  %-9s %s\n", text_of(object, "type"), id, text_of(object, "power_state"),
-               text_of(object, "name_label"));
+        printf("%-13s %s  %-9s %s\n", json_text(object, "type"), id,
+               json_text(object, "power_state"), json_text(object, "name_label"));
 }
 
 /* What a validation found wrong, a line each. */
@@ -41,10 +36,10 @@ static void print_violations(json_t *data)
     size_t i;
     json_t *violation;
     json_array_foreach (json_object_get(data, "errors"), i, violation) {
-        const char *path = text_of(violation, "instancePath");
-        const char *extra = text_of(json_object_get(violation, "params"), "additionalProperty");
+        const char *path = json_text(violation, "instancePath");
+        const char *extra = json_text(json_object_get(violation, "params"), "additionalProperty");
         fprintf(stderr, "  %s%s%s%s%s\n", *path ? path + 1 : "", *path ? " " : "",
-                text_of(violation, "message"), *extra ? ": " : "", extra);
+                json_text(violation, "message"), *extra ? ": " : "", extra);
     }
 }
 
@@ -57,12 +52,12 @@ int cli_print_refusal(const CliOptions *options, const char *what, json_t *refus
         return CLI_REFUSED;
     }
     fprintf(stderr, "cadenza: %s: %s (code %" JSON_INTEGER_FORMAT ")\n", what,
-            text_of(refusal, "message"), json_integer_value(json_object_get(refusal, "code")));
+            json_text(refusal, "message"), json_integer_value(json_object_get(refusal, "code")));
     print_violations(data);
-    if (*text_of(data, "reason"))
-        fprintf(stderr, "  reason: %s\n", text_of(data, "reason"));
-    if (*text_of(data, "remedy"))
-        fprintf(stderr, "  %s\n", text_of(data, "remedy"));
+    if (*json_text(data, "reason"))
+        fprintf(stderr, "  reason: %s\n", json_text(data, "reason"));
+    if (*json_text(data, "remedy"))
+        fprintf(stderr, "  %s\n", json_text(data, "remedy"));
     return CLI_REFUSED;
 }
 

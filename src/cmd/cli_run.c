@@ -2,6 +2,7 @@
  * line per event elsewhere. */
 #include "cmd/cli.h"
 #include "base/error.h"
+#include "base/json_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -23,12 +24,6 @@ typedef struct {
     bool live;        /* a terminal */
 } Follower;
 
-static const char *text_of(json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static json_t *ask(CliClient *client, const char *method, json_t *params, json_t **refusal,
                    GError **error)
 {
@@ -43,8 +38,8 @@ static json_t *pick(json_t *list, const char *word, const char *what, GError **e
     size_t i;
     json_t *record;
     json_array_foreach (list, i, record)
-        if (!word || g_str_equal(text_of(record, "id"), word) ||
-            g_str_equal(text_of(record, "name"), word)) {
+        if (!word || g_str_equal(json_text(record, "id"), word) ||
+            g_str_equal(json_text(record, "name"), word)) {
             found = record;
             n++;
         }
@@ -65,7 +60,7 @@ static json_t *of_job(json_t *schedules, const char *job_id)
     size_t i;
     json_t *schedule;
     json_array_foreach (schedules, i, schedule)
-        if (g_str_equal(text_of(schedule, "jobId"), job_id))
+        if (g_str_equal(json_text(schedule, "jobId"), job_id))
             json_array_append(list, schedule);
     return list;
 }
@@ -74,7 +69,7 @@ static json_t *of_job(json_t *schedules, const char *job_id)
 
 static const char *mark_of(json_t *task)
 {
-    const char *status = text_of(task, "status");
+    const char *status = json_text(task, "status");
     return g_str_equal(status, "success")       ? "done"
            : g_str_equal(status, "failure")     ? "FAILED"
            : g_str_equal(status, "skipped")     ? "skipped"
@@ -85,11 +80,11 @@ static const char *mark_of(json_t *task)
 static char *title_of(const Follower *follower, json_t *task)
 {
     json_t *data = json_object_get(task, "data");
-    const char *name = text_of(data, "name_label");
+    const char *name = json_text(data, "name_label");
     if (!*name)
-        name = text_of(follower->names, text_of(data, "id"));
-    const char *id = *name ? name : text_of(data, "id");
-    return g_strdup_printf("%s%s%s", text_of(task, "message"), *id ? " " : "", id);
+        name = json_text(follower->names, json_text(data, "id"));
+    const char *id = *name ? name : json_text(data, "id");
+    return g_strdup_printf("%s%s%s", json_text(task, "message"), *id ? " " : "", id);
 }
 
 static double progress_of(json_t *task)
@@ -123,8 +118,8 @@ static char *size_of(json_t *task)
 
 static char *reason_of(json_t *task)
 {
-    const char *message = text_of(json_object_get(task, "result"), "message");
-    bool failed = !g_str_equal(text_of(task, "status"), "success");
+    const char *message = json_text(json_object_get(task, "result"), "message");
+    bool failed = !g_str_equal(json_text(task, "status"), "success");
     return failed && *message ? g_strdup_printf(": %s", message) : g_strdup("");
 }
 
@@ -150,7 +145,7 @@ static void draw(Follower *follower, json_t *task, unsigned depth)
     json_t *child;
     unsigned n_done = 0;
     json_array_foreach (json_object_get(task, "tasks"), i, child) {
-        bool well = g_str_equal(text_of(child, "status"), "success");
+        bool well = g_str_equal(json_text(child, "status"), "success");
         if (follower->brief && well)
             n_done++;
         else if (depth < MAX_DEPTH)
@@ -173,7 +168,8 @@ static void measure_terminal(Follower *follower, json_t *log)
 /* Elsewhere than on a terminal: each beginning and each end once. */
 static void tell(Follower *follower, json_t *task, unsigned depth)
 {
-    g_autofree char *key = g_strdup_printf("%s %s", text_of(task, "id"), text_of(task, "status"));
+    g_autofree char *key =
+        g_strdup_printf("%s %s", json_text(task, "id"), json_text(task, "status"));
     if (g_hash_table_add(follower->told, g_strdup(key))) {
         g_autofree char *title = title_of(follower, task), *size = size_of(task),
                         *reason = reason_of(task);
@@ -222,7 +218,7 @@ static json_t *new_log(Follower *follower, GError **error)
     size_t i;
     json_t *log;
     json_array_foreach (logs, i, log)
-        if (!found && !json_object_get(follower->old, text_of(log, "id")))
+        if (!found && !json_object_get(follower->old, json_text(log, "id")))
             found = json_incref(log);
     json_decref(logs);
     return found;
@@ -234,7 +230,7 @@ static int verdict(Follower *follower, json_t *log, json_t *refusal)
         cli_print(follower->options, log);
     if (refusal)
         return cli_print_refusal(follower->options, "run", refusal);
-    return g_str_equal(text_of(log, "status"), "success") ? CLI_OK : CLI_REFUSED;
+    return g_str_equal(json_text(log, "status"), "success") ? CLI_OK : CLI_REFUSED;
 }
 
 static int follow(Follower *follower, gint64 call)
@@ -270,7 +266,7 @@ static json_t *names_of_remotes(CliClient *client)
     size_t i;
     json_t *remote;
     json_array_foreach (remotes, i, remote)
-        json_object_set(names, text_of(remote, "id"), json_object_get(remote, "name"));
+        json_object_set(names, json_text(remote, "id"), json_object_get(remote, "name"));
     json_decref(refusal);
     json_decref(remotes);
     return names;
@@ -282,7 +278,7 @@ static json_t *ids_of(json_t *logs)
     size_t i;
     json_t *log;
     json_array_foreach (logs, i, log)
-        json_object_set_new(ids, text_of(log, "id"), json_true());
+        json_object_set_new(ids, json_text(log, "id"), json_true());
     return ids;
 }
 
@@ -308,10 +304,10 @@ static int run_named(Follower *follower, json_t *jobs, json_t *schedules, char *
     json_t *job = pick(jobs, words[0], "job", &error);
     if (!job)
         return cli_print_error(follower->options, error);
-    follower->job_id = text_of(job, "id");
+    follower->job_id = json_text(job, "id");
     json_t *own = of_job(schedules, follower->job_id);
     json_t *schedule = pick(own, words[1], "schedule", &error);
-    int status = schedule ? start(follower, text_of(schedule, "id"))
+    int status = schedule ? start(follower, json_text(schedule, "id"))
                           : cli_print_error(follower->options, error);
     json_decref(own);
     return status;

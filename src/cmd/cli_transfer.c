@@ -1,6 +1,7 @@
 /* cadenza config: the configuration into a file, and from one. */
 #include "cmd/cli.h"
 #include "base/error.h"
+#include "base/json_text.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,12 +91,6 @@ static GBytes *read_file(const char *path, GError **error)
     return NULL;
 }
 
-static const char *text_of(json_t *line, const char *key)
-{
-    const char *text = json_string_value(json_object_get(line, key));
-    return text ? text : "";
-}
-
 static void print_lines(json_t *lines, const char *title, const char *key)
 {
     size_t i;
@@ -103,9 +98,9 @@ static void print_lines(json_t *lines, const char *title, const char *key)
     if (json_array_size(lines) > 0)
         printf("\n%s\n", title);
     json_array_foreach (lines, i, line) {
-        const char *name = text_of(line, "name"), *id = text_of(line, "id");
-        printf("  %s%s%s%s%s: %s\n", text_of(line, "entry"), *name ? " " : "", name, *id ? " " : "",
-               id, text_of(line, key));
+        const char *name = json_text(line, "name"), *id = json_text(line, "id");
+        printf("  %s%s%s%s%s: %s\n", json_text(line, "entry"), *name ? " " : "", name,
+               *id ? " " : "", id, json_text(line, key));
     }
 }
 

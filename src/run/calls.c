@@ -4,6 +4,7 @@
 #include "run/private.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 #include "job/vector.h"
 
@@ -37,12 +38,6 @@ struct Calls {
 static gint64 now_ms(void)
 {
     return g_get_real_time() / 1000;
-}
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
 }
 
 static void calls_unref(Calls *calls)
@@ -213,8 +208,8 @@ static Calls *calls_new(Run *run, json_t *elements)
     json_t *params;
     calls->n_refs = 1;
     calls->run = run_ref(run);
-    calls->user_id = text(run->job, "userId");
-    calls->method = text(run->job, "method");
+    calls->user_id = json_text(run->job, "userId");
+    calls->method = json_text(run->job, "method");
     calls->timeout_ms = (gint64) json_number_value(json_object_get(run->job, "timeout"));
     pthread_mutex_init(&calls->lock, NULL);
     pthread_cond_init(&calls->changed, NULL);

@@ -5,6 +5,7 @@
 #include "run/private.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "journal/journal.h"
@@ -23,12 +24,6 @@ enum {
     EXIT_MS = 10000,
     STOP_MS = 2000, /* the same at the end of the server */
 };
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
 
 /* --- Records --- */
 
@@ -122,7 +117,7 @@ bool keeper_close_interrupted(Runs *runs, GError **error)
     json_t *records = store_list(runs->config.store, "runs", error), *record;
     gsize i;
     json_array_foreach (records, i, record)
-        close_log(runs, "jobs", text(record, "id"), record);
+        close_log(runs, "jobs", json_text(record, "id"), record);
     bool ok = records != NULL;
     json_decref(records);
     close_strays(runs, "jobs");
@@ -184,7 +179,7 @@ static gint64 converse(Runs *runs, Channel *channel, json_t *start, GError **err
     if (!channel_send(channel, start, error))
         return -1;
     for (json_t *message; left < 0 && (message = hear(runs, channel, error));) {
-        bool done = strcmp(text(message, "type"), "done") == 0;
+        bool done = strcmp(json_text(message, "type"), "done") == 0;
         json_t *problem = json_object_get(message, "error");
         if (done && problem)
             protocol_raise(problem, error);
@@ -222,7 +217,7 @@ static gint64 recover(Runs *runs, json_t *record, const char *journal, GError **
     if (!process_start(runs->program, "worker", &pid, &channel, error))
         return -1;
     json_t *start = json_pack("{s:s, s:i, s:s, s:s, s:s, s:o, s:o}", "type", "start", "version",
-                              PROTOCOL_VERSION, "kind", "recover", "runId", text(record, "id"),
+                              PROTOCOL_VERSION, "kind", "recover", "runId", json_text(record, "id"),
                               "journal", journal, "pools", connections(runs, record), "remotes",
                               places(runs, record));
     gint64 left = converse(runs, channel, start, error);
@@ -242,7 +237,7 @@ static json_t *unfinished(json_t *log)
     json_t *vms = json_array(), *info, *vm;
     gsize i, j;
     json_array_foreach (json_object_get(log, "infos"), i, info)
-        if (strcmp(text(info, "message"), "vms") == 0)
+        if (strcmp(json_text(info, "message"), "vms") == 0)
             json_array_foreach (json_object_get(json_object_get(info, "data"), "vms"), j, vm)
                 if (json_is_string(vm) && !run_log_has_ended(log, json_string_value(vm)))
                     json_array_append(vms, vm);
@@ -252,7 +247,7 @@ static json_t *unfinished(json_t *log)
 /* Whether a run of before goes on now; false when it cannot. */
 static bool resume(Runs *runs, json_t *record)
 {
-    const char *id = text(record, "id");
+    const char *id = json_text(record, "id");
     json_t *log = store_log_get(runs->config.store, "jobs", id, NULL), *vms = unfinished(log);
     gint64 n_resumes = json_integer_value(json_object_get(record, "resumes"));
     bool wanted = json_array_size(vms) > 0 && n_resumes < RUNS_MAX_RESUMES;
@@ -272,7 +267,7 @@ static bool resume(Runs *runs, json_t *record)
 static bool wants_resume(json_t *record)
 {
     return json_is_true(json_object_get(record, "interrupted")) &&
-           strcmp(text(record, "kind"), "backup") == 0;
+           strcmp(json_text(record, "kind"), "backup") == 0;
 }
 
 /* The pools it works with may need some time to be connected; not for ever. */
@@ -313,7 +308,7 @@ static bool was_lost(Runs *runs, const GError *error)
  * pool is not there yet. */
 static bool sweep_one(Runs *runs, json_t *record)
 {
-    const char *id = text(record, "id");
+    const char *id = json_text(record, "id");
     g_autofree char *journal = run_journal_path(runs, id);
     g_autoptr(GError) error = NULL;
     bool left_any = access(journal, F_OK) == 0;
@@ -339,7 +334,7 @@ static bool sweep(Runs *runs)
     json_t *records = store_list(runs->config.store, "runs", NULL), *record;
     gsize i;
     json_array_foreach (records, i, record)
-        if (!is_stopping(runs) && !is_going(runs, text(record, "id")))
+        if (!is_stopping(runs) && !is_going(runs, json_text(record, "id")))
             soon |= sweep_one(runs, record);
     json_decref(records);
     return soon;

@@ -3,16 +3,11 @@
 #include "run/private.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 #include "base/pattern.h"
 
 #include <string.h>
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
 
 char *run_journal_path(Runs *runs, const char *run_id)
 {
@@ -45,7 +40,7 @@ static bool has_tag(json_t *vm, const char *wanted)
 static bool is_own_copy(json_t *vm, const char *job_id)
 {
     return json_object_get(json_object_get(vm, "blockedOperations"), "start") &&
-           strcmp(text(json_object_get(vm, "other"), "xo:backup:job"), job_id) == 0;
+           strcmp(json_text(json_object_get(vm, "other"), "xo:backup:job"), job_id) == 0;
 }
 
 /* Smart mode: those that match at this moment. */
@@ -57,7 +52,7 @@ static json_t *matching(Run *run, json_t *pattern)
     json_array_foreach (vms, i, vm) {
         bool left_out = has_tag(vm, "xo:no-bak") && !MUTANT(plan_no_bak_ignored); /* mutant: run */
         if (pattern_match(pattern, vm) && !left_out && !is_own_copy(vm, run->job_id))
-            json_array_append_new(ids, json_string(text(vm, "id")));
+            json_array_append_new(ids, json_string(json_text(vm, "id")));
     }
     json_decref(vms);
     return ids;
@@ -118,8 +113,9 @@ static json_t *place_vms(Run *run, json_t *ids, json_t *pools)
             fail_task(run, "backup VM", "VM", vm, error);
             continue;
         }
-        json_array_append_new(placed, json_pack("{s:s, s:s}", "id", vm, "pool", text(pool, "id")));
-        json_object_set_new(pools, text(pool, "id"), pool);
+        json_array_append_new(placed,
+                              json_pack("{s:s, s:s}", "id", vm, "pool", json_text(pool, "id")));
+        json_object_set_new(pools, json_text(pool, "id"), pool);
     }
     return placed;
 }
@@ -132,7 +128,8 @@ static json_t *open_record(Run *run, const char *id, GError **error)
     json_t *remote = ops->remote(id, ops->user, error);
     if (!remote || !json_is_false(json_object_get(remote, "enabled")))
         return remote;
-    err_set(error, ERR_STATE, "remote %s (%s) is disabled: enable it", text(remote, "name"), id);
+    err_set(error, ERR_STATE, "remote %s (%s) is disabled: enable it", json_text(remote, "name"),
+            id);
     json_decref(remote);
     return NULL;
 }
@@ -277,14 +274,14 @@ static bool split_backup_id(const char *backup_id, char **remote_id, const char 
 json_t *plan_restore(Run *run, GError **error)
 {
     const RunsOps *ops = &run->runs->config.ops;
-    const char *sr = text(run->request, "sr"), *path;
+    const char *sr = json_text(run->request, "sr"), *path;
     g_autofree char *remote_id = NULL;
     g_autofree char *journal = run_journal_path(run->runs, run->id);
-    if (!split_backup_id(text(run->request, "backupId"), &remote_id, &path, error))
+    if (!split_backup_id(json_text(run->request, "backupId"), &remote_id, &path, error))
         return NULL;
     json_t *remote = open_record(run, remote_id, error);
     json_t *pool = remote ? ops->connection_of(sr, ops->user, error) : NULL;
-    json_t *names = pool ? json_pack("[s]", text(pool, "id")) : NULL;
+    json_t *names = pool ? json_pack("[s]", json_text(pool, "id")) : NULL;
     json_t *message = NULL;
     json_t *remotes = names ? json_pack("[s]", remote_id) : NULL;
     if (names && keeper_put(run, names, remotes, error))

@@ -4,6 +4,7 @@
 
 #include "base/date.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 #include "run/process.h"
 
@@ -31,12 +32,6 @@ struct Repositories {
     pthread_t reaper;
     bool stopping, left;
 };
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
 
 static void worker_free(void *data)
 {
@@ -131,14 +126,14 @@ void repositories_leave(Repositories *repositories)
 static void refuse_left(json_t *remote, GError **error)
 {
     err_set(error, ERR_INTERRUPTED, "remote %s: the server is stopping and does not wait for it",
-            text(remote, "name"));
+            json_text(remote, "name"));
 }
 
 static void refuse(json_t *remote, gint64 since_ms, GError **error)
 {
     g_autofree char *since = date_format_iso(since_ms);
-    err_set(error, ERR_TIMEOUT, "the remote %s does not respond since %s", text(remote, "name"),
-            since);
+    err_set(error, ERR_TIMEOUT, "the remote %s does not respond since %s",
+            json_text(remote, "name"), since);
 }
 
 /* An idle worker of the remote, or NULL; counts all of them and says since when one hangs. */
@@ -175,7 +170,8 @@ static Worker *start(Repositories *repositories, const char *name, GError **erro
 
 static Worker *take(Repositories *repositories, json_t *remote, GError **error)
 {
-    g_autofree char *name = g_strdup_printf("%s\n%s", text(remote, "id"), text(remote, "url"));
+    g_autofree char *name =
+        g_strdup_printf("%s\n%s", json_text(remote, "id"), json_text(remote, "url"));
     unsigned n = 0;
     gint64 hangs_ms = 0;
     pthread_mutex_lock(&repositories->lock);
@@ -188,7 +184,7 @@ static Worker *take(Repositories *repositories, json_t *remote, GError **error)
     else if (!worker && hangs_ms)
         refuse(remote, hangs_ms, error);
     else if (!worker)
-        err_set(error, ERR_BUSY, "remote %s: %d calls are going on", text(remote, "name"),
+        err_set(error, ERR_BUSY, "remote %s: %d calls are going on", json_text(remote, "name"),
                 MAX_PER_REMOTE);
     if (worker)
         worker->idle_us = 0;
@@ -238,7 +234,7 @@ static json_t *read_answer(json_t *remote, json_t *answer, GError **error)
     else if (!result)
         err_set(error, ERR_INTERNAL, "a repository worker gave no result");
     if (!is_free(answer) && error && *error)
-        g_prefix_error(error, "remote %s: ", text(remote, "name"));
+        g_prefix_error(error, "remote %s: ", json_text(remote, "name"));
     json_decref(answer);
     return result;
 }
@@ -270,7 +266,7 @@ json_t *repositories_call(Repositories *repositories, json_t *remote, const char
         refuse(remote, since_ms, error);
     else if (problem)
         err_set(error, ERR_INTERNAL, "remote %s: the process that works on it has ended: %s",
-                text(remote, "name"), problem->message);
+                json_text(remote, "name"), problem->message);
     return NULL;
 }
 

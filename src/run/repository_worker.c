@@ -2,6 +2,7 @@
 #include "run/repository_worker.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "catalog/catalog.h"
 #include "catalog/metadata_backups.h"
@@ -12,12 +13,6 @@
 #include <unistd.h>
 
 enum { LOCK_MS = 30000 };
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
 
 /* What a call works with; the catalog is opened for those that need it. */
 typedef struct {
@@ -185,7 +180,7 @@ static Catalog *open_catalog(Call *call, GError **error)
 
 static json_t *dispatch(Call *call, GError **error)
 {
-    const char *name = text(call->request, "call");
+    const char *name = json_text(call->request, "call");
     for (gsize i = 0; i < G_N_ELEMENTS(calls); i++) {
         if (strcmp(name, calls[i].name) != 0)
             continue;
@@ -207,12 +202,13 @@ static json_t *handle(json_t *request, bool is_first, bool *stuck, GError **erro
                 "the server and its worker are of different versions: restart the server");
         return NULL;
     }
-    if (strcmp(text(request, "call"), "test") == 0)
-        return call_test(text(record, "url"), patience_ms, stuck);
-    g_autoptr(Remote) remote = remote_open_patient(text(record, "url"), patience_ms, error);
-    Call call = {
-        .request = request, .remote_id = text(record, "id"), .is_first = is_first, .remote = remote
-    };
+    if (strcmp(json_text(request, "call"), "test") == 0)
+        return call_test(json_text(record, "url"), patience_ms, stuck);
+    g_autoptr(Remote) remote = remote_open_patient(json_text(record, "url"), patience_ms, error);
+    Call call = { .request = request,
+                  .remote_id = json_text(record, "id"),
+                  .is_first = is_first,
+                  .remote = remote };
     json_t *result = remote ? dispatch(&call, error) : NULL;
     *stuck = remote ? remote_is_stuck(remote) : error && err_is(*error, ERR_TIMEOUT);
     return result;

@@ -3,6 +3,7 @@
 #include "run/private.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -10,12 +11,6 @@
 #include <string.h>
 
 enum { POLL_MS = 500, EXIT_MS = 10000, MAX_GATE_DELAY_MS = 60000 };
-
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
 
 static bool is_cancelled(Run *run)
 {
@@ -85,19 +80,19 @@ static void hear_event(Run *run, json_t *event)
 static void hear_ask(Run *run, json_t *message)
 {
     leases_ask(run->runs->leases, run, json_integer_value(json_object_get(message, "id")),
-               text(message, "vm"), json_is_true(json_object_get(message, "wait")));
+               json_text(message, "vm"), json_is_true(json_object_get(message, "wait")));
 }
 
 /* True for the last message. */
 static bool hear(Run *run, json_t *message)
 {
-    const char *type = text(message, "type");
+    const char *type = json_text(message, "type");
     if (strcmp(type, "event") == 0)
         hear_event(run, json_object_get(message, "event"));
     else if (strcmp(type, "ask") == 0)
         hear_ask(run, message);
     else if (strcmp(type, "release") == 0)
-        leases_release(run->runs->leases, run, text(message, "vm"));
+        leases_release(run->runs->leases, run, json_text(message, "vm"));
     return strcmp(type, "done") == 0;
 }
 
@@ -223,7 +218,7 @@ static void leave_out_ended(Run *run, json_t *start)
     json_t *view = run_log_view(run, true), *vms = json_array(), *vm;
     gsize i;
     json_array_foreach (json_object_get(start, "vms"), i, vm)
-        if (!run_log_has_ended(view, text(vm, "id")))
+        if (!run_log_has_ended(view, json_text(vm, "id")))
             json_array_append(vms, vm);
     json_object_set_new(start, "vms", vms);
     json_decref(view);
@@ -284,7 +279,7 @@ static bool is_stopping(Run *run)
 char *run_status(Run *run, const char *lost)
 {
     json_t *view = run_log_view(run, false);
-    char *status = g_strdup(lost ? "interrupted" : text(view, "status"));
+    char *status = g_strdup(lost ? "interrupted" : json_text(view, "status"));
     json_decref(view);
     return status;
 }

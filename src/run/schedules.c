@@ -4,6 +4,7 @@
 
 #include "base/cron.h"
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -40,12 +41,6 @@ static gint64 now_ms(void)
     return g_get_real_time() / 1000;
 }
 
-static const char *text(json_t *object, const char *name)
-{
-    const char *value = json_string_value(json_object_get(object, name));
-    return value ? value : "";
-}
-
 static void row_free(void *data)
 {
     Row *row = data;
@@ -72,10 +67,10 @@ static Row *row_new(json_t *schedule, char *rule)
     g_autoptr(GError) error = NULL;
     const char *zone = json_string_value(json_object_get(schedule, "timezone"));
     Row *row = g_new0(Row, 1);
-    row->id = g_strdup(text(schedule, "id"));
-    row->job_id = g_strdup(text(schedule, "jobId"));
+    row->id = g_strdup(json_text(schedule, "id"));
+    row->job_id = g_strdup(json_text(schedule, "jobId"));
     row->rule = rule;
-    row->cron = cron_parse(text(schedule, "cron"), zone, &error);
+    row->cron = cron_parse(json_text(schedule, "cron"), zone, &error);
     if (error)
         log_warning("run", "schedule %s: %s", row->id, error->message);
     set_next(row);
@@ -86,14 +81,15 @@ static Row *row_new(json_t *schedule, char *rule)
  * goes on. */
 static Row *renew(Schedules *schedules, json_t *schedule)
 {
-    const char *id = text(schedule, "id");
+    const char *id = json_text(schedule, "id");
     g_autofree char *rule =
-        g_strdup_printf("%s\n%s", text(schedule, "cron"), text(schedule, "timezone"));
+        g_strdup_printf("%s\n%s", json_text(schedule, "cron"), json_text(schedule, "timezone"));
     char *key = NULL;
     Row *old = NULL;
     if (g_hash_table_steal_extended(schedules->rows, id, (gpointer *) &key, (gpointer *) &old))
         g_free(key);
-    if (old && strcmp(old->rule, rule) == 0 && strcmp(old->job_id, text(schedule, "jobId")) == 0)
+    if (old && strcmp(old->rule, rule) == 0 &&
+        strcmp(old->job_id, json_text(schedule, "jobId")) == 0)
         return old;
     Row *row = row_new(schedule, g_steal_pointer(&rule));
     if (old && old->run_id) {
@@ -121,7 +117,8 @@ static void reload(Schedules *schedules)
     json_array_foreach (all, i, schedule)
         if (json_is_true(json_object_get(schedule, "enabled")) ||
             MUTANT(schedule_disabled_fires)) /* mutant: run */
-            g_hash_table_insert(rows, g_strdup(text(schedule, "id")), renew(schedules, schedule));
+            g_hash_table_insert(rows, g_strdup(json_text(schedule, "id")),
+                                renew(schedules, schedule));
     json_decref(all);
     g_hash_table_destroy(schedules->rows);
     schedules->rows = rows;

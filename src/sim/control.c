@@ -1,6 +1,7 @@
 /* The control API: what a test does to the pool that no client of a pool could. JSON over HTTP on
  * its own listener; docs/simulator.md describes each request. */
 #include "sim/inner.h"
+#include "base/json_text.h"
 
 #include "sim/guest.h"
 
@@ -12,16 +13,10 @@ typedef struct {
     json_t *(*run)(Sim *sim, json_t *body, GError **error);
 } Request;
 
-static const char *text_of(json_t *body, const char *key)
-{
-    const char *text = json_string_value(json_object_get(body, key));
-    return text == NULL ? "" : text;
-}
-
 /* The object that body[key] names by ref, uuid or, for VMs, name. With the lock. */
 static Obj *object_of(Sim *sim, json_t *body, const char *key, const char *cls, GError **error)
 {
-    const char *name = text_of(body, key);
+    const char *name = json_text(body, key);
     Obj *obj = obj_find_any(sim, cls, name);
     for (Obj *at = obj == NULL ? obj_first(sim, cls) : NULL; at != NULL && obj == NULL;
          at = obj_next(at))

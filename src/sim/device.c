@@ -1,5 +1,6 @@
 /* Virtual block devices and network interfaces of VMs. */
 #include "base/mutant.h"
+#include "base/json_text.h"
 #include "sim/guest.h"
 #include "sim/inner.h"
 
@@ -80,19 +81,13 @@ static json_t *vm_get_allowed_VIF_devices(Call *call, GError **error)
 
 /* --- VBD --- */
 
-static const char *text_in(json_t *record, const char *field)
-{
-    const char *text = json_string_value(json_object_get(record, field));
-    return text == NULL ? "" : text;
-}
-
 /* The references of a new VBD. */
 static bool vbd_check(Sim *sim, json_t *record, GError **error)
 {
     bool empty = json_is_true(json_object_get(record, "empty"));
-    bool cd = strcmp(text_in(record, "type"), "CD") == 0;
-    bool writable = strcmp(text_in(record, "mode"), "RW") == 0;
-    if (obj_get(sim, "VM", text_in(record, "VM"), error) == NULL)
+    bool cd = strcmp(json_text(record, "type"), "CD") == 0;
+    bool writable = strcmp(json_text(record, "mode"), "RW") == 0;
+    if (obj_get(sim, "VM", json_text(record, "VM"), error) == NULL)
         return false;
     if (cd && writable) {
         sim_error(error, "VBD_CDS_MUST_BE_READONLY", NULL);
@@ -100,7 +95,7 @@ static bool vbd_check(Sim *sim, json_t *record, GError **error)
     }
     if (empty)
         return true;
-    Obj *vdi = obj_get(sim, "VDI", text_in(record, "VDI"), error);
+    Obj *vdi = obj_get(sim, "VDI", json_text(record, "VDI"), error);
     if (vdi != NULL && writable && obj_bool(vdi, "read_only")) {
         sim_error(error, "VDI_READONLY", obj_ref(vdi), NULL);
         return false;
@@ -114,9 +109,9 @@ static json_t *vbd_create(Call *call, GError **error)
     json_t *record = call_param(call, 0);
     if (!vbd_check(sim, record, error))
         return NULL;
-    Obj *vm = obj_find(sim, "VM", text_in(record, "VM"));
+    Obj *vm = obj_find(sim, "VM", json_text(record, "VM"));
     g_autofree char *position =
-        position_choose(vm, "VBDs", "userdevice", text_in(record, "userdevice"), MAX_VBDS, error);
+        position_choose(vm, "VBDs", "userdevice", json_text(record, "userdevice"), MAX_VBDS, error);
     Obj *vbd = position == NULL ? NULL : record_create(sim, "VBD", record, error);
     if (vbd == NULL)
         return NULL;
@@ -296,13 +291,13 @@ static json_t *vif_create(Call *call, GError **error)
 {
     Sim *sim = call_sim(call);
     json_t *record = call_param(call, 0);
-    const char *mac = text_in(record, "MAC");
-    Obj *vm = obj_get(sim, "VM", text_in(record, "VM"), error);
-    if (vm == NULL || obj_get(sim, "network", text_in(record, "network"), error) == NULL ||
+    const char *mac = json_text(record, "MAC");
+    Obj *vm = obj_get(sim, "VM", json_text(record, "VM"), error);
+    if (vm == NULL || obj_get(sim, "network", json_text(record, "network"), error) == NULL ||
         !mac_check(mac, error))
         return NULL;
     g_autofree char *position =
-        position_choose(vm, "VIFs", "device", text_in(record, "device"), MAX_VIFS - 1, error);
+        position_choose(vm, "VIFs", "device", json_text(record, "device"), MAX_VIFS - 1, error);
     Obj *vif = position == NULL ? NULL : record_create(sim, "VIF", record, error);
     if (vif == NULL)
         return NULL;

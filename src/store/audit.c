@@ -3,18 +3,13 @@
 #include "store/private.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { LINES_AT_ONCE = 500 };
-
-static const char *text_of(json_t *record, const char *name)
-{
-    const char *text = json_string_value(json_object_get(record, name));
-    return text ? text : "";
-}
 
 /* --- The chain --- */
 
@@ -46,7 +41,7 @@ void audit_walk_clear(AuditWalk *walk)
 
 bool audit_walk_step(AuditWalk *walk, json_t *record)
 {
-    const char *id = text_of(record, "id"), *previous = text_of(record, "previousId");
+    const char *id = json_text(record, "id"), *previous = json_text(record, "previousId");
     if (walk->done)
         return false;
     if (walk->expected && strcmp(walk->expected, id) != 0) {
@@ -114,7 +109,7 @@ static bool insert(Store *store, json_t *record, gint64 *n, GError **error)
     char *text = database_text(record, "audit record", error);
     bool ok = text && database_run(&store->logs, read_n, n, error,
                                    "INSERT INTO audit (id, value) VALUES (?1, ?2) RETURNING n",
-                                   "ss", text_of(record, "id"), text);
+                                   "ss", json_text(record, "id"), text);
     free(text);
     return ok;
 }

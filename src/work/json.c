@@ -3,12 +3,6 @@
 
 #include <string.h>
 
-const char *json_text(json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "";
-}
-
 const char *config_text(json_t *record, const char *key)
 {
     return json_string_value(json_object_get(json_object_get(record, "other_config"), key));

@@ -6,6 +6,7 @@
 
 #include "work/work.h"
 
+#include "base/json_text.h"
 #include "pipe/source.h"
 
 #include <pthread.h>
@@ -100,8 +101,6 @@ typedef struct {
 
 /* --- json.c --- */
 
-/* A string member, "" when absent. */
-const char *json_text(json_t *object, const char *name);
 /* A member of other_config, NULL when absent. */
 const char *config_text(json_t *record, const char *key);
 bool is_ref(const char *ref); /* neither empty nor NULL_REF */

@@ -4,6 +4,7 @@
 #include "xapi/private.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 
 #include <stdlib.h>
@@ -40,19 +41,13 @@ static bool is(const char *a, const char *b)
     return a && strcmp(a, b) == 0;
 }
 
-static const char *string_of(json_t *object, const char *name)
-{
-    const char *text = json_string_value(json_object_get(object, name));
-    return text ? text : "";
-}
-
 static void give_event(Reply *reply, json_t *event)
 {
-    const char *operation = string_of(event, "operation");
+    const char *operation = json_text(event, "operation");
     json_t *record = json_object_get(event, "snapshot");
     bool deleted = strcmp(operation, "del") == 0;
     if (deleted || json_is_object(record))
-        reply->events->event(string_of(event, "class"), operation, string_of(event, "ref"),
+        reply->events->event(json_text(event, "class"), operation, json_text(event, "ref"),
                              deleted ? NULL : json_incref(record), reply->events->user);
     json_decref(event);
 }

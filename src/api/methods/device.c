@@ -1,6 +1,7 @@
 /* vbd.* and the drive: block devices of machines, one at a time. Interfaces are in vif.c. */
 #include "api/method.h"
 #include "api/methods/vm_devices.h"
+#include "base/json_text.h"
 
 #include <string.h>
 
@@ -11,12 +12,6 @@ static json_t *act(ApiCall *call, const char *method, GError **error)
     if (api_object_do(device, method, NULL, error))
         api_object_barrier(device);
     return NULL;
-}
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
 }
 
 /* --- Block devices --- */
@@ -98,8 +93,8 @@ static json_t *vbd_set(ApiCall *call, GError **error)
     if (!position || !check_position(position, error))
         return NULL;
     json_t *record = xapi_call(xapi, "VBD.get_record", json_pack("[s]", vbd->ref), error);
-    json_t *devices = record ? vm_block_devices(xapi, text_of(record, "VM"), error) : NULL;
-    if (devices && swap(xapi, devices, text_of(record, "userdevice"), position, error))
+    json_t *devices = record ? vm_block_devices(xapi, json_text(record, "VM"), error) : NULL;
+    if (devices && swap(xapi, devices, json_text(record, "userdevice"), position, error))
         api_object_barrier(vbd);
     json_decref(devices);
     json_decref(record);

@@ -1,17 +1,12 @@
 /* Paying is the same, whether the call that made the debt does it, or the server after a restart.
  */
 #include "api/methods/host_return.h"
+#include "base/json_text.h"
 #include "base/log.h"
 
 #include <string.h>
 
 enum { LOOK_MS = 5000 };
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
 
 /* --- Waiting --- */
 
@@ -22,7 +17,7 @@ static double number_of(const char *text)
 
 static double start_in(json_t *record)
 {
-    return number_of(text_of(json_object_get(record, "other_config"), "agent_start_time"));
+    return number_of(json_text(json_object_get(record, "other_config"), "agent_start_time"));
 }
 
 double host_agent_start(Xapi *xapi, const char *host, GError **error)
@@ -148,7 +143,7 @@ static bool pay_host(Xapi *xapi, const char *uuid, GError **error)
     bool live = record && is_live(xapi, record);
     bool paid = live && enable_host(xapi, ref, record, &failure);
     if (record && !live)
-        err_set(&failure, ERR_STATE, "host %s is still down", text_of(record, "name_label"));
+        err_set(&failure, ERR_STATE, "host %s is still down", json_text(record, "name_label"));
     json_decref(record);
     if (paid || (failure && is_gone(failure)))
         return true;
@@ -179,8 +174,8 @@ static bool pay_home(Xapi *xapi, const char *uuid, const char *home, GError **er
     g_autofree char *vm = ref_of(xapi, "VM", uuid, NULL), *host = ref_of(xapi, "host", home, NULL);
     json_t *record = vm && host ? xapi_call(xapi, "VM.get_record", json_pack("[s]", vm), NULL)
                                 : NULL;
-    bool away = g_str_equal(text_of(record, "power_state"), "Running") &&
-                !g_str_equal(text_of(record, "resident_on"), host);
+    bool away = g_str_equal(json_text(record, "power_state"), "Running") &&
+                !g_str_equal(json_text(record, "resident_on"), host);
     json_decref(record);
     return !away || xapi_do(xapi, "VM.pool_migrate",
                             json_pack("[s, s, {s:s}]", vm, host, "live", "true"), error);
@@ -252,7 +247,7 @@ static void pay(Xapi *xapi, json_t *debt, GError **error)
 bool host_debt_pay(ApiCall *call, const char *id, json_t *debt, GError **error)
 {
     Duties *duties = call_parts(call)->duties;
-    g_autofree char *pool = g_strdup(text_of(debt, "pool"));
+    g_autofree char *pool = g_strdup(json_text(debt, "pool"));
     g_autoptr(Inventory) inventory = NULL;
     g_autoptr(Link) link = servers_find(call_parts(call)->servers, pool, &inventory);
     g_autoptr(GError) failure = NULL;
@@ -278,22 +273,22 @@ bool host_debt_pay(ApiCall *call, const char *id, json_t *debt, GError **error)
 static void tell(Xapi *xapi, json_t *debt)
 {
     log_warning("api", "%s was interrupted: its hosts are brought back into service",
-                text_of(debt, "words"));
+                json_text(debt, "words"));
     g_autofree char *body = g_strdup_printf(
         "%s was interrupted by the end of the server. The hosts are brought back into "
         "service and the virtual machines to where they were; what had not been done "
         "by then was not done: start it again.",
-        text_of(debt, "words"));
-    xapi_do(
-        xapi, "message.create",
-        json_pack("[s, i, s, s, s]", "CADENZA_INTERRUPTED", 3, "Pool", text_of(debt, "pool"), body),
-        NULL);
+        json_text(debt, "words"));
+    xapi_do(xapi, "message.create",
+            json_pack("[s, i, s, s, s]", "CADENZA_INTERRUPTED", 3, "Pool", json_text(debt, "pool"),
+                      body),
+            NULL);
 }
 
 static unsigned look(const ApiParts *parts, json_t *record, gint64 now_ms)
 {
     g_autoptr(Inventory) inventory = NULL;
-    g_autoptr(Link) link = servers_find(parts->servers, text_of(record, "pool"), &inventory);
+    g_autoptr(Link) link = servers_find(parts->servers, json_text(record, "pool"), &inventory);
     g_autoptr(GError) failure = NULL;
     if (!link || pool_status(link_pool(link)) != POOL_CONNECTED)
         return LOOK_MS;
@@ -303,11 +298,11 @@ static unsigned look(const ApiParts *parts, json_t *record, gint64 now_ms)
     json_object_set_new(record, "told", json_true());
     pay(xapi, record, &failure);
     if (is_paid(record)) {
-        log_info("api", "%s: everything is back", text_of(record, "words"));
+        log_info("api", "%s: everything is back", json_text(record, "words"));
         return DUTY_DONE;
     }
-    if (failure && !g_str_equal(failure->message, text_of(record, "last"))) {
-        log_warning("api", "%s: %s", text_of(record, "words"), failure->message);
+    if (failure && !g_str_equal(failure->message, json_text(record, "last"))) {
+        log_warning("api", "%s: %s", json_text(record, "words"), failure->message);
         json_object_set_new(record, "last", json_string(failure->message));
     }
     return LOOK_MS;

@@ -1,6 +1,7 @@
 /* vm.stats and host.stats: what the host recorded, over the last minutes, hours, days or year. */
 #include "api/method.h"
 #include "api/objects.h"
+#include "base/json_text.h"
 #include "stats/series.h"
 
 /* The clock that decides is the host's. */
@@ -50,17 +51,11 @@ static const Granularity *granularity_of(ApiCall *call, GError **error)
     return granularity;
 }
 
-static const char *text_in(json_t *record, const char *field)
-{
-    const char *text = json_string_value(json_object_get(record, field));
-    return text ? text : "";
-}
-
 /* The host that the machine runs on; INCORRECT_STATE, with the whole record as XO gives it. */
 static const ApiObject *home(ApiCall *call, const ApiObject *vm, GError **error)
 {
     json_t *record = api_object_record(vm);
-    const char *ref = text_in(record, "resident_on");
+    const char *ref = json_text(record, "resident_on");
     const ApiObject *host = g_str_has_prefix(ref, "OpaqueRef:") &&
                                     !g_str_equal(ref, "OpaqueRef:NULL")
                                 ? call_find(call, ref, "host", NULL, NULL)

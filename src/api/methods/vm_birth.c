@@ -1,6 +1,7 @@
 /* One duty for each VM that is being made. */
 #include "api/methods/vm_birth.h"
 #include "api/methods/vm_parts.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -10,12 +11,6 @@ enum {
     PATIENCE_MS = 3600 * 1000,
     NAME_CHARACTERS = 200,
 };
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
 
 bool vm_birth_begin(VmBirth *birth, Duties *duties, const char *pool, const char *name,
                     GError **error)
@@ -71,7 +66,7 @@ static void see_disk(const char *id, const char *type, GBytes *text, void *user)
     if (!memmem(data, n, VM_BIRTH_MARK, sizeof VM_BIRTH_MARK - 1))
         return;
     json_t *disk = json_loadb(data, n, 0, NULL);
-    const char *mark = text_of(json_object_get(disk, "other_config"), VM_BIRTH_MARK);
+    const char *mark = json_text(json_object_get(disk, "other_config"), VM_BIRTH_MARK);
     if (g_str_equal(mark, search->id) && json_array_size(json_object_get(disk, "$VBDs")) == 0)
         g_ptr_array_add(search->disks, g_strdup(id));
     json_decref(disk);
@@ -112,7 +107,7 @@ static int erase_vms(const char *name, Xapi *xapi)
 static unsigned look(const ApiParts *parts, json_t *record, gint64 now_ms)
 {
     g_autoptr(Inventory) inventory = NULL;
-    g_autoptr(Link) link = servers_find(parts->servers, text_of(record, "pool"), &inventory);
+    g_autoptr(Link) link = servers_find(parts->servers, json_text(record, "pool"), &inventory);
     gint64 first = json_integer_value(json_object_get(record, "first"));
     if (!link || pool_status(link_pool(link)) != POOL_CONNECTED)
         return LOOK_MS;
@@ -121,8 +116,8 @@ static unsigned look(const ApiParts *parts, json_t *record, gint64 now_ms)
         json_object_set_new(record, "first", json_integer(first));
     }
     Xapi *xapi = pool_xapi(link_pool(link));
-    int n = erase_vms(text_of(record, "name"), xapi);
-    bool clean = erase_disks(text_of(record, "id"), inventory, xapi);
+    int n = erase_vms(json_text(record, "name"), xapi);
+    bool clean = erase_disks(json_text(record, "id"), inventory, xapi);
     return (n > 0 && clean) || (n == 0 && clean && now_ms - first > PATIENCE_MS) ? DUTY_DONE
                                                                                  : LOOK_MS;
 }

@@ -2,15 +2,10 @@
  * had their time), then for a while that lets cloud-init finish. */
 #include "api/methods/vm_cloud.h"
 #include "api/parts.h"
+#include "base/json_text.h"
 #include "base/log.h"
 
 enum { LOOK_MS = 1000 };
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
 
 static gint64 time_of(json_t *record, const char *key)
 {
@@ -57,8 +52,8 @@ static bool drop_drive(Xapi *xapi, const char *uuid, GError **error)
 static unsigned drop(Link *link, json_t *record)
 {
     g_autoptr(GError) error = NULL;
-    if (!drop_drive(pool_xapi(link_pool(link)), text_of(record, "vdi"), &error))
-        log_warning("api", "the cloud-init drive of VM %s stays: %s", text_of(record, "vm"),
+    if (!drop_drive(pool_xapi(link_pool(link)), json_text(record, "vdi"), &error))
+        log_warning("api", "the cloud-init drive of VM %s stays: %s", json_text(record, "vm"),
                     error->message);
     return DUTY_DONE;
 }
@@ -76,11 +71,11 @@ static gint64 first_time(json_t *record, const char *key, bool holds, gint64 now
 static unsigned wait_for(const ApiParts *parts, Link *link, json_t *vm, json_t *record,
                          gint64 now_ms)
 {
-    bool runs = g_str_equal(text_of(vm, "power_state"), "Running");
+    bool runs = g_str_equal(json_text(vm, "power_state"), "Running");
     gint64 running = first_time(record, "running", runs, now_ms);
     if (!running && now_ms - time_of(record, "begun") > VM_CLOUD_TOOLS_MS) {
         log_warning("api", "VM %s was not started: it keeps its cloud-init drive",
-                    text_of(record, "vm"));
+                    json_text(record, "vm"));
         return DUTY_DONE;
     }
     bool reported = json_is_true(json_object_get(vm, "pvDriversDetected"));
@@ -92,10 +87,10 @@ static unsigned wait_for(const ApiParts *parts, Link *link, json_t *vm, json_t *
 static unsigned look(const ApiParts *parts, json_t *record, gint64 now_ms)
 {
     g_autoptr(Inventory) inventory = NULL;
-    g_autoptr(Link) link = servers_find(parts->servers, text_of(record, "pool"), &inventory);
+    g_autoptr(Link) link = servers_find(parts->servers, json_text(record, "pool"), &inventory);
     if (!link || pool_status(link_pool(link)) != POOL_CONNECTED)
         return LOOK_MS;
-    json_t *vm = inventory_object(inventory, text_of(record, "vm"));
+    json_t *vm = inventory_object(inventory, json_text(record, "vm"));
     unsigned again_ms = vm ? wait_for(parts, link, vm, record, now_ms) : DUTY_DONE;
     json_decref(vm);
     return again_ms;

@@ -6,6 +6,7 @@
 #include "api/methods/vm_devices.h"
 #include "api/methods/vm_parts.h"
 #include "base/error.h"
+#include "base/json_text.h"
 
 #include <string.h>
 
@@ -110,12 +111,6 @@ static void take_archive(HttpRequest *request, void *user)
 
 /* --- In: OVA --- */
 
-static const char *text_of(json_t *data, const char *key)
-{
-    const char *text = json_string_value(json_object_get(data, key));
-    return text ? text : "";
-}
-
 static guint64 number_of(json_t *data, const char *key)
 {
     double n = json_number_value(json_object_get(data, key));
@@ -132,16 +127,16 @@ static Ovf *ovf_of(json_t *data)
     size_t i;
     g_free(ovf->name);
     g_free(ovf->description);
-    ovf->name = g_strdup(text_of(data, "nameLabel"));
-    ovf->description = g_strdup(text_of(data, "descriptionLabel"));
+    ovf->name = g_strdup(json_text(data, "nameLabel"));
+    ovf->description = g_strdup(json_text(data, "descriptionLabel"));
     ovf->n_cpus = (guint) number_of(data, "nCpus");
     ovf->memory_bytes = number_of(data, "memory");
-    ovf->efi = g_str_equal(text_of(data, "firmware"), "uefi");
+    ovf->efi = g_str_equal(json_text(data, "firmware"), "uefi");
     json_object_foreach (disks, key, disk)
         json_array_append(list, disk);
     json_array_foreach (json_is_array(disks) ? disks : list, i, disk)
-        ovf_add_disk(ovf, &(OvfDisk){ .path = g_strdup(text_of(disk, "path")),
-                                      .name = g_strdup(text_of(disk, "nameLabel")),
+        ovf_add_disk(ovf, &(OvfDisk){ .path = g_strdup(json_text(disk, "path")),
+                                      .name = g_strdup(json_text(disk, "nameLabel")),
                                       .capacity_bytes = number_of(disk, "capacity"),
                                       .position = (guint) number_of(disk, "position") });
     json_decref(list);
@@ -163,7 +158,7 @@ static void take_ova(HttpRequest *request, void *user)
                      .duties = content->parts->duties,
                      .pool = content->pool,
                      .sr = content->ref,
-                     .network = text_of(content->data, "network"),
+                     .network = json_text(content->data, "network"),
                      .networks = networks,
                      .ovf = ovf,
                      .source = content_read,

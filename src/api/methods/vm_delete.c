@@ -1,14 +1,9 @@
 /* vm.delete: a VM, its snapshots, and the disks that belong to them alone. */
 #include "api/method.h"
 #include "api/methods/vm_parts.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
-
-static const char *text_of(json_t *record, const char *key)
-{
-    const char *text = json_string_value(json_object_get(record, key));
-    return text ? text : "";
-}
 
 /* Whether every VBD of a VDI belongs to the VM `ref`. */
 static bool is_its_own(Xapi *xapi, json_t *vdi, const char *ref)
@@ -27,8 +22,8 @@ static bool is_its_own(Xapi *xapi, json_t *vdi, const char *ref)
 static void add_disk(Xapi *xapi, json_t *vbd_ref, const char *vm_ref, GPtrArray *disks)
 {
     json_t *vbd = xapi_call(xapi, "VBD.get_record", json_pack("[O]", vbd_ref), NULL);
-    const char *vdi_ref = text_of(vbd, "VDI");
-    if (g_str_equal(text_of(vbd, "type"), "Disk") && g_str_has_prefix(vdi_ref, "OpaqueRef:") &&
+    const char *vdi_ref = json_text(vbd, "VDI");
+    if (g_str_equal(json_text(vbd, "type"), "Disk") && g_str_has_prefix(vdi_ref, "OpaqueRef:") &&
         !g_str_equal(vdi_ref, "OpaqueRef:NULL")) {
         json_t *vdi = xapi_call(xapi, "VDI.get_record", json_pack("[s]", vdi_ref), NULL);
         if (vdi && is_its_own(xapi, vdi, vm_ref))
@@ -51,7 +46,7 @@ static GPtrArray *own_disks(Xapi *xapi, json_t *record, const char *ref)
 
 static bool stop_it(Xapi *xapi, json_t *record, const char *ref, GError **error)
 {
-    return g_str_equal(text_of(record, "power_state"), "Halted") ||
+    return g_str_equal(json_text(record, "power_state"), "Halted") ||
            json_is_true(json_object_get(record, "is_a_snapshot")) ||
            xapi_do(xapi, "VM.hard_shutdown", json_pack("[s]", ref), error);
 }
@@ -63,7 +58,7 @@ bool vm_erase(Xapi *xapi, const char *ref, bool with_disks, GError **error)
         return false;
     g_autoptr(GPtrArray) disks = with_disks ? own_disks(xapi, record, ref)
                                             : g_ptr_array_new_with_free_func(g_free);
-    const char *suspended = text_of(record, "suspend_VDI");
+    const char *suspended = json_text(record, "suspend_VDI");
     if (g_str_has_prefix(suspended, "OpaqueRef:") && !g_str_equal(suspended, "OpaqueRef:NULL"))
         g_ptr_array_add(disks, g_strdup(suspended));
     bool ok = stop_it(xapi, record, ref, error) &&
@@ -93,7 +88,7 @@ static bool may_be_deleted(ApiCall *call, const ApiObject *vm, GError **error)
         return true;
     api_error_plain(error, API_INCORRECT_STATE,
                     json_pack("{s:b, s:b, s:s, s:s}", "actual", 1, "expected", 0, "object",
-                              text_of(vm->view, "uuid"), "property", "isDefaultTemplate"));
+                              json_text(vm->view, "uuid"), "property", "isDefaultTemplate"));
     return false;
 }
 

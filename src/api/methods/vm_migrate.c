@@ -5,6 +5,7 @@
  * XO has it. */
 #include "api/method.h"
 #include "api/objects.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -90,12 +91,6 @@ static json_t *part_of(const ApiObject *object, json_t *id)
     return text ? inventory_object(object->inventory, text) : NULL;
 }
 
-static const char *text_of(json_t *view, const char *field)
-{
-    const char *text = json_string_value(json_object_get(view, field));
-    return text ? text : "";
-}
-
 /* Whether the storage is attached to the host. */
 static bool is_reached(const ApiObject *host, const char *sr)
 {
@@ -104,7 +99,7 @@ static bool is_reached(const ApiObject *host, const char *sr)
     size_t i;
     json_array_foreach (json_object_get(view, "$PBDs"), i, id) {
         json_t *pbd = part_of(host, id);
-        found = found || (g_str_equal(text_of(pbd, "host"), host->id) &&
+        found = found || (g_str_equal(json_text(pbd, "host"), host->id) &&
                           json_is_true(json_object_get(pbd, "attached")));
         json_decref(pbd);
     }
@@ -118,14 +113,14 @@ static const ApiObject *target_of(const Migration *migration, json_t *vdi, GErro
 {
     ApiCall *call = migration->call;
     const char *mapped =
-        json_string_value(json_object_get(call_get(call, "mapVdisSrs"), text_of(vdi, "id")));
+        json_string_value(json_object_get(call_get(call, "mapVdisSrs"), json_text(vdi, "id")));
     if (mapped &&
         !MUTANT(vm_migrate_forgets_map)) /* mutant:
                                             system:test_machine_moves.Moves.test_inside_the_pool */
         return call_find(call, mapped, "SR", NULL, error);
     if (migration->sr)
         return migration->sr;
-    const char *now = text_of(vdi, "$SR");
+    const char *now = json_text(vdi, "$SR");
     if (!migration->leaves && is_reached(migration->host, now))
         return call_find(call, now, "SR", NULL, error);
     const ApiObject *pool =
@@ -137,7 +132,7 @@ static const ApiObject *target_of(const Migration *migration, json_t *vdi, GErro
         api_error_invalid(error,
                           "sr: say where disk %s shall go: host %s does not reach its storage, and "
                           "the pool has no default one",
-                          text_of(vdi, "name_label"),
+                          json_text(vdi, "name_label"),
                           api_object_text(migration->host, "name_label"));
     return NULL;
 }
@@ -146,15 +141,15 @@ static const ApiObject *target_of(const Migration *migration, json_t *vdi, GErro
 static bool map_disk(const Migration *migration, json_t *vdi, GError **error)
 {
     const ApiObject *sr = target_of(migration, vdi, error);
-    const char *ref = text_of(vdi, "_xapiRef");
+    const char *ref = json_text(vdi, "_xapiRef");
     if (!sr)
         return false;
     json_object_set_new(migration->vdis, ref, json_string(sr->ref));
-    if (g_str_equal(sr->id, text_of(vdi, "$SR")) ||
+    if (g_str_equal(sr->id, json_text(vdi, "$SR")) ||
         !json_is_true(json_object_get(vdi, "cbt_enabled")))
         return true;
     log_info("api", "vm.migrate: changed block tracking of disk %s is switched off, it moves",
-             text_of(vdi, "id"));
+             json_text(vdi, "id"));
     return xapi_do(api_object_xapi(migration->vm), "VDI.disable_cbt", json_pack("[s]", ref), error);
 }
 
@@ -168,7 +163,7 @@ static bool map_disks_of(const Migration *migration, json_t *machine, GError **e
         json_t *vbd = part_of(migration->vm, id);
         json_t *vdi = part_of(migration->vm, json_object_get(vbd, "VDI"));
         bool disk = vdi && !json_is_true(json_object_get(vbd, "is_cd_drive"));
-        bool follows = *text_of(vdi, "$snapshot_of") != 0;
+        bool follows = *json_text(vdi, "$snapshot_of") != 0;
         ok = ok && (!disk || follows || map_disk(migration, vdi, error));
         json_decref(vdi);
         json_decref(vbd);
@@ -184,12 +179,12 @@ static void map_vifs_of(const Migration *migration, json_t *machine, const ApiOb
     size_t i;
     json_array_foreach (json_object_get(machine, "VIFs"), i, id) {
         json_t *vif = part_of(migration->vm, id);
-        const char *mapped = json_string_value(json_object_get(map, text_of(vif, "id")));
+        const char *mapped = json_string_value(json_object_get(map, json_text(vif, "id")));
         const ApiObject *network =
             mapped ? call_find(migration->call, mapped, "network", NULL, NULL) : fallback;
-        bool first = g_hash_table_add(devices, g_strdup(text_of(vif, "device")));
+        bool first = g_hash_table_add(devices, g_strdup(json_text(vif, "device")));
         if (network && (first || machine == migration->vm->view))
-            json_object_set_new(migration->vifs, text_of(vif, "_xapiRef"),
+            json_object_set_new(migration->vifs, json_text(vif, "_xapiRef"),
                                 json_string(network->ref));
         json_decref(vif);
     }
@@ -205,7 +200,7 @@ static const ApiObject *management_network(const Migration *migration, GError **
     json_array_foreach (ids ? ids : json_object_get(host->view, "$PIFs"), i, id) {
         json_t *pif = part_of(host, id);
         if (!network && json_is_true(json_object_get(pif, "management")))
-            network = g_strdup(text_of(pif, "$network"));
+            network = g_strdup(json_text(pif, "$network"));
         json_decref(pif);
     }
     if (network)
@@ -319,11 +314,11 @@ static char *culprit(const Migration *migration, const GError *failure)
     for (unsigned i = 1; detail && detail[0] && detail[i]; i++) {
         json_t *view = servers_object(call_parts(migration->call)->servers, detail[i]);
         const char *id = json_string_value(json_object_get(view, "id"));
-        char *name =
-            id && !g_str_equal(id, migration->vm->id)
-                ? g_strdup_printf(": %s %s", text_of(view, "type"),
-                                  *text_of(view, "name_label") ? text_of(view, "name_label") : id)
-                : NULL;
+        char *name = id && !g_str_equal(id, migration->vm->id)
+                         ? g_strdup_printf(
+                               ": %s %s", json_text(view, "type"),
+                               *json_text(view, "name_label") ? json_text(view, "name_label") : id)
+                         : NULL;
         json_decref(view);
         if (name)
             return name;

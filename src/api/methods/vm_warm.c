@@ -7,6 +7,7 @@
 #include "api/methods/vm_devices.h"
 #include "api/methods/vm_parts.h"
 #include "api/methods/vm_power.h"
+#include "base/json_text.h"
 #include "base/log.h"
 
 #include <string.h>
@@ -54,18 +55,12 @@ static WarmDisk *disk_at(const Warm *warm, guint i)
     return &g_array_index(warm->disks, WarmDisk, i);
 }
 
-static const char *text_of(json_t *record, const char *field)
-{
-    const char *text = json_string_value(json_object_get(record, field));
-    return text ? text : "";
-}
-
 /* --- Its disks --- */
 
 static bool is_disk(json_t *vbd)
 {
-    return g_str_equal(text_of(vbd, "type"), "Disk") && *text_of(vbd, "VDI") &&
-           !g_str_equal(text_of(vbd, "VDI"), NULL_REF);
+    return g_str_equal(json_text(vbd, "type"), "Disk") && *json_text(vbd, "VDI") &&
+           !g_str_equal(json_text(vbd, "VDI"), NULL_REF);
 }
 
 /* Disks of the machine with their snapshots: both have the same position. */
@@ -76,9 +71,9 @@ static bool list_disks(Warm *warm, GError **error)
     size_t i;
     bool ok = then != NULL;
     json_array_foreach (now, i, vbd) {
-        json_t *frozen = ok && is_disk(vbd) ? vbd_at(then, text_of(vbd, "userdevice")) : NULL;
-        WarmDisk disk = { g_strdup(text_of(vbd, "ref")), g_strdup(text_of(vbd, "VDI")),
-                          g_strdup(text_of(frozen, "VDI")), NULL };
+        json_t *frozen = ok && is_disk(vbd) ? vbd_at(then, json_text(vbd, "userdevice")) : NULL;
+        WarmDisk disk = { g_strdup(json_text(vbd, "ref")), g_strdup(json_text(vbd, "VDI")),
+                          g_strdup(json_text(frozen, "VDI")), NULL };
         if (frozen)
             g_array_append_val(warm->disks, disk);
         else
@@ -93,8 +88,8 @@ static bool make_copy(const Warm *warm, WarmDisk *disk, GError **error)
 {
     json_t *record = xapi_call(warm->here, "VDI.get_record", json_pack("[s]", disk->source), error);
     json_t *size = json_object_get(record, "virtual_size");
-    NewDisk wanted = { .name_label = text_of(record, "name_label"),
-                       .name_description = text_of(record, "name_description"),
+    NewDisk wanted = { .name_label = json_text(record, "name_label"),
+                       .name_description = json_text(record, "name_description"),
                        .sr = warm->sr->ref,
                        .birth_id = warm->birth.id,
                        .size_bytes = json_is_string(size)
@@ -198,7 +193,7 @@ static json_t *record_there(const Warm *warm, json_t *from)
 static char *network_there(const Warm *warm, json_t *vif, GError **error)
 {
     g_autofree char *name = xapi_call_string(warm->here, "network.get_name_label",
-                                             json_pack("[s]", text_of(vif, "network")), error);
+                                             json_pack("[s]", json_text(vif, "network")), error);
     json_t *named =
         name ? xapi_call(warm->there, "network.get_by_name_label", json_pack("[s]", name), error)
              : NULL;
@@ -231,8 +226,8 @@ static bool make_vbds(const Warm *warm, GError **error)
         json_t *vbd = xapi_call(warm->here, "VBD.get_record", json_pack("[s]", disk->vbd), error);
         NewVbd wanted = { .vm = warm->made,
                           .vdi = disk->copy,
-                          .position = text_of(vbd, "userdevice"),
-                          .mode = text_of(vbd, "mode"),
+                          .position = json_text(vbd, "userdevice"),
+                          .mode = json_text(vbd, "mode"),
                           .bootable = json_is_true(json_object_get(vbd, "bootable")) };
         ok = vbd && vbd_create(warm->there, &wanted, error) &&
              disk_settle(warm->there, disk->copy, error);

@@ -1,0 +1,8 @@
+/* Records of pools, jobs, logs: most of what is read of them is one of their texts. */
+#include "base/json_text.h"
+
+const char *json_text(json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text ? text : "";
+}
