@@ -31,7 +31,7 @@ static bool find_vm(VmRun *run, json_t *vdi, char **vm, bool *usable, GError **e
     json_array_foreach (json_object_get(vdi, "VBDs"), i, ref) {
         g_autoptr(GError) why = NULL;
         json_t *vbd = get_record(run->xapi, "VBD", json_string_value(ref), &why);
-        if (!vbd && strcmp(err_xapi_code(why), "HANDLE_INVALID") == 0)
+        if (!vbd && xapi_is_gone(why))
             continue; /* that of an export, say, which ends just now with its reader */
         if (!vbd) {
             g_propagate_error(error, g_steal_pointer(&why));
@@ -67,7 +67,7 @@ static bool list_snapshot(VmRun *run, const char *ref, GError **error)
 {
     g_autoptr(GError) why = NULL;
     json_t *record = get_record(run->xapi, "VDI", ref, &why);
-    if (!record && strcmp(err_xapi_code(why), "HANDLE_INVALID") == 0)
+    if (!record && xapi_is_gone(why))
         return true; /* gone meanwhile */
     if (!record) {
         g_propagate_error(error, g_steal_pointer(&why));

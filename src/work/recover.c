@@ -10,12 +10,6 @@
 
 enum { LOCK_WAIT_MS = 15000 }; /* longer than a lock is believed without being refreshed */
 
-static bool is_gone(const GError *error)
-{
-    const char *code = err_xapi_code(error);
-    return strcmp(code, "UUID_INVALID") == 0 || strcmp(code, "HANDLE_INVALID") == 0;
-}
-
 typedef struct {
     const char *mark;
     bool snapshots; /* only those that no machine has; else none */
@@ -56,7 +50,7 @@ static bool clean_pool(Xapi *xapi, json_t *intent, GError **error)
     g_autoptr(GError) why = NULL;
     g_autofree char *ref =
         xapi_call_string(xapi, "VM.get_by_uuid", json_pack("[s]", json_text(intent, "vm")), &why);
-    if (!ref && is_gone(why))
+    if (!ref && xapi_is_gone(why))
         return true; /* deleted meanwhile, its snapshots by whoever did that */
     if (!ref) {
         g_propagate_error(error, g_steal_pointer(&why));

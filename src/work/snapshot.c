@@ -78,16 +78,11 @@ static bool take_marks(Xapi *xapi, const char *vm_ref, const char *mark, GError 
 
 /* --- Removal --- */
 
-static bool is_gone(const GError *error)
-{
-    return strcmp(err_xapi_code(error), "HANDLE_INVALID") == 0;
-}
-
 bool vdi_destroy(Xapi *xapi, const char *ref, GError **error)
 {
     for (unsigned tried = 1;; tried++) {
         g_autoptr(GError) why = NULL;
-        if (xapi_do(xapi, "VDI.destroy", json_pack("[s]", ref), &why) || is_gone(why))
+        if (xapi_do(xapi, "VDI.destroy", json_pack("[s]", ref), &why) || xapi_is_gone(why))
             return true;
         const char *code = err_xapi_code(why);
         bool busy = strcmp(code, "VDI_IN_USE") == 0 ||
@@ -105,7 +100,7 @@ static json_t *get_vm(Xapi *xapi, const char *vm_ref, bool *gone, GError **error
 {
     GError *why = NULL;
     json_t *vm = get_record(xapi, "VM", vm_ref, &why);
-    *gone = !vm && is_gone(why);
+    *gone = !vm && xapi_is_gone(why);
     if (*gone)
         g_error_free(why);
     else if (!vm)
@@ -162,7 +157,7 @@ static bool each_snapshot(Xapi *xapi, json_t *vm, const char *mark, bool tempora
     json_array_foreach (json_object_get(vm, "snapshots"), i, ref) {
         GError *why = NULL;
         json_t *snapshot = get_record(xapi, "VM", json_string_value(ref), &why);
-        if (!snapshot && is_gone(why)) {
+        if (!snapshot && xapi_is_gone(why)) {
             g_error_free(why);
             continue;
         }

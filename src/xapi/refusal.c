@@ -15,6 +15,12 @@ static const struct {
 #undef R
 };
 
+bool xapi_is_gone(const GError *error)
+{
+    const char *code = err_xapi_code(error);
+    return strcmp(code, "UUID_INVALID") == 0 || strcmp(code, "HANDLE_INVALID") == 0;
+}
+
 static const char *find_words(const char *code)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(refusals); i++)

@@ -71,7 +71,7 @@ static bool look(Xapi *xapi, const char *task, TaskState *state, GError **error)
         state->record = record;
         return true;
     }
-    if (strcmp(err_xapi_code(failure), "HANDLE_INVALID") == 0) {
+    if (xapi_is_gone(failure)) {
         state->gone = !is_settled(state);
         return true;
     }
@@ -231,7 +231,7 @@ void task_cancel_and_destroy(Xapi *xapi, const char *task, bool cancel)
     if (cancel)
         cancel_task(xapi, task);
     json_t *done = call_within(xapi, "task.destroy", task, TASK_DESTROY_MS, &failure);
-    if (!done && strcmp(err_xapi_code(failure), "HANDLE_INVALID") != 0)
+    if (!done && !xapi_is_gone(failure))
         log_debug("xapi", "a task was left behind: %s", failure->message);
     json_decref(done);
 }

@@ -50,6 +50,8 @@ void xapi_add_hosts(Xapi *xapi, const char *const *addresses);
 /* Calls "VM.start" with the parameters after the session, an array whose reference is taken (NULL:
  * none). A new reference, or NULL: ERR_XAPI with the pool's code and parameters as detail. */
 json_t *xapi_call(Xapi *xapi, const char *method, json_t *params, GError **error);
+/* Whether a call failed because the pool no longer has what it named. */
+bool xapi_is_gone(const GError *error);
 /* The same, for a void result or one that does not matter. */
 bool xapi_do(Xapi *xapi, const char *method, json_t *params, GError **error);
 /* A string result; copy. */

@@ -127,13 +127,6 @@ static char *ref_of(Xapi *xapi, const char *cls, const char *uuid, GError **erro
     return xapi_call_string(xapi, method, json_pack("[s]", uuid), error);
 }
 
-/* What has left the pool is owed nothing. */
-static bool is_gone(const GError *error)
-{
-    return g_str_equal(err_xapi_code(error), "UUID_INVALID") ||
-           g_str_equal(err_xapi_code(error), "HANDLE_INVALID");
-}
-
 static bool pay_host(Xapi *xapi, const char *uuid, GError **error)
 {
     g_autoptr(GError) failure = NULL;
@@ -145,7 +138,7 @@ static bool pay_host(Xapi *xapi, const char *uuid, GError **error)
     if (record && !live)
         err_set(&failure, ERR_STATE, "host %s is still down", json_text(record, "name_label"));
     json_decref(record);
-    if (paid || (failure && is_gone(failure)))
+    if (paid || xapi_is_gone(failure))
         return true;
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
@@ -162,7 +155,7 @@ static bool pay_vm(Xapi *xapi, const char *uuid, const char *state, const char *
     bool wanted = now && g_str_equal(now, state);
     bool paid = now &&
                 (!wanted || xapi_do(xapi, method, json_pack("[s, b, b]", ref, 0, 0), &failure));
-    if (paid || (failure && is_gone(failure)))
+    if (paid || xapi_is_gone(failure))
         return true;
     g_propagate_error(error, g_steal_pointer(&failure));
     return false;
