@@ -3,11 +3,11 @@
 #include "api/disk_flow.h"
 #include "api/conduit.h"
 #include "api/methods/vm_devices.h"
+#include "api/vhd_arrival.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "disk/image.h"
 #include "disk/image_in.h"
-#include "disk/vhd_format.h"
 
 #include <string.h>
 
@@ -70,48 +70,6 @@ bool disk_give(const DiskOut *out, GError **error)
 
 /* --- In --- */
 
-/* A file whose first bytes were read already. */
-typedef struct {
-    const DiskIn *in;
-    guint8 head[VHD_FOOTER_BYTES];
-    gsize n_head, at;
-} Vhd;
-
-static ssize_t read_vhd(void *data, size_t n, void *user, GError **error)
-{
-    Vhd *vhd = user;
-    gsize left = vhd->n_head - vhd->at;
-    if (!left)
-        return vhd->in->source(data, n, vhd->in->user, error);
-    n = MIN(n, left);
-    memcpy(data, vhd->head + vhd->at, n);
-    vhd->at += n;
-    return (ssize_t) n;
-}
-
-/* The size of the disk: its footer stands at the beginning, too. */
-static bool begin_vhd(Vhd *vhd, guint64 *size_bytes, GError **error)
-{
-    VhdFooter footer;
-    while (vhd->n_head < sizeof vhd->head) {
-        ssize_t n = vhd->in->source(vhd->head + vhd->n_head, sizeof vhd->head - vhd->n_head,
-                                    vhd->in->user, error);
-        if (n < 0)
-            return false;
-        if (n == 0)
-            break;
-        vhd->n_head += (gsize) n;
-    }
-    if (vhd->n_head < sizeof vhd->head) {
-        err_set(error, ERR_TRUNCATED, "the file is no VHD: it has %zu bytes", vhd->n_head);
-        return false;
-    }
-    if (!vhd_footer_parse(vhd->head, &footer, error))
-        return false;
-    *size_bytes = footer.current_size;
-    return true;
-}
-
 static ssize_t read_image(void *data, size_t n, void *user, GError **error)
 {
     return image_in_read(user, data, n, error);
@@ -142,13 +100,12 @@ static char *fill_or_drop(Xapi *xapi, char *vdi, const char *format, HttpSource 
 
 static char *take_vhd(Xapi *xapi, NewDisk *disk, const DiskIn *in, GError **error)
 {
-    Vhd vhd = { .in = in };
-    guint64 size_bytes;
-    if (!begin_vhd(&vhd, &size_bytes, error))
+    VhdArrival vhd = { .source = in->source, .user = in->user };
+    disk->size_bytes = vhd_arrival_bytes(&vhd, error);
+    if (disk->size_bytes < 0)
         return NULL;
-    disk->size_bytes = (gint64) size_bytes;
     char *vdi = disk_create(xapi, disk, error);
-    return fill_or_drop(xapi, vdi, "vhd", read_vhd, in->n_bytes, &vhd, error);
+    return fill_or_drop(xapi, vdi, "vhd", vhd_arrival_read, in->n_bytes, &vhd, error);
 }
 
 /* After the last byte the file must have ended well, too: image_in_read tells. */

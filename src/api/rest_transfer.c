@@ -5,8 +5,8 @@
 #include "api/machine_out.h"
 #include "api/rest_transfer.h"
 #include "api/rest_collection.h"
+#include "api/vhd_arrival.h"
 #include "base/error.h"
-#include "disk/vhd_format.h"
 
 #include <string.h>
 
@@ -187,65 +187,38 @@ static void get_machine(RestRequest *request)
 
 /* --- In --- */
 
-/* The body, after the bytes that were read already. */
-typedef struct {
-    HttpRequest *http;
-    guint8 head[VHD_FOOTER_BYTES];
-    size_t n_head, at;
-} In;
-
-static ssize_t receive(void *data, size_t n, void *user, GError **error)
+static ssize_t receive(void *data, size_t n, void *request, GError **error)
 {
-    In *in = user;
-    size_t left = in->n_head - in->at;
-    if (!left)
-        return http_read(in->http, data, n, error);
-    size_t part = MIN(left, n);
-    memcpy(data, in->head + in->at, part);
-    in->at += part;
-    return (ssize_t) part;
+    return http_read(request, data, n, error);
 }
 
-/* The size of a disk, from the length of a raw one or the footer that a VHD begins with. */
-static gint64 disk_bytes(In *in, bool raw, GError **error)
+/* The size of a disk, from the length of a raw one or from the VHD itself. */
+static gint64 disk_bytes(RestRequest *request, bool raw, VhdArrival *body, GError **error)
 {
-    gint64 n_bytes = http_body_bytes(in->http);
-    if (raw && n_bytes > 0)
+    gint64 n_bytes = http_body_bytes(request->http);
+    if (!raw)
+        return vhd_arrival_bytes(body, error);
+    if (n_bytes > 0)
         return n_bytes;
-    if (raw) {
-        err_set(error, ERR_INVALID, "the header Content-Length must say how large the disk is");
-        return -1;
-    }
-    while (in->n_head < sizeof in->head) {
-        ssize_t n = http_read(in->http, in->head + in->n_head, sizeof in->head - in->n_head, error);
-        if (n < 0)
-            return -1;
-        if (n == 0)
-            break;
-        in->n_head += (size_t) n;
-    }
-    VhdFooter footer;
-    if (in->n_head < sizeof in->head) {
-        err_set(error, ERR_INVALID, "the body is no VHD: it has %zu bytes", in->n_head);
-        return -1;
-    }
-    return vhd_footer_parse(in->head, &footer, error) ? (gint64) footer.current_size : -1;
+    err_set(error, ERR_INVALID, "the header Content-Length must say how large the disk is");
+    return -1;
 }
 
-static bool fill(RestRequest *request, const char *id, const char *format, In *in, GError **error)
+static bool fill(RestRequest *request, const char *id, const char *format, VhdArrival *body,
+                 GError **error)
 {
     g_auto(Target) vdi = { NULL };
     return find(request, id, "VDI", "operate", &vdi, error) &&
-           xapi_import_vdi(xapi_of(&vdi), vdi.ref, format, receive, http_body_bytes(request->http),
-                           in, NULL, error) &&
+           xapi_import_vdi(xapi_of(&vdi), vdi.ref, format, vhd_arrival_read,
+                           http_body_bytes(request->http), body, NULL, error) &&
            pool_barrier(link_pool(vdi.link), BARRIER_MS, error);
 }
 
 static void put_disk(RestRequest *request)
 {
     g_autoptr(GError) error = NULL;
-    In in = { .http = request->http };
-    if (fill(request, rest_arg(request, "id"), format_of(request), &in, &error))
+    VhdArrival body = { .source = receive, .user = request->http };
+    if (fill(request, rest_arg(request, "id"), format_of(request), &body, &error))
         rest_reply_nothing(request);
     else
         rest_fail(request, error);
@@ -293,13 +266,13 @@ static void import_disk(RestRequest *request)
 {
     g_autoptr(GError) error = NULL;
     g_auto(Target) sr = { NULL };
-    In in = { .http = request->http };
+    VhdArrival body = { .source = receive, .user = request->http };
     bool raw = rest_flag(request, "raw");
     bool ok = find(request, rest_arg(request, "id"), "SR", "operate", &sr, &error);
-    gint64 size_bytes = ok ? disk_bytes(&in, raw, &error) : -1;
+    gint64 size_bytes = ok ? disk_bytes(request, raw, &body, &error) : -1;
     g_autofree char *id = size_bytes > 0 ? make_disk(request, size_bytes, &error) : NULL;
     if (id && describe(request, id, &error) &&
-        fill(request, id, raw ? "raw" : "vhd", &in, &error)) {
+        fill(request, id, raw ? "raw" : "vhd", &body, &error)) {
         made(request, "vdis", id);
         return;
     }
@@ -311,14 +284,14 @@ static void import_disk(RestRequest *request)
 /* --- Whole machines --- */
 
 typedef struct {
-    In in;
+    HttpRequest *http;
     Xapi *xapi;
     char *uuid;
 } Arrival;
 
 static ssize_t receive_machine(void *data, size_t n, void *user, GError **error)
 {
-    return receive(data, n, &((Arrival *) user)->in, error);
+    return http_read(((Arrival *) user)->http, data, n, error);
 }
 
 static bool machine_made(const char *const *vms, void *user, GError **error)
@@ -353,7 +326,7 @@ static void import_machine(RestRequest *request)
         err_set(&error, ERR_INVALID, "sr: %s is not in pool %s", storage, id);
         ok = false;
     }
-    Arrival arrival = { .in = { .http = request->http }, .xapi = ok ? xapi_of(&sr) : NULL };
+    Arrival arrival = { .http = request->http, .xapi = ok ? xapi_of(&sr) : NULL };
     XapiImport import = { .source = receive_machine,
                           .n_bytes = http_body_bytes(request->http),
                           .made = machine_made,
