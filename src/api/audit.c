@@ -116,11 +116,10 @@ static bool is_refusal(const GError *failure)
     return failure && (api_error_is(failure, API_UNAUTHORIZED) || err_is(failure, ERR_DENIED));
 }
 
-static json_t *subject_of(json_t *user, Session *session)
+static json_t *subject_of(json_t *user, const char *peer)
 {
     return json_pack("{s:s*, s:s*, s:s*}", "userId", json_string_value(json_object_get(user, "id")),
-                     "userName", json_string_value(json_object_get(user, "email")), "userIp",
-                     session_peer(session));
+                     "userName", json_string_value(json_object_get(user, "email")), "userIp", peer);
 }
 
 static json_t *error_of(const GError *failure)
@@ -173,6 +172,14 @@ void audit_call(const ApiParts *parts, const Method *method, json_t *user, Sessi
                              audit_redact(method->params, params), "duration", (json_int_t) took_ms,
                              "error", error_of(failure), "result", result_of(method, result));
     g_autoptr(GError) error = NULL;
-    if (!audit_add(parts->store, "apiCall", subject_of(user, session), data, &error))
+    if (!audit_add(parts->store, "apiCall", subject_of(user, session_peer(session)), data, &error))
         log_error("audit", "%s: %s", method->name, error->message);
+}
+
+void audit_event(const ApiParts *parts, const char *event, json_t *user, const char *peer,
+                 json_t *data)
+{
+    g_autoptr(GError) error = NULL;
+    if (!audit_add(parts->store, event, subject_of(user, peer), data, &error))
+        log_error("audit", "%s: %s", event, error->message);
 }

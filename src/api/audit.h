@@ -1,6 +1,6 @@
 /* What is written into the audit log (store/audit.h), and what is left out of it: calls that change
- * something, and calls that were not allowed, by whom, from where, and how they ended. Secrets are
- * replaced, by the parameter tables and by their usual names. */
+ * something, consoles, and calls that were not allowed, by whom, from where, and how they ended.
+ * Secrets are replaced, by the parameter tables and by their usual names. */
 #pragma once
 
 #include "api/method.h"
@@ -16,3 +16,6 @@ bool audit_wants(const Method *method);
  * caller, NULL: nobody. Blocks for the disk; what cannot be written is logged. */
 void audit_call(const ApiParts *parts, const Method *method, json_t *user, Session *session,
                 json_t *params, json_t *result, const GError *failure, gint64 took_ms);
+/* Tells of something that is no call: {"consoleOpened", data}. The reference of `data` is taken. */
+void audit_event(const ApiParts *parts, const char *event, json_t *user, const char *peer,
+                 json_t *data);

@@ -2,6 +2,7 @@
  * until it is with the host; what the host sends is read by a thread of the console's own, which
  * waits while the client has not read enough. */
 #include "api/consoles.h"
+#include "api/audit.h"
 #include "api/objects.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -27,6 +28,9 @@ typedef struct {
     HttpTunnel *tunnel;
     gint is_closed;
     char *vm_id;
+    json_t *user;
+    char *peer;
+    gint64 since_us;
 } Console;
 
 Consoles *consoles_new(const ApiParts *parts)
@@ -66,13 +70,33 @@ static void leave_place(Consoles *consoles)
     g_mutex_unlock(&consoles->mutex);
 }
 
+/* Who looks at which machine, and how long it was. */
+static void tell_opened(Console *console)
+{
+    audit_event(console->consoles->parts, "consoleOpened", console->user, console->peer,
+                json_pack("{s:s}", "objectId", console->vm_id));
+}
+
+static void tell_closed(Console *console)
+{
+    gint64 took_ms = (g_get_monotonic_time() - console->since_us) / 1000;
+    if (!MUTANT(console_end_untold)) /* mutant: system:test_consoles.Consoles.test_told */
+        audit_event(
+            console->consoles->parts, "consoleClosed", console->user, console->peer,
+            json_pack("{s:s, s:I}", "objectId", console->vm_id, "duration", (json_int_t) took_ms));
+}
+
 static void console_unref(Console *console)
 {
     if (!g_atomic_int_dec_and_test(&console->n_refs))
         return;
     Consoles *consoles = console->consoles;
     http_tunnel_close(console->tunnel);
+    if (console->socket)
+        tell_closed(console);
     ws_unref(console->socket);
+    json_decref(console->user);
+    g_free(console->peer);
     g_free(console->vm_id);
     g_free(console);
     leave_place(consoles);
@@ -209,7 +233,8 @@ static bool may_operate(Consoles *consoles, json_t *user, const char *id)
 /* --- Opening --- */
 
 /* Takes the tunnel, and the place that was taken. */
-static void join(Consoles *consoles, HttpRequest *request, const char *id, HttpTunnel *tunnel)
+static void join(Consoles *consoles, HttpRequest *request, json_t *user, const char *id,
+                 HttpTunnel *tunnel)
 {
     static const WebSocketOps ops = { on_text, on_binary, on_closed };
     static const WebSocketLimits limits = { .max_message_bytes = CONSOLE_MESSAGE_BYTES,
@@ -219,6 +244,9 @@ static void join(Consoles *consoles, HttpRequest *request, const char *id, HttpT
     Console *console = g_new0(Console, 1);
     *console = (Console){ .n_refs = 2, .consoles = consoles, .tunnel = tunnel };
     console->vm_id = g_strdup(id);
+    console->user = json_incref(user);
+    console->peer = g_strdup(http_peer(request));
+    console->since_us = g_get_monotonic_time();
     WebSocket *socket = ws_accept(request, &ops, &limits, console, &error);
     if (!socket) {
         console_unref(console);
@@ -226,6 +254,7 @@ static void join(Consoles *consoles, HttpRequest *request, const char *id, HttpT
         return;
     }
     console->socket = ws_ref(socket);
+    tell_opened(console);
     g_thread_unref(g_thread_new("console", read_host, console));
 }
 
@@ -237,6 +266,10 @@ static void open(Consoles *consoles, HttpRequest *request, const char *id)
     bool may = may_operate(consoles, user, id);
     HttpTunnel *tunnel = NULL;
     if (!may)
+        audit_event(consoles->parts, "consoleOpened", user, http_peer(request),
+                    json_pack("{s:s, s:{s:i, s:s}}", "objectId", id, "error", "code",
+                              API_UNAUTHORIZED, "message", "not enough permissions"));
+    if (!may)
         http_reply_text(request, 403, "text/plain", "You may not operate this machine.\n");
     else if (!take_place(consoles))
         http_reply_text(request, 503, "text/plain", "Too many consoles are open.\n");
@@ -245,7 +278,7 @@ static void open(Consoles *consoles, HttpRequest *request, const char *id)
     if (tunnel) {
         log_info("api", "%s opens the console of VM %s",
                  json_string_value(json_object_get(user, "email")), id);
-        join(consoles, request, id, tunnel);
+        join(consoles, request, user, id, tunnel);
     }
     json_decref(user);
 }

@@ -9,7 +9,8 @@ static bool begin(Delivery *delivery, GError **error)
         g_strdup_printf("attachment; filename=\"%s.%s\"", name, delivery->suffix);
     http_reply_header(delivery->request, "Content-Disposition", disposition);
     delivery->begun = true;
-    return http_reply_begin(delivery->request, 200, "application/octet-stream",
+    const char *type = delivery->type ? delivery->type : "application/octet-stream";
+    return http_reply_begin(delivery->request, 200, type,
                             delivery->n_bytes < 0 ? HTTP_LENGTH_CHUNKED : delivery->n_bytes, error);
 }
 

@@ -12,6 +12,7 @@ typedef struct {
     const char *name, *suffix; /* of the file */
     gint64 n_bytes;            /* -1: unknown */
     bool begun;
+    const char *type; /* NULL: application/octet-stream */
 } Delivery;
 
 /* An HttpSink. */

@@ -7,6 +7,8 @@
 #include "api/rest_tasks.h"
 #include "api/rest_transfer.h"
 #include "api/rest_events.h"
+#include "api/rest_host.h"
+#include "api/rest_pool.h"
 #include "api/rest_openapi.h"
 #include "api/rest_people.h"
 #include "api/rest_request.h"
@@ -93,11 +95,19 @@ static void gui_routes(RestRequest *request)
     rest_reply(request, 200, json_object());
 }
 
+/* There is no such service for language models here. */
+static void mcp_status(RestRequest *request)
+{
+    rest_reply(request, 200, json_pack("{s:b}", "enabled", 0));
+}
+
 static const RestRoute door_routes[] = {
     { "GET", "ping", ping, .is_public = true, .summary = "Whether the server is there.",
       .example = "" },
     { "GET", "gui-routes", gui_routes, .is_public = true,
       .summary = "Where the web interfaces are.", .example = "" },
+    { "GET", "mcp/status", mcp_status, .is_public = true,
+      .summary = "Whether language models may work with the server: they may not.", .example = "" },
     { NULL },
 };
 
@@ -215,7 +225,9 @@ RestRouter *rest_routes_new(void)
     rest_router_add_table(router, rest_task_routes);
     rest_router_add_table(router, rest_event_routes);
     rest_router_add_table(router, rest_dashboard_routes);
+    rest_router_add_table(router, rest_host_routes);
     rest_router_add_table(router, rest_machine_routes);
+    rest_router_add_table(router, rest_pool_routes);
     rest_router_add_table(router, rest_transfer_routes);
     rest_router_add_table(router, rest_people_routes);
     rest_collections_add(router);

@@ -278,47 +278,7 @@ static void dashboard(RestRequest *request)
         rest_reply(request, 200, all);
 }
 
-/* --- What the hosts of a pool used --- */
-
-static json_t *stats_of_host(RestRequest *request, const char *id)
-{
-    g_autoptr(GError) error = NULL;
-    json_t *params = json_pack("{s:s, s:s*}", "host", id, "granularity",
-                               http_query(request->http, "granularity"));
-    json_t *stats = rest_call(request, "host.stats", params, &error);
-    json_decref(params);
-    return stats ? stats : json_pack("{s:s}", "error", error->message);
-}
-
-static void add_id(const char *id, const char *type, GBytes *text, void *user)
-{
-    g_ptr_array_add(user, g_strdup(id));
-}
-
-/* {host: its figures, or {error}} */
-static void pool_stats(RestRequest *request)
-{
-    g_autoptr(GError) error = NULL;
-    g_autoptr(GPtrArray) hosts = g_ptr_array_new_with_free_func(g_free);
-    if (!rest_check_item(request, rest_collection_find("pools"), &error)) {
-        rest_fail(request, error);
-        return;
-    }
-    json_t *all = json_object();
-    servers_each(request->parts->servers, "host", add_id, hosts);
-    for (unsigned i = 0; i < hosts->len; i++) {
-        json_t *host = servers_object(request->parts->servers, hosts->pdata[i]);
-        if (g_str_equal(json_text(host, "$pool"), rest_arg(request, "id")))
-            json_object_set_new(all, hosts->pdata[i], stats_of_host(request, hosts->pdata[i]));
-        json_decref(host);
-    }
-    rest_reply(request, 200, all);
-}
-
 const RestRoute rest_dashboard_routes[] = {
-    { "GET", "pools/{id}/stats", pool_stats,
-      .summary = "What the hosts of a pool used, by host; granularity as for hosts.",
-      .example = "$POOL granularity=minutes", .needs = "view" },
     { "GET", "dashboard", dashboard, .summary = "The figures of a first page.", .example = "",
       .needs = "admin" },
     { NULL },

@@ -1,6 +1,7 @@
 /* Statistics: what /rrd_updates of a host says of itself and of the machines on it. Nothing is
  * recorded: each value follows from the pool's seed, the source's name and the time, with a rhythm
  * of a day and some noise; a machine that was not yet running has none. */
+#include "sim/call.h"
 #include "sim/handler.h"
 #include "sim/inner.h"
 
@@ -62,6 +63,31 @@ static void add_disk(Sources *sources, const char *device)
     add(sources, 300, 5000, "vbd_%s_write_latency", device);
 }
 
+/* Sources that nobody records unless asked: the pool remembers in other_config who was. */
+static const char *const optional_sources[] = {
+    "runstate_fullrun",
+    "runstate_full_contention",
+    "runstate_partial_run",
+    "runstate_blocked",
+    "runstate_partial_contention",
+    "runstate_concurrency_hazard",
+    NULL,
+};
+
+static char *recorded_key(const char *source)
+{
+    return g_strconcat("sim-recorded:", source, NULL);
+}
+
+static void add_optional(Sources *sources, const Obj *vm)
+{
+    for (guint i = 0; optional_sources[i]; i++) {
+        g_autofree char *key = recorded_key(optional_sources[i]);
+        if (obj_map_get(vm, "other_config", key))
+            add(sources, 0, 1, "%s", optional_sources[i]);
+    }
+}
+
 static void add_vm(GPtrArray *list, const Obj *vm)
 {
     const Obj *metrics = obj_follow(vm, "metrics");
@@ -70,6 +96,7 @@ static void add_vm(GPtrArray *list, const Obj *vm)
     for (gint64 i = 0; i < obj_int(vm, "VCPUs_at_startup"); i++)
         add(&sources, 0.01, 0.6, "cpu%d", (int) i);
     add(&sources, 0.01, 0.6, "cpu_usage");
+    add_optional(&sources, vm);
     add(&sources, memory, memory, "memory");
     add(&sources, memory, memory, "memory_target");
     if (obj_follow(vm, "guest_metrics") != NULL)
@@ -273,4 +300,37 @@ static void updates(HttpRequest *request, Sim *sim, guint number)
 const Handler rrd_handlers[] = {
     { "GET", "/rrd_updates", .serve_at = updates },
     { NULL, NULL, NULL },
+};
+
+/* --- Which are recorded --- */
+
+static json_t *record_source(Call *call, GError **error)
+{
+    Obj *vm = call_obj(call, 0, "VM", error);
+    if (vm == NULL)
+        return NULL;
+    if (!g_strv_contains(optional_sources, call_str(call, 1))) {
+        g_autofree char *text = g_strdup_printf("no such data source: %s", call_str(call, 1));
+        sim_error(error, "INTERNAL_ERROR", text, NULL);
+        return NULL;
+    }
+    g_autofree char *key = recorded_key(call_str(call, 1));
+    obj_map_put(vm, "other_config", key, "true");
+    return call_void();
+}
+
+static json_t *forget_source(Call *call, GError **error)
+{
+    Obj *vm = call_obj(call, 0, "VM", error);
+    if (vm == NULL)
+        return NULL;
+    g_autofree char *key = recorded_key(call_str(call, 1));
+    obj_map_remove(vm, "other_config", key);
+    return call_void();
+}
+
+const Method rrd_methods[] = {
+    { "VM.record_data_source", record_source },
+    { "VM.forget_data_source_archives", forget_source },
+    { NULL, NULL },
 };

@@ -101,6 +101,9 @@ bool xapi_import_vdi(Xapi *xapi, const char *vdi, const char *format, HttpSource
  * host.address tells it. PROTOCOL when the status is not 200. */
 bool xapi_host_get(Xapi *xapi, const char *address, const char *path, HttpSink sink, void *user,
                    Cancel *cancel, GError **error);
+/* The same for files ("/audit_log"), which take as long as something comes. */
+bool xapi_host_download(Xapi *xapi, const char *address, const char *path, HttpSink sink,
+                        void *user, Cancel *cancel, GError **error);
 
 /* The screen and keyboard of a machine, at the `location` that XAPI tells of its console: bytes of
  * RFB both ways. One that another host has is reached there. */

@@ -156,6 +156,26 @@ class Consoles(test_machines.Pool):
                 socket.receive_bytes(60)
         self.assertEqual(caught.exception.code, 1003)
 
+    def test_told(self):
+        """The audit log says who looked at which machine from where, and for how long; who was not let in, too."""
+        vm = self.vm("Running")["id"]
+        socket = self.open(vm)
+        Screen(socket).picture()
+        socket.close()
+
+        def told():
+            return [record for record in self.call("audit.getRecords", maxRecords=20)
+                    if record["event"].startswith("console") and record["data"]["objectId"] == vm]
+        closed, opened = until(lambda: told()[0]["event"] == "consoleClosed" and told(), "its end", 60)[:2]
+        for record in closed, opened:
+            self.assertEqual((record["subject"]["userName"], record["subject"]["userIp"]), ("admin@admin.net", "127.0.0.1"))
+        self.assertEqual((opened["event"], set(opened["data"])), ("consoleOpened", {"objectId"}))
+        self.assertGreaterEqual(closed["data"]["duration"], 0)
+        self.call("user.create", email="curious", password="secret")
+        self.assertEqual(self.open(vm, self.call("token.create", dict(email="curious", password="secret"))).status, 403)
+        refused = told()[0]
+        self.assertEqual((refused["subject"]["userName"], refused["data"]["error"]["code"]), ("curious", 2))
+
     def test_control_domain(self):
         """The host's own machine is a machine; this one has no screen here."""
         self.assertEqual(self.open(self.objects(type="VM-controller")[0]["id"]).status, 404)

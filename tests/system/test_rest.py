@@ -3,19 +3,21 @@ than administrators see; against cadenzad and a simulated pool."""
 import base64
 import hashlib
 import http.client
+import io
 import json
 import os
 import pathlib
 import re
 import shutil
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import ROOT, Server, Sim  # noqa: E402
+from box import ROOT, Server, Sim, until  # noqa: E402
 
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo")) / "objects"
 NOWHERE = "11111111-2222-4333-8444-555555555555"
@@ -35,7 +37,8 @@ def recorded(name):
 class Answer:
     def __init__(self, response):
         self.status, self.headers = response.status, response.headers
-        self.text = response.read().decode()
+        self.body = response.read()
+        self.text = self.body.decode(errors="replace")
 
     @property
     def json(self):
@@ -691,6 +694,72 @@ class Dashboard(Rest):
         self.assertEqual((log["jobId"], self.get(log["href"])["id"]), (job, log["id"]))
         self.assertIn(log["id"], [item["id"] for item in self.get("/tasks?fields=id")])
         self.assertEqual(self.get(f"/vms/{vm['id']}/backup-jobs"), [f"{BASE}/backup-jobs/{job}"])
+
+    def test_pool(self):
+        """One pool's page has the parts of XO's; the updates that wait are those of its hosts."""
+        sample = next(case["body"] for case in recorded("rest/_samples.json")
+                      if case["path"].endswith("/dashboard") and "/pools/" in case["path"])
+        pool, running = box.server.objects(type="pool")[0]["id"], self.vm("Running")
+        # A machine that has just begun to run has no records yet.
+        def told():
+            page = self.get(f"/pools/{pool}/dashboard")
+            return page if any(each["id"] == running["id"] for each in page["vms"]["topFiveUsage"]["cpu"]) else None
+        page = until(told, "what the machine uses")
+
+        def shape(value, path=""):
+            """Every path of members, through the first of each list."""
+            if isinstance(value, dict):
+                return {path + "." + key for key in value} | {each for key in value for each in shape(value[key], f"{path}.{key}")}
+            return shape(value[0], path + "[]") if isinstance(value, list) and value else set()
+        self.assertEqual({path for path in shape(page) if "missingPatches[]" not in path}, shape(sample))
+        hosts, vms = box.server.objects(type="host"), box.server.objects(type="VM")
+        self.assertEqual(page["hosts"]["status"], {"running": 2, "disabled": 0, "halted": 0, "total": 2})
+        self.assertEqual(page["vms"]["status"]["total"], len(vms))
+        self.assertIn(running["id"], [each["id"] for each in page["vms"]["topFiveUsage"]["cpu"]])
+        for part in ("hosts", "vms"):
+            for top in page[part]["topFiveUsage"].values():
+                self.assertLessEqual(len(top), 5)
+                self.assertEqual([each["percent"] for each in top], sorted((each["percent"] for each in top), reverse=True))
+                self.assertTrue(all(0 <= each["percent"] <= 100 for each in top), top)
+        self.assertEqual(page["cpuProvisioning"]["total"], sum(host["cpus"]["cores"] for host in hosts))
+        active = [vm for vm in vms if vm["power_state"] in ("Running", "Paused")]
+        self.assertEqual(page["cpuProvisioning"]["assigned"], sum(vm["CPUs"]["number"] for vm in active))
+        self.assertEqual(set(page["alarms"]), {item["id"] for item in self.get("/alarms?fields=id")})
+        patches = self.get(f"/pools/{pool}/missing_patches")
+        self.assertEqual(patches, page["hosts"]["missingPatches"]["missingPatches"])
+        self.assertEqual({patch["name"] for patch in patches},
+                         {patch["name"] for host in hosts for patch in self.get(f"/hosts/{host['id']}/missing_patches")})
+        self.refused(404, f"/pools/{NOWHERE}/dashboard")
+
+    def test_host_files(self):
+        """The audit log of a host and its logs, as the host gives them; for who administrates it."""
+        host = box.server.objects(type="host")[0]
+        answer = self.ask(f"/hosts/{host['id']}/audit.txt")
+        self.assertEqual((answer.status, answer.headers["Content-Type"]), (200, "text/plain; charset=utf-8"))
+        self.assertRegex(answer.text, r"\|audit\|.*'session.create'")
+        answer = self.ask(f"/hosts/{host['id']}/logs.tgz")
+        self.assertIn("attachment; filename=", answer.headers["Content-Disposition"])
+        with tarfile.open(fileobj=io.BytesIO(answer.body)) as archive:
+            self.assertEqual([os.path.basename(name) for name in archive.getnames()], ["audit.log"])
+        self.refused(404, f"/hosts/{NOWHERE}/logs.tgz")
+        user = box.server.call("user.create", email="files@example.org", password="a password")
+        token = box.server.call_with({}, "token.create", user="files@example.org", password="a password", token="")
+        box.server.call("acl.add", subject=user, object=host["id"], action="operator")
+        self.refused(403, f"/hosts/{host['id']}/audit.txt", token=token)
+        box.server.call("acl.add", subject=user, object=host["id"], action="admin")
+        self.assertEqual(self.ask(f"/hosts/{host['id']}/audit.txt", token=token).status, 200)
+        self.assertEqual(self.get("/mcp/status", token=token), {"enabled": False})
+
+    def test_data_sources(self):
+        """A figure that hosts do not record by themselves is there once it was asked for."""
+        vm = self.vm("Running")["id"]
+        path = f"/vms/{vm}/stats/data_source/runstate_fullrun"
+        self.assertNotIn("runstateFullrun", self.get(f"/vms/{vm}/stats")["stats"])
+        self.assertEqual(self.ask(path, "PUT").status, 204)
+        self.assertIn("runstateFullrun", self.get(f"/vms/{vm}/stats")["stats"])
+        self.assertEqual(self.ask(path, "DELETE").status, 204)
+        self.assertNotIn("runstateFullrun", self.get(f"/vms/{vm}/stats")["stats"])
+        self.refused(500, f"/vms/{vm}/stats/data_source/nonsense", "PUT")
 
     def test_dashboard(self):
         """The parts of XO's, with the figures of this pool."""

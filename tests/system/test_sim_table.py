@@ -17,7 +17,7 @@ BEGIN, END = "<!-- what is simulated: begin -->\n", "<!-- what is simulated: end
 # They end the session that asks, or the wait for its end.
 SKIPPED = {"session.logout", "session.local_logout", "event.next", "event.from"}
 # What XAPI serves by HTTP, and what XO uses of it.
-PATHS = """/audit_log /console /export /export_metadata /export_raw_vdi /host_backup /host_restore /host_rrd /import /import_metadata
+PATHS = """/audit_log /console /export /export_metadata /export_raw_vdi /host_backup /host_logs_download /host_restore /host_rrd /import /import_metadata
            /import_raw_vdi /pool/xmldbdump /pool_patch_upload /rrd_updates /sr_rrd /system-status /vm_rrd""".split()
 
 

@@ -1,4 +1,5 @@
-/* vm.stats and host.stats: what the host recorded, over the last minutes, hours, days or year. */
+/* vm.stats and host.stats: what the host recorded, over the last minutes, hours, days or year; and
+ * which figures of a machine it records. */
 #include "api/method.h"
 #include "api/objects.h"
 #include "base/json_text.h"
@@ -82,7 +83,35 @@ static json_t *host_stats(ApiCall *call, GError **error)
     return granularity ? fetch(call_object(call, "host"), NULL, granularity, error) : NULL;
 }
 
+/* --- What is recorded --- */
+
+static json_t *record(ApiCall *call, const char *method, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    if (api_object_do(vm, method, json_pack("[s]", call_string(call, "dataSource")), error))
+        api_object_barrier(vm);
+    return NULL;
+}
+
+static json_t *add_source(ApiCall *call, GError **error)
+{
+    return record(call, "VM.record_data_source", error);
+}
+
+static json_t *remove_source(ApiCall *call, GError **error)
+{
+    return record(call, "VM.forget_data_source_archives", error);
+}
+
+#define SOURCE PARAMS(REQ(ID("id", "VM,VM-controller", "operate")), REQ(STR("dataSource")))
+
 const Method methods_stats[] = {
+    { "vm.addDataSource", add_source, SOURCE, .access = ACCESS_USER,
+      .example = "id=$RUNNING_VM dataSource=runstate_fullrun",
+      .summary = "Record one more figure of a virtual machine." },
+    { "vm.removeDataSource", remove_source, SOURCE, .access = ACCESS_USER,
+      .example = "id=$RUNNING_VM dataSource=runstate_fullrun",
+      .summary = "Record a figure of a virtual machine no more, and forget it." },
     { "vm.stats", vm_stats,
       PARAMS(REQ(ID("id", "VM,VM-snapshot", "view")), OPT(STR("granularity"))),
       .access = ACCESS_USER, .long_running = true, .example = "id=$RUNNING_VM granularity=minutes",
