@@ -120,6 +120,17 @@ class Pool(Box):
         self.call("vm.set", id=vm, **params)
         return self.view(vm)
 
+    def template(self, disks=True):
+        """One of the pool's: made from a VM when it is to have disks."""
+        if not disks:
+            return next(each for each in self.objects(type="VM-template") if each["isDefaultTemplate"])
+        clone = self.call("vm.clone", id=self.vm()["id"], name="template", full_copy=False)
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        session.call("VM.set_is_a_template", session.call("VM.get_by_uuid", clone), True)
+        until(lambda: self.view(clone)["type"] == "VM-template", "the template")
+        return self.view(clone)
+
 
 class Machines(Pool):
     # --- Settings ---
@@ -229,17 +240,6 @@ class Machines(Pool):
         self.call("vm.delete", id=clone["id"])
 
     # --- Creation ---
-
-    def template(self, disks=True):
-        """One of the pool's: made from a VM when it is to have disks."""
-        if not disks:
-            return next(each for each in self.objects(type="VM-template") if each["isDefaultTemplate"])
-        clone = self.call("vm.clone", id=self.vm()["id"], name="template", full_copy=False)
-        session = self.sim.session()
-        self.addCleanup(session.proxy("close"))
-        session.call("VM.set_is_a_template", session.call("VM.get_by_uuid", clone), True)
-        until(lambda: self.view(clone)["type"] == "VM-template", "the template")
-        return self.view(clone)
 
     def disks(self, vm):
         """Its disks by position."""

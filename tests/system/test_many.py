@@ -171,6 +171,22 @@ class Half(Made):
         self.again()
         self.assertEqual(self.view(whole)["name_label"], "whole")
 
+    def test_killed_moving(self):
+        """So does one that dies with a disk of the template copied to another storage, and nowhere attached."""
+        template = self.template()
+        vbd = next(each for each in map(self.view, template["$VBDs"]) if not each["is_cd_drive"])
+        other = next(sr["id"] for sr in self.objects(type="SR") if sr["content_type"] == "user" and sr["id"] != self.view(vbd["VDI"])["$SR"])
+        before = {each["id"] for each in self.objects()}
+        self.sim.fault(kind="latency", method="VBD.destroy", ms=60000)
+        self.client(self.server.user, self.password).ask(
+            "vm.create", dict(template=template["id"], name_label="never", existingDisks={vbd["position"]: {"$SR": other}}))
+        until(lambda: [vdi for vdi in self.objects(type="VDI", **{"$SR": other}) if vdi["id"] not in before and not vdi["$VBDs"]],
+              "the copy of the disk", 60)
+        self.kill()
+        self.sim.control("/sim/faults/clear", {})
+        self.again()
+        until(lambda: self.leftovers(before) == [], "the half-made machine to go", 60)
+
     def kill(self):
         for socket in self.sockets.values():
             socket.close()
@@ -203,7 +219,10 @@ class Half(Made):
         until(lambda: all(vdi["$VBDs"] for vdi in self.objects(type="VDI", name_label="XO CloudConfigDrive")), "its disk to go", 60)
 
     def names(self, vm):
-        return sorted(self.view(vbd["VDI"])["name_label"] for vbd in self.objects(type="VBD", VM=vm) if "VDI" in vbd)
+        """Of its disks, from one answer: between two a disk may go."""
+        objects = self.objects()
+        disks = {vbd.get("VDI") for vbd in objects if vbd["type"] == "VBD" and vbd["VM"] == vm}
+        return sorted(each["name_label"] for each in objects if each["id"] in disks)
 
     def again_after_stop(self):
         for socket in self.sockets.values():

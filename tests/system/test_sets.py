@@ -98,6 +98,10 @@ class Sets(test_machines.Pool):
             dict(SR=self.sr_id, size="1 GiB", type="user", name_label="mine", userdevice=vbd["position"])])
         disk, = [self.view(each["VDI"]) for each in self.objects(type="VBD", VM=vm) if "VDI" in each]
         self.assertEqual((disk["name_label"], disk["size"], disk["$SR"]), ("mine", GIB, self.sr_id))
+        strange = next(sr["id"] for sr in self.objects(type="SR") if sr["content_type"] == "user" and sr["id"] != self.sr_id)
+        for wrong in (dict(existingDisks={vbd["position"]: {"$SR": strange}}), dict(existingDisks={vbd["position"]: {"SR": strange}}),
+                      dict(VDIs=[{"userdevice": vbd["position"], "$SR": strange}])):
+            self.refused(2, "vm.create", self.sue, template=clone, name_label="moved", resourceSet=set_["id"], **wrong)
         for id_ in (vm, clone):
             self.call("vm.delete", id=id_)
 

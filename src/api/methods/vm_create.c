@@ -93,7 +93,7 @@ static bool check_allowed(ApiCall *call, const ApiObject *template, SetLease **l
         return false;
     g_autoptr(GPtrArray) ids = g_ptr_array_new();
     g_ptr_array_add(ids, (void *) template->id);
-    add_ids(ids, call_get(call, "VDIs"), "SR");
+    vm_disks_storages(call, ids);
     add_ids(ids, call_get(call, "VIFs"), "network");
     g_ptr_array_add(ids, NULL);
     *lease = resource_set_take(call, set, NULL, (const char *const *) ids->pdata, &demand, error);

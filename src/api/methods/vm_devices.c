@@ -18,6 +18,12 @@ char *disk_create(Xapi *xapi, const NewDisk *disk, GError **error)
     return xapi_call_task(xapi, "VDI.create", json_pack("[o]", record), NULL, NULL, NULL, error);
 }
 
+bool disk_mark(Xapi *xapi, const char *vdi, const char *birth_id, GError **error)
+{
+    return xapi_do(xapi, "VDI.add_to_other_config",
+                   json_pack("[s, s, s]", vdi, VM_BIRTH_MARK, birth_id), error);
+}
+
 bool disk_settle(Xapi *xapi, const char *vdi, GError **error)
 {
     return xapi_do(xapi, "VDI.remove_from_other_config", json_pack("[s, s]", vdi, VM_BIRTH_MARK),

@@ -16,6 +16,8 @@ typedef struct {
 char *disk_create(Xapi *xapi, const NewDisk *disk, GError **error);
 /* Destroys a disk that a transfer may still hold for a moment. */
 bool disk_drop(Xapi *xapi, const char *vdi, GError **error);
+/* A disk leaves the VM being made. */
+bool disk_mark(Xapi *xapi, const char *vdi, const char *birth_id, GError **error);
 /* A disk with a birth_id belongs to its VM now. */
 bool disk_settle(Xapi *xapi, const char *vdi, GError **error);
 

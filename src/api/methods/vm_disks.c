@@ -21,12 +21,17 @@ static const char *text_in(json_t *object, const char *key)
     return json_string_value(json_object_get(object, key));
 }
 
+static const char *storage_in(json_t *from)
+{
+    const char *sr = text_in(from, "SR");
+    return sr ? sr : text_in(from, "$SR");
+}
+
 static bool read_wanted(json_t *from, const char *position, Wanted *wanted, GError **error)
 {
     json_t *size = json_object_get(from, "size");
-    const char *sr = text_in(from, "SR");
     *wanted = (Wanted){ .position = position,
-                        .sr = sr ? sr : text_in(from, "$SR"),
+                        .sr = storage_in(from),
                         .name_label = text_in(from, "name_label"),
                         .name_description = text_in(from, "name_description"),
                         .size_bytes = -1,
@@ -62,13 +67,20 @@ static json_t *device_of(json_t *devices, const Wanted *wanted)
     return device && g_strcmp0(text_in(device, "type"), "Disk") == 0 ? device : NULL;
 }
 
+/* Of a disk's record: XML-RPC's integers are texts. */
+static gint64 size_of(json_t *record)
+{
+    json_t *size = json_object_get(record, "virtual_size");
+    return json_is_string(size) ? g_ascii_strtoll(json_string_value(size), NULL, 10)
+                                : json_integer_value(size);
+}
+
 /* --- The three things that are done --- */
 
+/* Its device goes with it. */
 static bool destroy(VmChange *vm, json_t *device, GError **error)
 {
-    return xapi_do(vm->xapi, "VBD.destroy", json_pack("[O]", json_object_get(device, "ref")),
-                   error) &&
-           xapi_do(vm->xapi, "VDI.destroy", json_pack("[O]", json_object_get(device, "VDI")),
+    return xapi_do(vm->xapi, "VDI.destroy", json_pack("[O]", json_object_get(device, "VDI")),
                    error);
 }
 
@@ -95,12 +107,35 @@ static bool make(VmChange *vm, const Wanted *wanted, const char *birth_id, GErro
     return false;
 }
 
-/* A halted VM's disk moves as a copy that takes its place. The reference of the disk afterwards. */
-static char *move(VmChange *vm, json_t *device, const char *sr, GError **error)
+/* A disk like that of `record`, which holds the same. One of a VM that is being made is there, and
+ * marked, before it is filled. */
+static char *copy_disk(VmChange *vm, json_t *record, const char *from, const NewDisk *like,
+                       GError **error)
 {
-    json_t *old = json_object_get(device, "VDI");
-    g_autofree char *vdi =
-        xapi_call_task(vm->xapi, "VDI.copy", json_pack("[O, s]", old, sr), NULL, NULL, NULL, error);
+    if (!like->birth_id)
+        return xapi_call_task(vm->xapi, "VDI.copy", json_pack("[s, s]", from, like->sr), NULL, NULL,
+                              NULL, error);
+    NewDisk disk = *like;
+    disk.name_label = text_in(record, "name_label");
+    disk.name_description = text_in(record, "name_description");
+    disk.size_bytes = size_of(record);
+    g_autofree char *vdi = disk_create(vm->xapi, &disk, error);
+    g_autofree char *filled = vdi ? xapi_call_task(vm->xapi, "VDI.copy",
+                                                   json_pack("[s, s, s, s]", from, "OpaqueRef:NULL",
+                                                             "OpaqueRef:NULL", vdi),
+                                                   NULL, NULL, NULL, error)
+                                  : NULL;
+    if (vdi && !filled)
+        disk_drop(vm->xapi, vdi, NULL);
+    return filled ? g_steal_pointer(&vdi) : NULL;
+}
+
+/* A halted VM's disk moves as a copy that takes its place. The reference of the disk afterwards.
+ * While the VM is being made, either is marked as long as it is not attached. */
+static char *move(VmChange *vm, json_t *device, json_t *record, const NewDisk *like, GError **error)
+{
+    const char *old = text_in(device, "VDI");
+    g_autofree char *vdi = copy_disk(vm, record, old, like, error);
     NewVbd vbd = { .vm = vm->ref,
                    .vdi = vdi,
                    .position = text_in(device, "userdevice"),
@@ -108,9 +143,11 @@ static char *move(VmChange *vm, json_t *device, const char *sr, GError **error)
                    .bootable = json_is_true(json_object_get(device, "bootable")) };
     if (!vdi)
         return NULL;
-    if (xapi_do(vm->xapi, "VBD.destroy", json_pack("[O]", json_object_get(device, "ref")), error) &&
-        vbd_create(vm->xapi, &vbd, error)) {
-        xapi_do(vm->xapi, "VDI.destroy", json_pack("[O]", old), NULL);
+    if ((!like->birth_id || disk_mark(vm->xapi, old, like->birth_id, error)) &&
+        xapi_do(vm->xapi, "VBD.destroy", json_pack("[O]", json_object_get(device, "ref")), error) &&
+        vbd_create(vm->xapi, &vbd, error) &&
+        (!like->birth_id || disk_settle(vm->xapi, vdi, error))) {
+        xapi_do(vm->xapi, "VDI.destroy", json_pack("[s]", old), NULL);
         return g_steal_pointer(&vdi);
     }
     xapi_do(vm->xapi, "VDI.destroy", json_pack("[s]", vdi), NULL);
@@ -119,9 +156,7 @@ static char *move(VmChange *vm, json_t *device, const char *sr, GError **error)
 
 static bool grow(VmChange *vm, const char *vdi, json_t *record, gint64 size_bytes, GError **error)
 {
-    json_t *now = json_object_get(record, "virtual_size");
-    gint64 old = json_is_string(now) ? g_ascii_strtoll(json_string_value(now), NULL, 10)
-                                     : json_integer_value(now);
+    gint64 old = size_of(record);
     if (size_bytes < 0 || size_bytes == old)
         return true;
     if (size_bytes < old) {
@@ -142,7 +177,8 @@ static bool set_text(VmChange *vm, const char *vdi, const char *field, const cha
     return !text || xapi_do(vm->xapi, method, json_pack("[s, s]", vdi, text), error);
 }
 
-static bool change(VmChange *vm, json_t *device, const Wanted *wanted, GError **error)
+static bool change(VmChange *vm, json_t *device, const Wanted *wanted, const char *birth_id,
+                   GError **error)
 {
     const ApiObject *sr = wanted->sr ? call_find(vm->call, wanted->sr, "SR", NULL, error) : NULL;
     g_autofree char *vdi = g_strdup(text_in(device, "VDI"));
@@ -151,7 +187,8 @@ static bool change(VmChange *vm, json_t *device, const Wanted *wanted, GError **
     json_t *record = xapi_call(vm->xapi, "VDI.get_record", json_pack("[s]", vdi), error);
     bool ok = record != NULL;
     if (ok && sr && g_strcmp0(sr->ref, text_in(record, "SR")) != 0) {
-        g_autofree char *moved = move(vm, device, sr->ref, error);
+        NewDisk like = { .sr = sr->ref, .birth_id = birth_id };
+        g_autofree char *moved = move(vm, device, record, &like, error);
         ok = moved != NULL;
         g_free(vdi);
         vdi = g_steal_pointer(&moved);
@@ -182,7 +219,7 @@ static bool do_step(VmChange *vm, json_t *devices, GArray *all, Step step, const
             continue;
         if (!(step == DESTROY ? destroy(vm, device, error)
               : step == MAKE  ? make(vm, wanted, birth_id, error)
-                              : change(vm, device, wanted, error)))
+                              : change(vm, device, wanted, birth_id, error)))
             return false;
     }
     return true;
@@ -200,6 +237,19 @@ bool vm_disks_make(VmChange *vm, const char *birth_id, GError **error)
 }
 
 /* --- What they take of a resource set --- */
+
+void vm_disks_storages(ApiCall *call, GPtrArray *ids)
+{
+    json_t *each;
+    size_t i;
+    const char *position;
+    json_array_foreach (call_get(call, "VDIs"), i, each)
+        if (storage_in(each))
+            g_ptr_array_add(ids, (void *) storage_in(each));
+    json_object_foreach (call_get(call, "existingDisks"), position, each)
+        if (storage_in(each))
+            g_ptr_array_add(ids, (void *) storage_in(each));
+}
 
 /* The template's disks, by position, with their sizes as JSON integers. */
 static json_t *template_disks(const ApiObject *template)
