@@ -311,6 +311,22 @@ bool runs_is_going(Runs *runs, const char *run_id)
     return going;
 }
 
+GPtrArray *runs_going(Runs *runs)
+{
+    GPtrArray *ids = g_ptr_array_new_with_free_func(g_free);
+    GHashTableIter iter;
+    gpointer value;
+    pthread_mutex_lock(&runs->lock);
+    g_hash_table_iter_init(&iter, runs->runs);
+    while (g_hash_table_iter_next(&iter, NULL, &value)) {
+        const Run *run = value;
+        if (!run->ended)
+            g_ptr_array_add(ids, g_strdup(run->id));
+    }
+    pthread_mutex_unlock(&runs->lock);
+    return ids;
+}
+
 guint64 runs_resident_bytes(pid_t pid)
 {
     g_autofree char *path = g_strdup_printf("/proc/%d/statm", (int) pid), *text = NULL;

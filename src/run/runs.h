@@ -85,6 +85,9 @@ char *runs_start(Runs *runs, const char *job_id, const char *schedule_id, json_t
  * of the whole job: RUNNING, NO_MATCH (details: job, run, schedule id), STATE, CANCELLED. */
 bool runs_wait(Runs *runs, const char *run_id, GError **error);
 bool runs_is_going(Runs *runs, const char *run_id);
+/* The ids of those that have not ended, also of those that wait for their turn; strings to free
+ * with the array. */
+GPtrArray *runs_going(Runs *runs);
 /* The workers that are busy: [{runId, residentBytes, boundBytes, baseBytes, streams, streamBytes,
  * vms, vmBytes}]; the bound is a promise (run/bound.h). */
 json_t *runs_workers(Runs *runs);

@@ -207,7 +207,7 @@ class Wire(Box):
     def test_completion_order(self):
         """A long call does not hold the others of its socket; more than there are quick threads do not either."""
         vm = self.vm("Running")["id"]
-        self.sim.fault(kind="latency", method="Async.VM.snapshot", ms=3000)
+        self.sim.fault(kind="latency", method="VM.snapshot", ms=3000)
         try:
             socket = self.admin()
             slow = [socket.ask("vm.snapshot", {"id": vm, "name": f"slow {i}"}) for i in range(40)]

@@ -48,11 +48,12 @@ class Hosts(Pool):
         self.addCleanup(self.again, "host.remove_from_other_config", ref, "sim:" + key)
 
     def bring_vm(self, id_):
-        """A machine that runs on this host."""
+        """A machine that runs on this host, and whose guest has reported, so that it can be suspended."""
         vm = self.objects(type="VM", power_state="Running")[0]
         if vm["$container"] != id_:
             self.again("VM.pool_migrate", vm["_xapiRef"], self.view(id_)["_xapiRef"], {})
             until(lambda: self.view(vm["id"])["$container"] == id_, "the machine on its host", PATIENCE)
+        until(lambda: self.view(vm["id"])["pvDriversDetected"], "the tools of the guest", PATIENCE)
         return vm["id"]
 
     def comes_back(self, id_):
@@ -262,7 +263,6 @@ class Hosts(Pool):
         self.addCleanup(shutil.rmtree, folder, ignore_errors=True)
         remote = self.call("remote.create", name="r", url="file://" + folder)["id"]
         job, schedule = self.server.delta_job("nightly", [self.objects(type="VM")[0]["id"]], [remote], 1)
-        self.sim.fault(kind="latency", method="Async.VM.snapshot", ms=20000)
         self.sim.fault(kind="latency", method="VM.snapshot", ms=20000)
         self.socket().ask("backupNg.runJob", {"id": job, "schedule": schedule})
         run = until(lambda: next((key for key, log in self.server.call("backupNg.getAllLogs").items() if log.get("jobId") == job

@@ -45,12 +45,10 @@ bool backup_guard(ApiCall *call, const ApiObject *of_pool, GError **error)
         log_warning("api", "%s: not looked whether backups run, as asked", call_name(call));
         return true;
     }
-    json_t *workers = runs_workers(parts->runs), *worker;
-    size_t i;
+    g_autoptr(GPtrArray) runs = runs_going(parts->runs);
     bool free = true;
-    json_array_foreach (workers, i, worker) {
-        const char *run = json_string_value(json_object_get(worker, "runId"));
-        json_t *log = free && run ? runs_log(parts->runs, run, NULL) : NULL;
+    for (guint i = 0; i < runs->len && free; i++) {
+        json_t *log = runs_log(parts->runs, runs->pdata[i], NULL);
         const char *id = json_string_value(json_object_get(log, "jobId"));
         json_t *job = id ? jobs_get(parts->jobs, id, NULL, NULL) : NULL;
         if (job && is_about(job, of_pool->inventory) &&
@@ -61,6 +59,5 @@ bool backup_guard(ApiCall *call, const ApiObject *of_pool, GError **error)
         json_decref(job);
         json_decref(log);
     }
-    json_decref(workers);
     return free;
 }
