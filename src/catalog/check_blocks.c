@@ -2,6 +2,7 @@
  * against the block files that are there, and, when asked, its content. */
 #include "catalog/checking.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "catalog/manifest.h"
@@ -180,7 +181,7 @@ static void check_disk(Checking *checking, const Lineage *lineage, Member *membe
 {
     g_autoptr(GError) failure = NULL;
     g_autofree char *path = g_strjoin("/", lineage->folder, member->name, NULL);
-    g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(DISK_BLOCK_BYTES);
     g_autoptr(Disk) disk = member_open(checking->catalog, &member->place, false, &failure);
     if (!disk) { /* it was there a moment ago */
         checking_unreadable(checking, path, failure);

@@ -6,6 +6,7 @@
  * older branch changed were before. Its content and its identity stay; then one rename. */
 #include "catalog/cleaning.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -228,7 +229,7 @@ static bool write_anew(Fork *fork, GError **error)
     DiskInfo info = info_of(fork);
     guint64 size_bytes;
     CatalogVerified verified;
-    g_autofree guint8 *buffer = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(DISK_BLOCK_BYTES);
     g_autoptr(DiskWriter) writer = create(fork, &info, error);
     if (!writer)
         return false;

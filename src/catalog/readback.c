@@ -2,6 +2,7 @@
  * Reads go past the page cache, which would only repeat what we said. */
 #include "catalog/readback.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
@@ -125,7 +126,7 @@ static bool check_blocks(Disk *disk, BlockMap *written, CatalogReadBack how, con
                          CatalogVerified *verified, GError **error)
 {
     g_autofree guint32 *blocks = block_map_blocks(written, &verified->n_blocks);
-    g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(DISK_BLOCK_BYTES);
     guint32 n_chosen = choose(blocks, verified->n_blocks, how);
     for (guint32 i = 0; i < n_chosen; i++, verified->n_verified++)
         if (!check_block(disk, blocks[i], written, buffer, name, error) &&

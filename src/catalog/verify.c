@@ -2,6 +2,7 @@
  * are read, and the reading of all of it. */
 #include "catalog/chain.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "catalog/archive_disk.h"
@@ -135,7 +136,7 @@ bool catalog_verify(Catalog *catalog, const char *vm, const char *path, CatalogV
 {
     *verified = (CatalogVerified){ 0 };
     g_autoptr(Disk) disk = catalog_disk_open_checked(catalog, vm, path, error);
-    g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(DISK_BLOCK_BYTES);
     for (guint32 block = 0; disk && block < disk->info.n_blocks; block++)
         if (disk_has(disk, block) && !disk_read_block(disk, block, buffer, error))
             return false;

@@ -2,6 +2,7 @@
  * catalog_commit makes it a point. Blocks are hashed as they pass, for the manifest. */
 #include "catalog/layout.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "catalog/lineage.h"
@@ -261,7 +262,7 @@ static bool check_last(OpenDisk *disk, DiskWriter *inner, GError **error)
 {
     guint32 n;
     g_autofree guint32 *blocks = block_map_in_order(disk->hashes, &n);
-    g_autofree guint8 *buffer = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(DISK_BLOCK_BYTES);
     for (guint32 i = n > CATALOG_MARK_BLOCKS ? n - CATALOG_MARK_BLOCKS : 0; i < n; i++) {
         guint8 hash[BLOCK_HASH_BYTES], found[BLOCK_HASH_BYTES];
         if (!inner->ops->get_block(inner, blocks[i], buffer, error))

@@ -1,6 +1,7 @@
 /* `cadenza repo digest`: the SHA-256 of the whole content of disks. */
 #include "cmd/repo_verb.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "codec/hash.h"
 
@@ -12,7 +13,7 @@ static char *digest_disk(Repo *repo, json_t *point, const char *path, guint64 *s
 {
     g_autoptr(Disk) disk = catalog_point_disk_open(repo->catalog, point, path, error);
     g_autoptr(Hash) hash = hash_new(HASH_SHA256);
-    g_autofree void *buffer = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(DISK_BLOCK_BYTES);
     if (!disk)
         return NULL;
     *size_bytes = disk->info.size_bytes;

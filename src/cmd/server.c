@@ -1,6 +1,7 @@
 /* cadenzad: opens the rooms from left to right, serves until a signal, closes them in reverse. */
 #include "cmd/server.h"
 #include "api/api.h"
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "cmd/describe.h"
 #include "cmd/worker.h"
@@ -351,7 +352,7 @@ static void wait_for_end(Server *server, const ServerOptions *options, const sig
     while (signal_number <= 0 || signal_number == SIGHUP) {
         signal_number = sigtimedwait(signals, NULL, &pause);
         if (signal_number <= 0 && ++n_looks % TRIM_EVERY == 0) /* what is free goes back */
-            malloc_trim(0);
+            malloc_trim(0), block_buffers_drop();
         now = files_stamp(options);
         if (!options->insecure_http &&
             (signal_number == SIGHUP || (signal_number <= 0 && now != stamp)))

@@ -1,6 +1,7 @@
 /* The gate in front of every disk and every writer of disks: ranges are checked here, once. */
 #include "disk/disk.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 
 #include <string.h>
@@ -64,7 +65,7 @@ struct DiskCache {
 static void cache_free(Disk *disk)
 {
     for (unsigned i = 0; disk->cache && i < DISK_CACHE_BLOCKS; i++)
-        g_free(disk->cache->blocks[i].data);
+        block_buffer_give(disk->cache->blocks[i].data);
     g_clear_pointer(&disk->cache, g_free);
 }
 
@@ -82,7 +83,7 @@ static Cached *cache_find(Disk *disk, guint32 block)
             oldest = cached;
     }
     if (!oldest->data)
-        oldest->data = g_malloc(DISK_BLOCK_BYTES);
+        oldest->data = block_buffer_take(DISK_BLOCK_BYTES);
     oldest->from = oldest->to = 0;
     oldest->block = block;
     return oldest;

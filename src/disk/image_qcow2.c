@@ -5,6 +5,7 @@
  *   header | L1 table | refcount table | refcount blocks | L2 tables | data, in the disk's order */
 #include "disk/image_format.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "disk/vhd_format.h"
@@ -98,7 +99,7 @@ static Image *open_image(Disk *disk, GError **error)
     image->n_disk_clusters = ceil_div(disk->info.size_bytes, CLUSTER_BYTES);
     count(image, disk);
     image->base.total_bytes = place(image) * CLUSTER_BYTES;
-    image->buffer = g_malloc(DISK_BLOCK_BYTES);
+    image->buffer = block_buffer_take(DISK_BLOCK_BYTES);
     return &image->base;
 }
 
@@ -195,7 +196,7 @@ static bool next_piece(Image *base, ImagePiece *piece, GError **error)
 
 static void close_image(Image *base)
 {
-    g_free(((Qcow2 *) base)->buffer);
+    block_buffer_give(((Qcow2 *) base)->buffer);
     g_free(base);
 }
 

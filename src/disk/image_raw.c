@@ -1,6 +1,8 @@
 /* The plainest image: the bytes of the disk. */
 #include "disk/image_format.h"
 
+#include "base/block_buffer.h"
+
 typedef struct {
     Image base;
     guint8 *block;
@@ -10,7 +12,7 @@ static Image *raw_open(Disk *disk, GError **error)
 {
     RawImage *raw = g_new0(RawImage, 1);
     raw->base.total_bytes = disk->info.size_bytes;
-    raw->block = g_malloc(DISK_BLOCK_BYTES);
+    raw->block = block_buffer_take(DISK_BLOCK_BYTES);
     return &raw->base;
 }
 
@@ -33,7 +35,7 @@ static bool raw_next(Image *image, ImagePiece *piece, GError **error)
 
 static void raw_close(Image *image)
 {
-    g_free(((RawImage *) image)->block);
+    block_buffer_give(((RawImage *) image)->block);
     g_free(image);
 }
 

@@ -5,6 +5,7 @@
  * first byte, as a tar wants it, and nothing has to be read twice. */
 #include "disk/image_format.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "disk/vmdk.h"
@@ -102,7 +103,7 @@ static Image *open_image(Disk *disk, GError **error)
         g_free(vmdk);
         return NULL;
     }
-    vmdk->data = g_malloc(DISK_BLOCK_BYTES);
+    vmdk->data = block_buffer_take(DISK_BLOCK_BYTES);
     vmdk->out = g_malloc(MAX(HEAD_SECTORS * VMDK_SECTOR_BYTES,
                              VMDK_SECTOR_BYTES + MAX(PACKED_BYTES, directory_bytes(vmdk))));
     vmdk->places = g_new0(guint32, TABLE_GRAINS);
@@ -113,7 +114,7 @@ static Image *open_image(Disk *disk, GError **error)
 static void close_image(Image *base)
 {
     Vmdk *vmdk = (Vmdk *) base;
-    g_free(vmdk->data);
+    block_buffer_give(vmdk->data);
     g_free(vmdk->out);
     g_free(vmdk->places);
     g_free(vmdk->directory);

@@ -4,6 +4,7 @@
  */
 #include "disk/merge.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "disk/vhd_directory.h"
@@ -169,7 +170,7 @@ bool merge_directory(Chunks *parent, Chunks *const *children, unsigned n_childre
         err_set(error, ERR_INVALID, "nothing to merge");
         return false;
     }
-    g_autofree guint8 *buffer = g_malloc(VHD_STORED_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(VHD_STORED_BYTES);
     g_autofree VhdDirectory *heads = g_new0(VhdDirectory, n_children);
     DirectoryMerge merge = { .parent = parent,
                              .children = children,

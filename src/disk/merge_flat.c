@@ -3,6 +3,7 @@
  * decides. */
 #include "disk/merge.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 #include "disk/vhd_flat.h"
@@ -193,12 +194,11 @@ static bool run(FlatMerge *merge, GError **error)
 bool merge_flat(Bytes *parent, Disk *child, const MergeOptions *options, guint64 *stored_bytes,
                 GError **error)
 {
-    guint8 *buffer = g_aligned_alloc(1, VHD_STORED_BYTES, VHD_SECTOR_BYTES);
+    g_autoptr(BlockBuffer) buffer = block_buffer_take(VHD_STORED_BYTES);
     FlatMerge merge = { .file = parent, .child = child, .options = options, .buffer = buffer };
     bool ok = run(&merge, error);
     *stored_bytes = merge.end_bytes + VHD_FOOTER_BYTES;
     vhd_flat_clear(&merge.parent);
-    g_aligned_free(buffer);
     return ok;
 }
 

@@ -1,13 +1,12 @@
 /* A block directory to read. */
 #include "disk/vhd_directory.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
 #include <jansson.h>
 #include <string.h>
-
-enum { PACKED_ALIGN_BYTES = 4096 }; /* as disks want what is written from */
 
 void vhd_block_name(guint32 block, char name[VHD_NAME_BYTES])
 {
@@ -37,23 +36,17 @@ bool vhd_chunk_put(Chunks *chunks, const Codec *codec, const char *name, const v
                    GError **error)
 {
     gsize max = codec_bound(codec, n);
-    void *packed = g_aligned_alloc(1, max, PACKED_ALIGN_BYTES);
+    g_autoptr(BlockBuffer) packed = block_buffer_take(max);
     gsize n_packed = codec_compress(codec, data, n, packed, max, error);
-    bool ok = n_packed && chunks_put(chunks, name, packed, n_packed, error);
-    g_aligned_free(packed);
-    return ok;
-}
-
-guint8 *vhd_packed_new(const Codec *codec)
-{
-    return g_aligned_alloc(1, codec_bound(codec, VHD_STORED_BYTES), PACKED_ALIGN_BYTES);
+    return n_packed && chunks_put(chunks, name, packed, n_packed, error);
 }
 
 bool vhd_block_put(Chunks *chunks, const Codec *codec, const char *name, const void *data,
-                   guint8 *packed, GError **error)
+                   GError **error)
 {
     guint8 bitmap[VHD_BITMAP_BYTES];
     gsize max = codec_bound(codec, VHD_STORED_BYTES);
+    g_autoptr(BlockBuffer) packed = block_buffer_take(max);
     memset(bitmap, 0xff, sizeof bitmap);
     gsize n_packed = codec_compress_both(codec, bitmap, sizeof bitmap, data, DISK_BLOCK_BYTES,
                                          packed, max, error);
@@ -189,10 +182,10 @@ static bool directory_read_stored(Disk *base, guint32 block, void *stored, GErro
 
 static bool directory_read_block(Disk *base, guint32 block, void *buffer, GError **error)
 {
-    g_autofree guint8 *stored = g_malloc(VHD_STORED_BYTES);
+    g_autoptr(BlockBuffer) stored = block_buffer_take(VHD_STORED_BYTES);
     if (!directory_read_stored(base, block, stored, error))
         return false;
-    memcpy(buffer, stored + VHD_BITMAP_BYTES, DISK_BLOCK_BYTES);
+    memcpy(buffer, (guint8 *) stored + VHD_BITMAP_BYTES, DISK_BLOCK_BYTES);
     return true;
 }
 

@@ -27,10 +27,9 @@ bool vhd_chunk_get(Chunks *chunks, const Codec *codec, const char *name, void *o
                    GError **error);
 bool vhd_chunk_put(Chunks *chunks, const Codec *codec, const char *name, const void *data, gsize n,
                    GError **error);
-/* A block, all of it written, by way of `packed`, from vhd_packed_new: freed by g_aligned_free. */
-guint8 *vhd_packed_new(const Codec *codec);
+/* A block, all of it written. */
 bool vhd_block_put(Chunks *chunks, const Codec *codec, const char *name, const void *data,
-                   guint8 *packed, GError **error);
+                   GError **error);
 /* The "bat" chunk from one byte a block. */
 bool vhd_bat_put(Chunks *chunks, const Codec *codec, const guint8 *present, guint32 n_entries,
                  GError **error);

@@ -2,16 +2,11 @@
  * the thread that brings it. The head comes last. */
 #include "disk/vhd_directory.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 
 #include <pthread.h>
 #include <string.h>
-
-/* What one thread works with; kept, for fresh memory of this size costs a tenth of the work. */
-typedef struct Scratch {
-    struct Scratch *next;
-    guint8 *packed;
-} Scratch;
 
 typedef struct {
     DiskWriter base;
@@ -21,8 +16,7 @@ typedef struct {
     const Codec *codec;
     guint8 *present; /* one byte a block */
     guint32 n_present;
-    Scratch *spare;       /* as many as there were threads at once */
-    pthread_mutex_t lock; /* of the three above */
+    pthread_mutex_t lock; /* of the two above */
 } DirectoryWriter;
 
 static bool claim(DirectoryWriter *writer, guint32 block, GError **error)
@@ -37,38 +31,6 @@ static bool claim(DirectoryWriter *writer, guint32 block, GError **error)
     return fresh;
 }
 
-static Scratch *scratch_take(DirectoryWriter *writer)
-{
-    pthread_mutex_lock(&writer->lock);
-    Scratch *scratch = writer->spare;
-    if (scratch)
-        writer->spare = scratch->next;
-    pthread_mutex_unlock(&writer->lock);
-    if (scratch)
-        return scratch;
-    scratch = g_new0(Scratch, 1);
-    scratch->packed = vhd_packed_new(writer->codec);
-    return scratch;
-}
-
-static void scratch_give(DirectoryWriter *writer, Scratch *scratch)
-{
-    pthread_mutex_lock(&writer->lock);
-    scratch->next = writer->spare;
-    writer->spare = scratch;
-    pthread_mutex_unlock(&writer->lock);
-}
-
-static void scratch_free(DirectoryWriter *writer)
-{
-    for (Scratch *at = writer->spare, *next; at; at = next) {
-        next = at->next;
-        g_aligned_free(at->packed);
-        g_free(at);
-    }
-    writer->spare = NULL;
-}
-
 static bool directory_put_block(DiskWriter *base, guint32 block, const void *data, GError **error)
 {
     DirectoryWriter *writer = (DirectoryWriter *) base;
@@ -76,10 +38,7 @@ static bool directory_put_block(DiskWriter *base, guint32 block, const void *dat
         return false;
     char name[VHD_NAME_BYTES];
     vhd_block_name(block, name);
-    Scratch *scratch = scratch_take(writer);
-    bool ok = vhd_block_put(writer->chunks, writer->codec, name, data, scratch->packed, error);
-    scratch_give(writer, scratch);
-    return ok;
+    return vhd_block_put(writer->chunks, writer->codec, name, data, error);
 }
 
 static bool put_filters(DirectoryWriter *writer, GError **error)
@@ -94,7 +53,6 @@ static bool directory_finish(DiskWriter *base, guint64 *stored_bytes, GError **e
 {
     DirectoryWriter *writer = (DirectoryWriter *) base;
     guint8 footer[VHD_FOOTER_BYTES], header[VHD_HEADER_BYTES];
-    scratch_free(writer);
     vhd_footer_format(&writer->footer, footer);
     if (!vhd_header_format(&writer->header, header, error) || !put_filters(writer, error) ||
         !vhd_bat_put(writer->chunks, writer->codec, writer->present, writer->header.n_entries,
@@ -112,7 +70,6 @@ static void directory_close(DiskWriter *base)
 {
     DirectoryWriter *writer = (DirectoryWriter *) base;
     chunks_close(writer->chunks);
-    scratch_free(writer);
     pthread_mutex_destroy(&writer->lock);
     g_free(writer->present);
     g_free(writer);
@@ -128,10 +85,10 @@ static bool directory_get_block(DiskWriter *base, guint32 block, void *buffer, G
     DirectoryWriter *writer = (DirectoryWriter *) base;
     char name[VHD_NAME_BYTES];
     vhd_block_name(block, name);
-    g_autofree guint8 *stored = g_malloc(VHD_STORED_BYTES);
+    g_autoptr(BlockBuffer) stored = block_buffer_take(VHD_STORED_BYTES);
     if (!vhd_chunk_get(writer->chunks, writer->codec, name, stored, VHD_STORED_BYTES, error))
         return false;
-    memcpy(buffer, stored + VHD_BITMAP_BYTES, DISK_BLOCK_BYTES);
+    memcpy(buffer, (guint8 *) stored + VHD_BITMAP_BYTES, DISK_BLOCK_BYTES);
     return true;
 }
 

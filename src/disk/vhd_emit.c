@@ -2,6 +2,7 @@
  * beforehand: the table says which blocks will come. */
 #include "disk/vhd_table.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 
 #include <string.h>
@@ -67,7 +68,7 @@ static bool refill(VhdEmit *emit, GError **error)
     while (!disk_has(emit->disk, emit->next))
         emit->next++;
     if (!emit->block)
-        emit->block = g_aligned_alloc(1, VHD_STORED_BYTES, VHD_SECTOR_BYTES);
+        emit->block = block_buffer_take(VHD_STORED_BYTES);
     bool ok = disk_read_stored(emit->disk, emit->next++, emit->block, error);
     memset(emit->block, 0xff, VHD_BITMAP_BYTES);
     return ok;
@@ -112,7 +113,7 @@ void vhd_emit_free(VhdEmit *emit)
     if (!emit)
         return;
     g_free(emit->head);
-    g_aligned_free(emit->block);
+    block_buffer_give(emit->block);
     g_clear_error(&emit->error);
     g_free(emit);
 }

@@ -1,6 +1,7 @@
 /* A flat VHD to read: footer copy, header, block table, blocks, footer. */
 #include "disk/vhd_flat.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
@@ -118,10 +119,10 @@ static bool flat_read_part(Disk *base, guint32 block, gsize offset, void *buffer
         g_propagate_error(error, why);
         return false;
     }
-    g_autofree guint8 *whole = g_malloc(DISK_BLOCK_BYTES);
+    g_autoptr(BlockBuffer) whole = block_buffer_take(DISK_BLOCK_BYTES);
     if (!flat_read_block(base, block, whole, error))
         return false;
-    memcpy(buffer, whole + offset, n);
+    memcpy(buffer, (guint8 *) whole + offset, n);
     return true;
 }
 

@@ -2,12 +2,8 @@
  * the oldest of their end. A buffer is free again when every writer has had it. */
 #include "pipe/hands.h"
 
+#include "base/block_buffer.h"
 #include "base/mutant.h"
-
-static void *data_of(const Pipe *pipe, unsigned slot)
-{
-    return (guint8 *) pipe->memory + slot * (gsize) DISK_BLOCK_BYTES;
-}
 
 static void moved(Pipe *pipe)
 {
@@ -37,7 +33,12 @@ static int take_free(Pipe *pipe)
 {
     while (!pipe->stop && pipe->n_free == 0)
         pthread_cond_wait(&pipe->moved, &pipe->lock);
-    return pipe->stop ? -1 : (int) pipe->free[--pipe->n_free];
+    if (pipe->stop)
+        return -1;
+    unsigned slot = pipe->free[--pipe->n_free];
+    if (!pipe->slots[slot].data)
+        pipe->slots[slot].data = block_buffer_take(DISK_BLOCK_BYTES);
+    return (int) slot;
 }
 
 static void hand_out(Pipe *pipe, unsigned slot)
@@ -74,7 +75,7 @@ static bool read_one(Pipe *pipe, const Hand *hand)
         return false;
     pthread_mutex_unlock(&pipe->lock);
     bool ok = pipe->source->ops->next(pipe->source, hand->index, &pipe->slots[slot].block,
-                                      data_of(pipe, (unsigned) slot), &more, &error);
+                                      pipe->slots[slot].data, &more, &error);
     pthread_mutex_lock(&pipe->lock);
     if (!ok)
         pipe_stop(pipe, error);
@@ -148,8 +149,7 @@ static bool write_one(Pipe *pipe, End *end)
     if (end->n_busy++ == 0)
         end->moved_us = g_get_monotonic_time();
     pthread_mutex_unlock(&pipe->lock);
-    bool ok = disk_put_block(end->writer, pipe->slots[slot].block, data_of(pipe, (unsigned) slot),
-                             &error);
+    bool ok = disk_put_block(end->writer, pipe->slots[slot].block, pipe->slots[slot].data, &error);
     pthread_mutex_lock(&pipe->lock);
     end->n_busy--;
     end->moved_us = g_get_monotonic_time();

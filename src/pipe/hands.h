@@ -13,6 +13,7 @@
 typedef struct Pipe Pipe;
 
 typedef struct {
+    void *data; /* a block buffer, taken when it is first used: a spool that nobody needs is none */
     guint32 block;
     unsigned n_users; /* writers that still need it */
 } Slot;
@@ -45,8 +46,6 @@ struct Pipe {
     unsigned n_ends, n_live;
     Hand hands[PIPE_MAX_READERS + PIPE_MAX_WRITERS * PIPE_WRITER_THREADS];
     unsigned n_hands;
-    void *memory; /* the buffers, DISK_BLOCK_BYTES each */
-    gsize memory_bytes;
     Slot *slots;
     unsigned *free; /* a stack of slots: the one used last is warm, those never used cost nothing */
     unsigned n_slots, n_free;

@@ -2,12 +2,12 @@
  * them: for a cancel, for who does not move, for the end. */
 #include "pipe/hands.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 enum {
@@ -57,19 +57,6 @@ guint64 pipe_bound_bytes(unsigned n_ends, unsigned n_readers, unsigned spool_blo
     return n_blocks * DISK_BLOCK_BYTES + n_threads * PIPE_STACK_BYTES;
 }
 
-/* Pages are taken when a slot is first used, so a spool that nobody needs costs nothing. */
-static bool map_memory(Pipe *pipe, GError **error)
-{
-    pipe->memory_bytes = pipe->n_slots * (gsize) DISK_BLOCK_BYTES;
-    pipe->memory = mmap(NULL, pipe->memory_bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (pipe->memory != MAP_FAILED)
-        return true;
-    pipe->memory = NULL;
-    err_set_errno(error, errno, "the buffers of a transfer");
-    return false;
-}
-
 static void init_sync(Pipe *pipe)
 {
     pthread_condattr_t attributes;
@@ -85,8 +72,8 @@ static void pipe_free(Pipe *pipe)
 {
     for (unsigned i = 0; i < pipe->n_ends; i++)
         g_free(pipe->ends[i].queue);
-    if (pipe->memory)
-        munmap(pipe->memory, pipe->memory_bytes);
+    for (unsigned i = 0; i < pipe->n_slots; i++)
+        block_buffer_give(pipe->slots[i].data);
     pthread_cond_destroy(&pipe->moved);
     pthread_cond_destroy(&pipe->ended);
     pthread_mutex_destroy(&pipe->lock);
@@ -326,8 +313,7 @@ bool pipe_run(Source *source, PipeEnd *ends, unsigned n_ends, const PipeOptions 
     }
     Pipe *pipe = pipe_new(source, ends, n_ends, options);
     pthread_mutex_lock(&pipe->lock);
-    if (map_memory(pipe, &pipe->error))
-        start_all(pipe);
+    start_all(pipe);
     watch_all(pipe, options);
     abandon_stuck(pipe);
     pthread_mutex_unlock(&pipe->lock);

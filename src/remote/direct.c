@@ -2,6 +2,7 @@
  * and off for edges: the kernel keeps both views of a file the same. */
 #include "remote/direct.h"
 
+#include "base/block_buffer.h"
 #include "base/mutant.h"
 
 #include <errno.h>
@@ -20,7 +21,7 @@ void direct_init(DirectFile *file, int fd, bool possible)
 
 void direct_clear(DirectFile *file)
 {
-    g_clear_pointer(&file->window, g_aligned_free);
+    g_clear_pointer(&file->window, block_buffer_give);
 }
 
 static guint64 block_down(guint64 at)
@@ -41,7 +42,7 @@ static bool is_aligned(const void *memory)
 static void make_window(DirectFile *file)
 {
     if (!file->window)
-        file->window = g_aligned_alloc(1, DIRECT_WINDOW_BYTES, DIRECT_BLOCK_BYTES);
+        file->window = block_buffer_take(DIRECT_WINDOW_BYTES);
 }
 
 static bool switch_direct(DirectFile *file, bool on)

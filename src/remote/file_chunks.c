@@ -7,6 +7,7 @@
  */
 #include "remote/file.h"
 
+#include "base/block_buffer.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
@@ -50,14 +51,14 @@ static void note(FileChunks *chunks, const char *path, bool file)
 static GBytes *read_large(FileChunks *chunks, int fd, gsize size, const char *path, GError **error)
 {
     DirectFile file;
-    void *data = g_aligned_alloc(1, size + DIRECT_BLOCK_BYTES, DIRECT_BLOCK_BYTES);
+    void *data = block_buffer_take(size + DIRECT_BLOCK_BYTES);
     file_direct_begin(chunks->place, &file, fd);
     gssize n = direct_read(&file, 0, data, size);
     int failed = errno;
     file_direct_end(chunks->place, &file);
     if (n >= 0)
-        return g_bytes_new_with_free_func(data, (gsize) n, g_aligned_free, data);
-    g_aligned_free(data);
+        return g_bytes_new_with_free_func(data, (gsize) n, block_buffer_give, data);
+    block_buffer_give(data);
     err_set_errno(error, failed, "reading \"%s\"", path);
     return NULL;
 }

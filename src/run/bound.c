@@ -2,13 +2,15 @@
  * where they are used; tests/memory holds the workers to the sum. */
 #include "run/bound.h"
 
+#include "base/block_buffer.h"
+
 #include "disk/disk.h"
 #include "pipe/pipe.h"
 
 enum {
     STREAMS = 12,  /* XO's vdiExportConcurrency */
     MAX_VMS = 64,  /* threads of a run */
-    BASE_MIB = 48, /* with the records of a few VMs and the heap's slack */
+    BASE_MIB = 32, /* with the records of a few VMs and the heap's slack */
     VM_BLOCKS = 4, /* of a merge or a read-back: as read, unpacked, packed, its table */
     MAX_STREAMS = 1024,
 };
@@ -54,7 +56,7 @@ RunBound run_bound(json_t *start)
     json_t *settings = json_object_get(start, "settings");
     unsigned n_targets = (unsigned) json_array_size(json_object_get(start, "remotes"));
     RunBound bound = counts_of(start);
-    bound.base_bytes = BASE_MIB << 20;
+    bound.base_bytes = (BASE_MIB << 20) + BLOCK_BUFFERS_KEPT * (guint64) BLOCK_BUFFER_BYTES;
     bound.stream_bytes =
         pipe_bound_bytes(MAX(n_targets, 1), at_most(settings, "nbdConcurrency", 1, MAX_STREAMS),
                          at_most(settings, "spoolBlocks", PIPE_SPOOL_BLOCKS, PIPE_MAX_SPOOL));
