@@ -1,6 +1,7 @@
 /* The parts of a configuration: what of each record is kept, and under which conditions. What XO
  * has and this server does not keep is named with the reason. */
 #include "api/config_private.h"
+#include "api/ip_pools.h"
 #include "api/error.h"
 #include "api/resource_sets.h"
 #include "base/cron.h"
@@ -411,6 +412,27 @@ static json_t *show_resource_set(const ApiParts *parts, json_t *record)
     return record;
 }
 
+/* --- pools of IP addresses: who has which is seen, not kept --- */
+
+static json_t *take_ip_pool(Import *import, json_t *sent, GError **error)
+{
+    json_t *pool = NEED("id") ? COPY(NULL, "id", "name", "addresses", "networks", "resourceSets")
+                              : NULL;
+    json_t *addresses = json_object_get(pool, "addresses"), *address;
+    const char *text;
+    if (pool && addresses && !json_is_object(addresses)) {
+        import_skip(import, "addresses: expected an object");
+        g_clear_pointer(&pool, json_decref);
+        return NULL;
+    }
+    addresses = json_deep_copy(addresses);
+    json_object_foreach (addresses, text, address)
+        json_object_del(address, "vifs");
+    if (addresses)
+        json_object_set_new(pool, "addresses", addresses);
+    return pool;
+}
+
 /* --- The table --- */
 
 #define WITH(...)                                                                                  \
@@ -440,7 +462,7 @@ const ConfigEntry config_entries[] = {
     { "proxies", .reason = "proxies of XO are not supported" },
     { "resourceSets", RESOURCE_SETS, .take = take_resource_set, .show = show_resource_set,
       .with = WITH("users", "groups") },
-    { "ipPools", .reason = "self service is not part of this server yet" },
+    { "ipPools", IP_POOLS, .take = take_ip_pool },
     { NULL },
 };
 

@@ -3,6 +3,8 @@
  * What is used is counted from the VMs that carry the set's mark, so that it cannot drift from what
  * there is; the VMs of a pool that is not connected do not count. */
 #include "api/resource_sets.h"
+
+#include "api/ip_pools.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -119,8 +121,10 @@ static void measure_locked(const ApiParts *parts, json_t *sets)
     size_t i;
     json_t *set;
     measure_all(parts, sets, &measure);
-    json_array_foreach (sets, i, set)
+    json_array_foreach (sets, i, set) {
         show_usage(set, g_hash_table_lookup(measure.used, id_of(set)));
+        ip_pools_measure(parts, set);
+    }
     g_hash_table_unref(measure.used);
 }
 

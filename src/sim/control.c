@@ -209,6 +209,27 @@ static json_t *host_find(Sim *sim, json_t *body, GError **error)
     return json_object();
 }
 
+/* {class, uuid, fields}: what no client may write, in an object that is there, or (without a uuid)
+ * in a new one. */
+static json_t *object_put(Sim *sim, json_t *body, GError **error)
+{
+    const char *cls = json_string_value(json_object_get(body, "class"));
+    const char *uuid = json_string_value(json_object_get(body, "uuid")), *field;
+    json_t *fields = json_object_get(body, "fields"), *value;
+    bool ok = true;
+    sim_lock(sim);
+    Obj *obj = uuid == NULL ? obj_new(sim, cls) : obj_find_uuid(sim, cls, uuid);
+    if (obj == NULL)
+        sim_error(error, "UUID_INVALID", cls, uuid, NULL);
+    json_object_foreach (fields, field, value)
+        ok = ok && obj != NULL && obj_put_json(obj, field, value, error);
+    json_t *made = ok && obj != NULL
+                       ? json_pack("{s:s, s:s}", "ref", obj_ref(obj), "uuid", obj_uuid(obj))
+                       : NULL;
+    sim_unlock(sim);
+    return made;
+}
+
 static json_t *sr_fill(Sim *sim, json_t *body, GError **error)
 {
     json_t *left = json_object_get(body, "left_bytes");
@@ -253,6 +274,7 @@ static const Request requests[] = {
     { "POST", "/sim/toolstack/restart", restart_toolstack },
     { "POST", "/sim/hosts/lose", host_lose },
     { "POST", "/sim/hosts/find", host_find },
+    { "POST", "/sim/objects", object_put },
     { "POST", "/sim/srs/fill", sr_fill },
     { "POST", "/sim/coalesce", coalesce_delay },
     { "POST", "/sim/cbt/break", cbt_break },

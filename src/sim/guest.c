@@ -234,9 +234,16 @@ static void memory_refresh(Obj *host)
     obj_put_int(metrics, "memory_free", MAX(obj_int(metrics, "memory_total") - used, 0));
 }
 
+static void usb_attach(Obj *vm, bool attached)
+{
+    for (guint i = 0; i < obj_set_size(vm, "VUSBs"); i++)
+        obj_put_bool(obj_follow_nth(vm, "VUSBs", i), "currently_attached", attached);
+}
+
 static void domain_build(Obj *vm, Obj *host, gint64 domid)
 {
     each_device(vm, guest_attach);
+    usb_attach(vm, true);
     obj_put_ref(vm, "resident_on", host);
     obj_put_int(vm, "domid", domid);
     obj_put_str(vm, "domarch", "x86_64");
@@ -282,6 +289,7 @@ void guest_stop(Obj *vm, const char *state)
     Obj *host = obj_follow(vm, "resident_on"), *metrics = obj_follow(vm, "metrics");
     consoles_close(vm);
     each_device(vm, guest_detach);
+    usb_attach(vm, false);
     obj_put_ref(vm, "resident_on", NULL);
     obj_put_int(vm, "domid", -1);
     obj_put_str(vm, "domarch", "");

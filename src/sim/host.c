@@ -52,9 +52,12 @@ static json_t *host_set_hostname_live(Call *call, GError **error)
 static json_t *host_get_server_certificate(Call *call, GError **error)
 {
     const char *file = sim_options(call_sim(call))->cert_file;
+    const Obj *host = call_obj(call, 0, "host", error);
     g_autofree char *pem = NULL;
-    if (call_obj(call, 0, "host", error) == NULL)
+    if (host == NULL)
         return NULL;
+    if (obj_map_get(host, "other_config", "sim:server-certificate") != NULL)
+        return json_string(obj_map_get(host, "other_config", "sim:server-certificate"));
     if (file != NULL)
         g_file_get_contents(file, &pem, NULL, NULL);
     return json_string(pem == NULL ? "" : pem);

@@ -1,6 +1,7 @@
 /* Hosts up and down: taken out of service, emptied, rebooted, switched off and on. A host that is
  * down answers nothing, neither itself nor through the master. */
 #include "sim/guest.h"
+#include "sim/hardware.h"
 #include "sim/host_power.h"
 #include "sim/inner.h"
 #include "sim/lifecycle.h"
@@ -87,7 +88,10 @@ static void host_back(Sim *sim, const char *ref)
     host = obj_find(sim, "host", ref);
     if (host == NULL)
         return;
-    times_renew(host, !obj_bool(obj_follow(host, "metrics"), "live"));
+    bool booted = !obj_bool(obj_follow(host, "metrics"), "live");
+    times_renew(host, booted);
+    if (booted)
+        hardware_booted(host);
     obj_put_bool(obj_follow(host, "metrics"), "live", true);
     if (obj_map_get(host, "other_config", STAYS_DISABLED) == NULL)
         obj_put_bool(host, "enabled", true);
@@ -194,6 +198,7 @@ static void host_leave(Obj *host)
 {
     Obj *metrics = obj_follow(host, "metrics"), *dom0 = obj_follow(host, "control_domain");
     local_drop(host);
+    hardware_drop(host);
     while (obj_set_size(host, "host_CPUs") > 0)
         obj_drop(obj_follow_nth(host, "host_CPUs", 0));
     while (obj_set_size(host, "certificates") > 0)

@@ -81,6 +81,22 @@ static json_t *do_trim(Obj *host, json_t *args, GError **error)
                        "</key_value_pair></trim_response>");
 }
 
+/* --- IPMI: other_config of the host, "sim:ipmi", a list of {name, value, event} --- */
+
+static json_t *ipmi_available(Obj *host, json_t *args, GError **error)
+{
+    return json_string(obj_map_get(host, "other_config", "sim:ipmi") == NULL ? "false" : "true");
+}
+
+static json_t *ipmi_sensors(Obj *host, json_t *args, GError **error)
+{
+    const char *text = obj_map_get(host, "other_config", "sim:ipmi");
+    return json_string(text == NULL ? "[]" : text);
+}
+
+static const char ipmi_lan[] =
+    "[{\"name\": \"IP Address\", \"value\": \"10.99.0.7\", \"event\": \"ok\"}]";
+
 static const char block_devices[] =
     "{\"blockdevices\": [{\"name\": \"sda\", \"kname\": \"sda\", \"pkname\": \"\", \"size\": "
     "\"480103981056\", \"mountpoint\": \"\", \"fstype\": \"\", \"ro\": \"0\", \"type\": \"disk\", "
@@ -106,7 +122,9 @@ static const Plugin plugins[] = {
     { "coalesce-leaf", "leaf-coalesce", NULL, "Success" },
     { "echo", "main", NULL, "hello" },
     { "hyperthreading.py", "get_hyperthreading", NULL, "true" },
-    { "ipmitool.py", "is_ipmi_device_available", NULL, "false" },
+    { "ipmitool.py", "get_all_sensors", ipmi_sensors, NULL },
+    { "ipmitool.py", "get_ipmi_lan", NULL, ipmi_lan },
+    { "ipmitool.py", "is_ipmi_device_available", ipmi_available, NULL },
     { "lsblk.py", "list_block_devices", NULL, block_devices },
     { "raid.py", "check_raid_pool", NULL, raid_pool },
     { "service.py", "restart_service", NULL, "" },

@@ -15,6 +15,15 @@ static json_t *pool_get_license_state(Call *call, GError **error)
     return json_pack("{ssss}", "edition", "xcp-ng", "expiry", "never");
 }
 
+/* other_config "sim:secureboot-readiness": "ready_no_dbx", "not_ready". */
+static json_t *pool_secureboot_readiness(Call *call, GError **error)
+{
+    const Obj *pool = call_obj(call, 0, "pool", error);
+    const char *said = pool == NULL ? NULL
+                                    : obj_map_get(pool, "other_config", "sim:secureboot-readiness");
+    return pool == NULL ? NULL : json_string(said == NULL ? "ready" : said);
+}
+
 /* --- The master --- */
 
 enum { HANDOVER_MS = 100 };
@@ -108,6 +117,7 @@ static json_t *pool_management_reconfigure(Call *call, GError **error)
 
 const Method pool_methods[] = {
     { "pool.get_license_state", pool_get_license_state },
+    { "pool.get_guest_secureboot_readiness", pool_secureboot_readiness },
     { "pool.designate_new_master", pool_designate_new_master },
     { "host.management_reconfigure", host_management_reconfigure },
     { "pool.management_reconfigure", pool_management_reconfigure },

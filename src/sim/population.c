@@ -2,6 +2,7 @@
 #include "sim/population.h"
 
 #include "sim/arrays.h"
+#include "sim/hardware.h"
 #include "sim/inner.h"
 
 #include <string.h>
@@ -360,5 +361,7 @@ bool pool_populate(Sim *sim, GError **error)
     roles_add(sim);
     population_templates(sim);
     population_vms(sim);
+    for (Obj *host = obj_first(sim, "host"); host != NULL; host = obj_next(host))
+        hardware_add(host);
     return true;
 }

@@ -113,6 +113,21 @@ static void add_vm(GPtrArray *list, const Obj *vm)
     }
 }
 
+/* Named by the first 8 digits of its uuid. */
+static void add_sr(Sources *sources, const Obj *sr)
+{
+    const char *uuid = obj_uuid(sr);
+    add(sources, 0, 300, "iops_read_%.8s", uuid);
+    add(sources, 0, 200, "iops_write_%.8s", uuid);
+    add(sources, 0, 500, "iops_total_%.8s", uuid);
+    add(sources, 0, 8, "io_throughput_read_%.8s", uuid);
+    add(sources, 0, 4, "io_throughput_write_%.8s", uuid);
+    add(sources, 0, 12, "io_throughput_total_%.8s", uuid);
+    add(sources, 200, 3000, "read_latency_%.8s", uuid);
+    add(sources, 300, 5000, "write_latency_%.8s", uuid);
+    add(sources, 0, 1, "iowait_%.8s", uuid);
+}
+
 static void add_host(GPtrArray *list, const Obj *host)
 {
     const Obj *metrics = obj_follow(host, "metrics");
@@ -133,6 +148,11 @@ static void add_host(GPtrArray *list, const Obj *host)
     }
     add(&sources, 0, 2e7, "pif_aggr_rx");
     add(&sources, 0, 2e7, "pif_aggr_tx");
+    for (guint i = 0; i < obj_set_size(host, "PBDs"); i++) {
+        const Obj *pbd = obj_follow_nth(host, "PBDs", i);
+        if (obj_bool(pbd, "currently_attached") && obj_follow(pbd, "SR") != NULL)
+            add_sr(&sources, obj_follow(pbd, "SR"));
+    }
 }
 
 static bool is_on(const Obj *vm, const Obj *host, const char *wanted)

@@ -337,11 +337,49 @@ class World:
         self.wait(lambda: self.objects(type="task", id=uuid))
         return uuid
 
-    def pci(self):
+    def pgpu(self):
         """There is none here: the example is refused."""
         return NOWHERE
 
-    pgpu = proxy = plugin = metadata_job = mirror_job = pci
+    proxy = plugin = metadata_job = mirror_job = pgpu
+
+    # --- devices of hosts ---
+
+    def pci(self):
+        return self.one(type="PCI", **{"$host": self.host()})
+
+    def member_pci(self):
+        return self.one(type="PCI", **{"$host": self.member()})
+
+    @functools.cache
+    def usb(self):
+        with_session, sticks = self.sim.session(), [{"path": "1-1", "vendor_id": "0781", "product_id": "5567", "product_desc": "a stick"}]
+        with_session.call("host.add_to_other_config", self.objects(id=self.host())[0]["_xapiRef"], "sim:usb", json.dumps(sticks))
+        self.call("pusb.scan", host=self.host())
+        return self.one(type="PUSB")
+
+    def usb_group(self):
+        """No machine has it."""
+        for each in self.objects(type="VUSB"):
+            if each["currentlyAttached"]:
+                self.call("vusb.unplug", id=each["id"])
+            self.call("vusb.destroy", id=each["id"])
+        self.call("pusb.set", id=self.usb(), enabled=True)
+        return self.one(type="USB_group")
+
+    def spare_vusb(self):
+        return self.call("vusb.create", vmId=self.halted_vm(), usbGroupId=self.usb_group())
+
+    def plugged_vusb(self):
+        vusb = self.spare_vusb()
+        self.running_vm()
+        return vusb
+
+    def spare_vtpm(self):
+        return self.call("vtpm.create", id=self.spare_vm())
+
+    def ip_pool(self):
+        return self.call("ipPool.create", name="spare", addresses={"10.99.0.9": {}}, networks=[self.network()])
 
     # --- people ---
 

@@ -1,5 +1,6 @@
 """Every refusal of the simulator, driven: its code, and its parameters in the order of XAPI's catalogue. What the code can refuse
 and no row here drives is an error of this test, so that none is forgotten."""
+import json
 import os
 import pathlib
 import re
@@ -25,7 +26,7 @@ CATALOGUE = {
           CANNOT_ADD_TUNNEL_TO_BOND_SLAVE CANNOT_ADD_VLAN_TO_BOND_SLAVE CANNOT_PLUG_BOND_SLAVE DUPLICATE_PIF_DEVICE_NAME
           INVALID_IP_ADDRESS_SPECIFIED IS_TUNNEL_ACCESS_PIF MAC_DOES_NOT_EXIST PIF_ALREADY_BONDED PIF_IS_NOT_PHYSICAL PIF_IS_PHYSICAL
           PIF_TUNNEL_STILL_EXISTS PIF_VLAN_STILL_EXISTS TRANSPORT_PIF_NOT_CONFIGURED UNIMPLEMENTED_IN_SM_BACKEND
-          VTPM_MAX_AMOUNT_REACHED
+          VTPM_MAX_AMOUNT_REACHED TOO_MANY_VUSBS USB_GROUP_CONFLICT
           CANNOT_DESTROY_SYSTEM_NETWORK CANNOT_EVACUATE_HOST CANNOT_RESET_CONTROL_DOMAIN DEFAULT_SR_NOT_FOUND DEVICE_ALREADY_ATTACHED
           DEVICE_ALREADY_DETACHED DEVICE_ALREADY_EXISTS EVENT_FROM_TOKEN_PARSE_FAILURE EVENT_SUBSCRIPTION_PARSE_FAILURE FIELD_TYPE_ERROR
           HOST_DISABLED HOST_IS_SLAVE HOST_OFFLINE IMPORT_ERROR INTERNAL_ERROR INVALID_DEVICE MAC_INVALID MEMORY_CONSTRAINT_VIOLATION
@@ -437,6 +438,27 @@ class Refusals(Pool):
         if resident:
             self.refuse("HOST_IN_USE", [host, "VM", None], "host.shutdown", host)
         self.call("host.enable", host)
+
+    def test_devices_of_hosts(self):
+        host = self.call("host.get_all")[0]
+        vm = next(ref for ref, vm in self.call("VM.get_all_records").items() if vm["power_state"] == "Halted" and not vm["is_a_template"])
+        sticks = [{"path": f"1-{i}", "vendor_id": "0781", "product_id": "5567"} for i in range(7)]
+        self.call("host.add_to_other_config", host, "sim:usb", json.dumps(sticks))
+        self.call("PUSB.scan", host)
+        for pusb in self.call("PUSB.get_all"):
+            self.call("PUSB.set_passthrough_enabled", pusb, True)
+        groups = self.call("USB_group.get_all")
+        vusbs = [self.call("VUSB.create", vm, group, {}) for group in groups[:6]]
+        self.refuse("USB_GROUP_CONFLICT", [groups[0]], "VUSB.create", vm, groups[0], {})
+        self.refuse("TOO_MANY_VUSBS", ["6"], "VUSB.create", vm, groups[6], {})
+        pusb = self.call("USB_group.get_PUSBs", groups[0])[0]
+        self.refuse("USB_GROUP_CONFLICT", [groups[0]], "PUSB.set_passthrough_enabled", pusb, False)
+        self.refuse("DEVICE_ALREADY_DETACHED", [vusbs[0]], "VUSB.unplug", vusbs[0])
+        for vusb in vusbs:
+            self.call("VUSB.destroy", vusb)
+        self.call("host.remove_from_other_config", host, "sim:usb")
+        self.call("PUSB.scan", host)
+        self.assertEqual((self.call("PUSB.get_all"), self.call("USB_group.get_all")), ([], []))
 
     def test_power_of_hosts(self):
         hosts = self.call("host.get_all")

@@ -1,5 +1,7 @@
 /* host.*: up and down. What goes down is emptied first, or its machines are suspended; a backup
  * that runs on the pool is not cut short unless that is asked for. */
+#include "api/methods/host_power.h"
+
 #include "api/method.h"
 #include "api/methods/backup_guard.h"
 #include "api/methods/host_clear.h"
@@ -61,6 +63,14 @@ static bool down(const ApiObject *host, const char *method, GError **error)
         return true;
     api_object_do(host, "host.enable", NULL, NULL);
     return false;
+}
+
+bool host_restart(const ApiObject *host, bool force, GError **error)
+{
+    bool ok = empty(host, force, error) && down(host, "host.reboot", error);
+    if (ok)
+        host_settle(host);
+    return ok;
 }
 
 /* --- Restarting with the machines asleep --- */
@@ -180,8 +190,8 @@ static json_t *restart(ApiCall *call, GError **error)
         return NULL;
     if (call_bool(call, "suspendResidentVms"))
         smart_reboot(call, host, error);
-    else if (empty(host, force, error))
-        down(host, "host.reboot", error);
+    else
+        host_restart(host, force, error);
     return seen(host);
 }
 

@@ -1,5 +1,5 @@
-/* vm.stats and host.stats: what the host recorded, over the last minutes, hours, days or year; and
- * which figures of a machine it records. */
+/* vm.stats, host.stats and sr.stats: what the host recorded, over the last minutes, hours, days or
+ * year; and which figures of a machine it records. */
 #include "api/method.h"
 #include "api/objects.h"
 #include "base/json_text.h"
@@ -83,6 +83,122 @@ static json_t *host_stats(ApiCall *call, GError **error)
     return granularity ? fetch(call_object(call, "host"), NULL, granularity, error) : NULL;
 }
 
+/* --- sr.stats: what its hosts say of it, together --- */
+
+enum { SHORT_UUID = 8 };
+
+/* "iops.r" in the statistics of one host, of the storage; borrowed, NULL when there is none. */
+static json_t *part_of(json_t *host, const char *path, const char *sr)
+{
+    g_auto(GStrv) keys = g_strsplit(path, ".", -1);
+    json_t *at = json_object_get(host, "stats");
+    for (guint i = 0; keys[i]; i++)
+        at = json_object_get(at, keys[i]);
+    return json_object_get(at, sr);
+}
+
+/* The values of all hosts at one time: their sum or mean; null when nobody has one. */
+static json_t *together(json_t *columns, size_t row, bool mean)
+{
+    double sum = 0;
+    int n = 0;
+    size_t i;
+    json_t *column;
+    json_array_foreach (columns, i, column)
+        if (json_is_number(json_array_get(column, row))) {
+            sum += json_number_value(json_array_get(column, row));
+            n++;
+        }
+    return n == 0 ? json_null() : json_real(mean ? sum / n : sum);
+}
+
+static json_t *combine(json_t *hosts, const char *path, const char *sr, bool mean)
+{
+    json_t *columns = json_array(), *host, *list = json_array();
+    const char *name;
+    size_t n_rows = 0;
+    json_object_foreach (hosts, name, host) {
+        json_t *column = part_of(host, path, sr);
+        if (column)
+            json_array_append(columns, column);
+        n_rows = MAX(n_rows, json_array_size(column));
+    }
+    for (size_t row = 0; row < n_rows; row++)
+        json_array_append_new(list, together(columns, row, mean));
+    json_decref(columns);
+    return list;
+}
+
+static json_t *wait_of(json_t *hosts, const char *sr)
+{
+    json_t *all = json_object(), *host;
+    const char *name;
+    json_object_foreach (hosts, name, host)
+        if (part_of(host, "iowait", sr))
+            json_object_set(all, name, part_of(host, "iowait", sr));
+    return all;
+}
+
+/* {name: statistics} of the hosts that have it attached. */
+static json_t *hosts_stats(ApiCall *call, const ApiObject *sr, const Granularity *granularity,
+                           GError **error)
+{
+    json_t *all = json_object(), *id;
+    size_t i;
+    json_array_foreach (json_object_get(sr->view, "$PBDs"), i, id) {
+        const ApiObject *pbd = call_find(call, json_string_value(id), "PBD", NULL, NULL);
+        const ApiObject *host =
+            pbd && json_is_true(json_object_get(pbd->view, "attached"))
+                ? call_find(call, api_object_text(pbd, "host"), "host", NULL, NULL)
+                : NULL;
+        json_t *stats = host ? fetch(host, NULL, granularity, error) : NULL;
+        if (host && !stats) {
+            json_decref(all);
+            return NULL;
+        }
+        if (stats)
+            json_object_set_new(all, api_object_text(host, "name_label"), stats);
+    }
+    return all;
+}
+
+static gint64 newest(json_t *hosts)
+{
+    gint64 end_s = 0;
+    const char *name;
+    json_t *host;
+    json_object_foreach (hosts, name, host)
+        end_s = MAX(end_s, json_integer_value(json_object_get(host, "endTimestamp")));
+    return end_s;
+}
+
+static json_t *sr_stats(ApiCall *call, GError **error)
+{
+    const ApiObject *sr = call_object(call, "id");
+    const Granularity *granularity = granularity_of(call, error);
+    json_t *hosts = granularity ? hosts_stats(call, sr, granularity, error) : NULL;
+    if (!hosts)
+        return NULL;
+    g_autofree char *key = g_strndup(api_object_text(sr, "uuid"), SHORT_UUID);
+    json_t *stats = NULL;
+    if (json_object_size(hosts) == 0)
+        err_set(error, ERR_STATE,
+                "SR %s is attached to no host, so nobody measures it: connect it first",
+                api_object_text(sr, "name_label"));
+    else
+        stats = json_pack("{s:I, s:I, s:{s:{s:o, s:o}, s:{s:o, s:o}, s:{s:o, s:o}, s:o}}",
+                          "endTimestamp", (json_int_t) newest(hosts), "interval",
+                          (json_int_t) granularity->step_s, "stats", "iops", "r",
+                          combine(hosts, "iops.r", key, false), "w",
+                          combine(hosts, "iops.w", key, false), "ioThroughput", "r",
+                          combine(hosts, "ioThroughput.r", key, false), "w",
+                          combine(hosts, "ioThroughput.w", key, false), "latency", "r",
+                          combine(hosts, "latency.r", key, true), "w",
+                          combine(hosts, "latency.w", key, true), "iowait", wait_of(hosts, key));
+    json_decref(hosts);
+    return stats;
+}
+
 /* --- What is recorded --- */
 
 static json_t *record(ApiCall *call, const char *method, GError **error)
@@ -119,5 +235,8 @@ const Method methods_stats[] = {
     { "host.stats", host_stats, PARAMS(REQ(ID("host", "host", "view")), OPT(STR("granularity"))),
       .access = ACCESS_USER, .long_running = true, .example = "host=$HOST granularity=hours",
       .summary = "What a host used: seconds, minutes, hours or days." },
+    { "sr.stats", sr_stats, PARAMS(REQ(ID("id", "SR", "view")), OPT(STR("granularity"))),
+      .access = ACCESS_USER, .long_running = true, .example = "id=$SR granularity=minutes",
+      .summary = "How much a storage read and wrote: seconds, minutes, hours or days." },
     { NULL },
 };

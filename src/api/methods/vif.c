@@ -1,5 +1,6 @@
 /* Network interfaces of machines: made, changed, plugged, deleted. What a pool cannot change of one
  * (its network's pool-wide address, its MAC) makes a new one of it. */
+#include "api/ip_pools.h"
 #include "api/method.h"
 #include "api/methods/vm_devices.h"
 #include "api/resource_sets.h"
@@ -41,12 +42,32 @@ static char *free_device(ApiCall *call, const ApiObject *vm, GError **error)
     return device;
 }
 
+/* What pools have of the addresses that were given, the machine's resource set must have left.
+ * `now`: those that the interface has already. */
+static bool may_have(ApiCall *call, const char *vm_id, const char *network_id, json_t *now,
+                     GError **error)
+{
+    static const char *const names[] = { "allowedIpv4Addresses", "allowedIpv6Addresses" };
+    json_t *vm = servers_object(call_parts(call)->servers, vm_id), *more = json_array(), *address;
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        size_t k;
+        json_array_foreach (call_get(call, names[i]), k, address)
+            if (!json_object_get(now, json_string_value(address)))
+                json_array_append(more, address);
+    }
+    bool ok = ip_pools_allow(call, json_string_value(json_object_get(vm, "resourceSet")),
+                             network_id, more, error);
+    json_decref(more);
+    json_decref(vm);
+    return ok;
+}
+
 static json_t *create_interface(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "vm"), *network = call_object(call, "network");
     g_autofree char *device = free_device(call, vm, error);
     g_autofree char *ref = NULL;
-    if (!device ||
+    if (!device || !may_have(call, vm->id, network->id, NULL, error) ||
         !vif_create(api_object_xapi(vm), vm->ref, network, device, call_params(call), &ref, error))
         return NULL;
     if (!g_str_equal(api_object_text(vm, "power_state"), "Running") ||
@@ -230,6 +251,22 @@ static bool may_lock(ApiCall *call, const char *network, GError **error)
            call_find(call, network, "network", "operate", error) != NULL;
 }
 
+/* On another network its addresses count anew. */
+static bool may_address(ApiCall *call, const ApiObject *vif, const char *network, GError **error)
+{
+    static const char *const names[] = { "allowedIpv4Addresses", "allowedIpv6Addresses" };
+    bool stays = g_str_equal(network, api_object_text(vif, "$network"));
+    json_t *now = json_object(), *address;
+    for (unsigned i = 0; stays && i < G_N_ELEMENTS(names); i++) {
+        size_t k;
+        json_array_foreach (json_object_get(vif->view, names[i]), k, address)
+            json_object_set_new(now, json_string_value(address), json_true());
+    }
+    bool ok = may_have(call, api_object_text(vif, "$VM"), network, now, error);
+    json_decref(now);
+    return ok;
+}
+
 static json_t *vif_set(ApiCall *call, GError **error)
 {
     const ApiObject *vif = call_object(call, "id");
@@ -237,7 +274,8 @@ static json_t *vif_set(ApiCall *call, GError **error)
     const char *mac = call_string(call, "mac");
     bool moves = network && !g_str_equal(network, now);
     bool renames = mac && g_ascii_strcasecmp(mac, api_object_text(vif, "MAC")) != 0;
-    if (!may_lock(call, network ? network : now, error))
+    if (!may_lock(call, network ? network : now, error) ||
+        !may_address(call, vif, network ? network : now, error))
         return NULL;
     bool was = is_attached(vif), again = moves || renames;
     if (again && !(vif = recreate(call, vif, moves ? network : now, error)))
