@@ -75,16 +75,16 @@ static const struct {
     { "/auth/login", login },
 };
 
-/* A browser is to take answers for what they say they are, show them in no foreign frame, tell
- * nobody the addresses, some of which are secrets, and stay with TLS where it found it. */
+/* A browser is to take answers for what they say they are, show them in no foreign frame, and tell
+ * nobody the addresses, some of which are secrets. No Strict-Transport-Security (RFC 6797): it
+ * binds the whole host, also what others serve there without TLS, and closes the door when a
+ * certificate has run out; nothing of ours is served without TLS anyway. */
 static void add_headers(HttpRequest *request)
 {
     http_reply_header(request, "X-Content-Type-Options", "nosniff");
     http_reply_header(request, "X-Frame-Options", "SAMEORIGIN");
     http_reply_header(request, "Referrer-Policy", "same-origin");
     http_reply_header(request, "Cross-Origin-Resource-Policy", "same-origin");
-    if (http_is_secure(request))
-        http_reply_header(request, "Strict-Transport-Security", "max-age=15552000");
 }
 
 void api_handle(HttpRequest *request, void *user)

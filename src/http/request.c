@@ -120,11 +120,6 @@ bool http_client_left(HttpRequest *request)
            stream_peer_left(request->connection->stream);
 }
 
-bool http_is_secure(const HttpRequest *request)
-{
-    return stream_is_tls(request->connection->stream);
-}
-
 gint64 http_body_bytes(const HttpRequest *request)
 {
     return request->head.length;

@@ -81,8 +81,6 @@ const char *http_cookie(const HttpRequest *request, const char *name);
 const char *http_peer(const HttpRequest *request);
 /* The host that the client asked for, with the port if it named one; "" when it named none. */
 const char *http_host(const HttpRequest *request);
-/* It came over TLS, to us. */
-bool http_is_secure(const HttpRequest *request);
 /* No page of a foreign origin has sent this (Origin, RFC 6454). */
 bool http_origin_is_ours(const HttpRequest *request);
 /* The client has gone, or the server is stopping: a handler that waits for something should give

@@ -405,17 +405,6 @@ class Tls(unittest.TestCase):
             time.sleep(0.05)
         self.assertEqual(self.certificate()[0], second)
 
-    def test_headers(self):
-        """Who has found us by TLS is told to come back that way; who came without is not."""
-        context = ssl.create_default_context()
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        with urllib.request.urlopen(self.server.ready["url"] + "/healthz", timeout=30, context=context) as answer:
-            self.assertEqual(answer.headers["Strict-Transport-Security"], "max-age=15552000")
-        plain = Server()
-        self.addCleanup(plain.stop)
-        with urllib.request.urlopen(plain.url + "/healthz", timeout=30) as answer:
-            self.assertNotIn("Strict-Transport-Security", answer.headers)
-
 
 if __name__ == "__main__":
     unittest.main()
