@@ -88,11 +88,6 @@ int stream_fd(const HttpStream *stream)
     return stream->fd;
 }
 
-bool stream_is_tls(const HttpStream *stream)
-{
-    return stream->ssl != NULL;
-}
-
 bool stream_has_pending(HttpStream *stream)
 {
     if (!stream->ssl)

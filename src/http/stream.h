@@ -30,7 +30,6 @@ HttpStream *stream_new(int fd, SSL_CTX *context);
 /* Closes the socket. */
 void stream_free(HttpStream *stream);
 int stream_fd(const HttpStream *stream);
-bool stream_is_tls(const HttpStream *stream);
 /* Decrypted bytes that poll cannot see. */
 bool stream_has_pending(HttpStream *stream);
 
