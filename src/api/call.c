@@ -15,6 +15,9 @@ struct ApiCall {
     GHashTable *named;  /* parameter → ApiObject */
     GPtrArray *objects; /* owns them */
     Rope *text;
+    const char *task; /* of what lasts; NULL: none */
+    char *own_task;   /* the same, when it is the call's own */
+    Cancel *cancel;
 };
 
 void api_result_clear(ApiResult *result)
@@ -39,6 +42,8 @@ static void call_clear(ApiCall *call)
     g_clear_pointer(&call->named, g_hash_table_unref);
     g_clear_pointer(&call->objects, g_ptr_array_unref);
     g_clear_pointer(&call->text, rope_unref);
+    g_clear_pointer(&call->cancel, cancel_unref);
+    g_free(call->own_task);
 }
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiCall, call_clear)
@@ -140,6 +145,7 @@ const ApiObject *call_find(ApiCall *call, const char *id, const char *types, con
         return NULL;
     }
     ApiObject *object = g_new0(ApiObject, 1);
+    object->call = call;
     object->link = g_steal_pointer(&link);
     object->inventory = inventory;
     object->view = view;
@@ -171,12 +177,47 @@ static bool check(ApiCall *call, json_t *sent, GError **error)
     return check_access(call, error) && prepare(call, sent, error) && resolve(call, error);
 }
 
+static const char *object_of(ApiCall *call)
+{
+    for (const Param *row = call->method->params; row && row->name; row++)
+        if (g_hash_table_contains(call->named, row->name))
+            return call_object(call, row->name)->id;
+    return NULL;
+}
+
+/* What lasts and changes something is a task while it does; what fails stays one, as with XO. */
+static void begin_task(ApiCall *call)
+{
+    Tasks *tasks = call->parts->tasks;
+    if (tasks && !call->task && call->method->long_running && audit_wants(call->method)) {
+        g_autofree char *name = g_strdup_printf("API call: %s", call->method->name);
+        call->own_task = tasks_begin_call(
+            tasks,
+            json_pack("{s:s, s:s, s:s, s:s*, s:s*, s:o}", "name", name, "type", "api.call",
+                      "method", call->method->name, "userId", call_user_id(call), "objectId",
+                      object_of(call), "params", audit_redact(call->method->params, call->params)));
+        call->task = call->own_task;
+    }
+    if (call->task)
+        call->cancel = tasks_cancel(tasks, call->task);
+}
+
+static void end_task(ApiCall *call, const GError *failure)
+{
+    if (!call->own_task)
+        return;
+    tasks_end(call->parts->tasks, call->own_task, !failure,
+              failure ? call_task_failure(call->parts, call->session, failure) : NULL);
+}
+
 static bool run(ApiCall *call, json_t *sent, ApiResult *result, GError **error)
 {
     if (!check(call, sent, error))
         return false;
     g_autoptr(GError) failure = NULL;
+    begin_task(call);
     result->value = call->method->run(call, &failure);
+    end_task(call, failure);
     if (failure) {
         g_clear_pointer(&result->value, json_decref);
         g_propagate_error(error, g_steal_pointer(&failure));
@@ -230,10 +271,17 @@ static void tell(ApiCall *call, json_t *sent, json_t *result, const GError *fail
 bool call_run(const ApiParts *parts, Session *session, const char *name, json_t *params,
               ApiResult *result, GError **error)
 {
+    return call_run_in_task(parts, session, name, params, NULL, result, error);
+}
+
+bool call_run_in_task(const ApiParts *parts, Session *session, const char *name, json_t *params,
+                      const char *task, ApiResult *result, GError **error)
+{
     *result = (ApiResult){ NULL, NULL };
     g_auto(ApiCall) call = { NULL };
     if (!begin(&call, parts, session, name, error))
         return false;
+    call.task = task;
     gint64 start_us = g_get_monotonic_time();
     g_autoptr(GError) failure = NULL;
     bool ok = run(&call, params, result, &failure);
@@ -283,7 +331,51 @@ json_t *call_error_json(const ApiParts *parts, Session *session, const GError *e
     return api_error_json(error, &view);
 }
 
+json_t *call_task_failure(const ApiParts *parts, Session *session, const GError *error)
+{
+    const char *const *detail = err_is(error, ERR_XAPI) ? err_detail(error) : NULL;
+    if (!detail || !*detail) {
+        json_t *json = call_error_json(parts, session, error);
+        json_object_set_new(json, "name", json_string("XoError"));
+        return json;
+    }
+    g_autofree char *joined = g_strjoinv(", ", (char **) detail + 1);
+    json_t *json = json_pack("{s:s, s:s, s:[]}", "code", detail[0], "name", "XapiError", "params");
+    for (unsigned i = 1; detail[i]; i++)
+        json_array_append_new(json_object_get(json, "params"), json_string(detail[i]));
+    json_object_set_new(json, "message", json_sprintf("%s(%s)", detail[0], joined));
+    return json;
+}
+
 /* --- For methods --- */
+
+Cancel *call_cancel(ApiCall *call)
+{
+    return call->cancel;
+}
+
+/* That one thing of several is done does not mean that all are. */
+void call_tell_progress(double done, void *user)
+{
+    ApiCall *call = user;
+    if (call->task && done < 1)
+        tasks_progress(call->parts->tasks, call->task, done);
+}
+
+char *call_begin_step(ApiCall *call, const char *name, const ApiObject *about)
+{
+    if (!call->task)
+        return NULL;
+    json_t *properties = json_pack("{s:s, s:s, s:s}", "name", name, "objectId", about->id,
+                                   "objectType", about->type);
+    return tasks_begin_step(call->parts->tasks, call->task, properties);
+}
+
+void call_end_step(ApiCall *call, const char *step, bool success)
+{
+    if (step)
+        tasks_end_step(call->parts->tasks, call->task, step, success);
+}
 
 const ApiParts *call_parts(ApiCall *call)
 {

@@ -20,6 +20,7 @@ typedef struct {
     const char *type; /* "VM" */
     const char *ref;  /* opaque reference */
     json_t *view;     /* XO's view */
+    ApiCall *call;    /* that found it */
 } ApiObject;
 
 /* What a call gave: JSON text, or a value (NULL: true). */
@@ -33,6 +34,12 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiResult, api_result_clear)
 /* Runs a method in this thread; `params` is borrowed, may be NULL. */
 bool call_run(const ApiParts *parts, Session *session, const char *method, json_t *params,
               ApiResult *result, GError **error);
+/* The same as a part of the task of that id, which the caller ends: it shows how far the call is,
+ * and aborting it cancels the call. call_run makes a task of a method that lasts by itself. */
+bool call_run_in_task(const ApiParts *parts, Session *session, const char *method, json_t *params,
+                      const char *task, ApiResult *result, GError **error);
+/* An error as the result of a task. */
+json_t *call_task_failure(const ApiParts *parts, Session *session, const GError *error);
 /* Everything that call_run asks before it runs the method: whether the call would be allowed now.
  */
 bool call_check(const ApiParts *parts, Session *session, const char *method, json_t *params,
@@ -61,5 +68,13 @@ const ApiObject *call_object(ApiCall *call, const char *name);
 /* Finds and checks one more object, owned by the call. `types` as in ID(). */
 const ApiObject *call_find(ApiCall *call, const char *id, const char *types, const char *permission,
                            GError **error);
+/* What an abort of the call's task sets; NULL: nobody can. */
+Cancel *call_cancel(ApiCall *call);
+/* How far the call is, 0 … 1; in the form that xapi_call_task wants. */
+void call_tell_progress(double done, void *call);
+/* A step of what lasts, about an object: shown below the call's task. Its id (caller frees), NULL
+ * when the call has no task. */
+char *call_begin_step(ApiCall *call, const char *name, const ApiObject *about);
+void call_end_step(ApiCall *call, const char *step, bool success);
 /* The result is this JSON text; the method then returns NULL. The reference is taken. */
 void call_set_text(ApiCall *call, Rope *text);

@@ -37,6 +37,13 @@ bool api_object_do(const ApiObject *object, const char *method, json_t *more, GE
     return xapi_do(api_object_xapi(object), method, params, error);
 }
 
+char *api_object_task(const ApiObject *object, const char *method, json_t *params, GError **error)
+{
+    ApiCall *call = object->call;
+    return xapi_call_task(api_object_xapi(object), method, params, call_cancel(call),
+                          call_tell_progress, call, error);
+}
+
 json_t *api_object_made(const ApiObject *object, const char *cls, const char *ref, GError **error)
 {
     g_autofree char *method = g_strdup_printf("%s.get_uuid", cls);

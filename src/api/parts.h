@@ -10,6 +10,7 @@
 #include "api/remotes.h"
 #include "api/servers.h"
 #include "api/set_leases.h"
+#include "api/tasks.h"
 #include "job/job.h"
 #include "run/repositories.h"
 #include "run/runs.h"
@@ -29,6 +30,7 @@ typedef struct ApiParts {
     Errands *errands;
     SetLeases *set_leases;
     Duties *duties;
+    Tasks *tasks;          /* NULL: what lasts is no task */
     Pace *pace;            /* NULL: any number of calls */
     gint64 cloud_drive_ms; /* how long a drive that is to go stays beside the tools that report */
 } ApiParts;

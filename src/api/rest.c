@@ -247,7 +247,6 @@ Rest *rest_new(const ApiParts *parts)
 {
     Rest *rest = g_new0(Rest, 1);
     rest->parts = parts;
-    rest->tasks = tasks_new(parts->store);
     rest->actions = rest_actions_new(rest);
     rest->feeds = rest_feeds_new(parts);
     rest->router = rest_routes_new();
@@ -259,6 +258,5 @@ void rest_free(Rest *rest)
     rest_feeds_free(rest->feeds);
     g_thread_pool_free(rest->actions, FALSE, TRUE);
     rest_router_free(rest->router);
-    tasks_free(rest->tasks);
     g_free(rest);
 }

@@ -152,16 +152,17 @@ static json_t *perform(Rest *rest, Action *action, GError **error)
 {
     g_auto(ApiResult) result = { NULL, NULL };
     g_autoptr(GError) failure = NULL;
-    if (call_run(rest->parts, action->session, action->call->method, action->params, &result,
-                 &failure)) {
+    if (call_run_in_task(rest->parts, action->session, action->call->method, action->params,
+                         action->task, &result, &failure)) {
         json_t *value = result.value ? json_incref(result.value) : json_null();
         json_t *told = shown(action->call, json_incref(value));
-        tasks_end(rest->tasks, action->task, true, json_is_object(told) ? json_incref(told) : NULL);
+        tasks_end(rest->parts->tasks, action->task, true,
+                  json_is_object(told) ? json_incref(told) : NULL);
         json_decref(told);
         return value;
     }
-    json_t *json = rest_task_failure(rest->parts, action->session, failure);
-    tasks_end(rest->tasks, action->task, false, json);
+    json_t *json = call_task_failure(rest->parts, action->session, failure);
+    tasks_end(rest->parts->tasks, action->task, false, json);
     g_propagate_error(error, g_steal_pointer(&failure));
     return NULL;
 }
@@ -196,7 +197,7 @@ static void begin_later(RestRequest *request, Action *action)
 {
     if (g_thread_pool_unprocessed(request->rest->actions) >= REST_MAX_WAITING_ACTIONS) {
         rest_refuse(request, 503, "too many actions are waiting", NULL);
-        tasks_end(request->rest->tasks, action->task, false, NULL);
+        tasks_end(request->parts->tasks, action->task, false, NULL);
         action_free(action);
         return;
     }
@@ -213,7 +214,7 @@ static bool act(RestRequest *request, const RestCall *call, json_t *params, GErr
     action->call = call;
     action->session = session_ref(request->session);
     action->params = json_incref(params);
-    action->task = tasks_begin(request->rest->tasks, describe(request, call));
+    action->task = tasks_begin(request->parts->tasks, describe(request, call));
     if (!rest_flag(request, "sync") ||
         MUTANT(rest_never_sync)) { /* mutant: system:test_rest.Actions.test_power */
         begin_later(request, action);

@@ -13,7 +13,6 @@
 struct Rest {
     const ApiParts *parts;
     RestRouter *router;
-    Tasks *tasks;
     GThreadPool *actions;    /* of rest_action.c */
     struct RestFeeds *feeds; /* of rest_events.c */
     gint n_waiting;          /* of rest_tasks.c */

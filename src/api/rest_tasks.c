@@ -1,97 +1,24 @@
 /* Tasks: looking, waiting, watching, dropping. */
 #include "api/rest_tasks.h"
-#include "api/call.h"
+#include "api/error.h"
 #include "api/rest_list.h"
+#include "api/task_list.h"
 #include "base/error.h"
 #include "base/json_text.h"
 
 #include <string.h>
 
-#define DAY_MS ((gint64) 86400 * 1000)
-
-static gint64 now_ms(void)
-{
-    return g_get_real_time() / 1000;
-}
-
-/* --- Shapes --- */
-
-json_t *rest_task_failure(const ApiParts *parts, Session *session, const GError *error)
-{
-    const char *const *detail = err_is(error, ERR_XAPI) ? err_detail(error) : NULL;
-    if (!detail || !*detail) {
-        json_t *json = call_error_json(parts, session, error);
-        json_object_set_new(json, "name", json_string("XoError"));
-        return json;
-    }
-    g_autofree char *joined = g_strjoinv(", ", (char **) detail + 1);
-    json_t *json = json_pack("{s:s, s:s, s:[]}", "code", detail[0], "name", "XapiError", "params");
-    for (unsigned i = 1; detail[i]; i++)
-        json_array_append_new(json_object_get(json, "params"), json_string(detail[i]));
-    json_object_set_new(json, "message", json_sprintf("%s(%s)", detail[0], joined));
-    return json;
-}
-
-static void move(json_t *from, const char *key, json_t *to, const char *new_key)
-{
-    json_t *value = json_object_get(from, key);
-    if (value)
-        json_object_set(to, new_key, value);
-    json_object_del(from, key);
-}
-
-/* A node of a run's log as a task: its words and its data become properties. */
-static void make_task(json_t *node)
-{
-    json_t *data = json_object_get(node, "data");
-    json_t *properties = json_is_object(data) ? json_copy(data) : json_object();
-    move(node, "message", properties, "name");
-    json_object_del(node, "data");
-    json_object_set_new(node, "properties", properties);
-    size_t i;
-    json_t *child;
-    json_array_foreach (json_object_get(node, "tasks"), i, child)
-        make_task(child);
-}
-
-/* A run's log, whose reference is taken, as a task. */
-static json_t *task_of_run(json_t *log)
-{
-    if (!g_str_equal(json_text(log, "message"), "backup")) {
-        make_task(log);
-        return log;
-    }
-    json_t *data = json_incref(json_object_get(log, "data"));
-    json_t *own = json_pack("{s:s, s:O*, s:s, s:s, s:O*}", "name", "backup run", "data", data,
-                            "event", "job.start", "type", "backup", "runJobId",
-                            json_object_get(log, "id"));
-    json_decref(data);
-    move(log, "jobId", own, "jobId");
-    move(log, "jobName", own, "jobName");
-    move(log, "scheduleId", own, "scheduleId");
-    make_task(log);
-    json_object_set_new(log, "properties", own);
-    return log;
-}
-
 /* --- Which there are --- */
 
-static bool is_shown(RestRequest *request, json_t *task)
+static TaskReader reader_of(const RestRequest *request)
 {
-    json_t *of = json_object_get(json_object_get(task, "properties"), "userId");
-    return request->is_admin || (of && json_equal(of, json_object_get(request->user, "id")));
+    return (TaskReader){ request->parts, request->user, request->is_admin };
 }
 
 static json_t *get_task(RestRequest *request, const char *id)
 {
-    json_t *task = tasks_get(request->rest->tasks, id);
-    json_t *log = task || !request->is_admin ? NULL : runs_log(request->parts->runs, id, NULL);
-    if (log)
-        task = task_of_run(log);
-    if (task && is_shown(request, task))
-        return task;
-    json_decref(task);
-    return NULL;
+    TaskReader reader = reader_of(request);
+    return task_list_get(&reader, id);
 }
 
 char *rest_one_task(RestRequest *request, const char *id, GError **error)
@@ -104,49 +31,33 @@ char *rest_one_task(RestRequest *request, const char *id, GError **error)
     return text;
 }
 
-/* `about` NULL: all. False: enough. The reference of the task is taken. */
-static bool see(json_t *task, const char *about, RestSeen seen, void *user)
+typedef struct {
+    RestSeen seen;
+    void *user;
+} Seen;
+
+static bool see_text(json_t *task, void *user)
 {
-    json_t *properties = json_object_get(task, "properties");
-    bool goes_on = true;
-    if (!about || g_str_equal(json_text(properties, "objectId"), about)) {
-        g_autofree char *text = json_dumps(task, JSON_COMPACT);
-        goes_on = seen(json_text(task, "id"), text, strlen(text), user);
-    }
-    json_decref(task);
-    return goes_on;
+    const Seen *seen = user;
+    g_autofree char *text = json_dumps(task, JSON_COMPACT);
+    return seen->seen(json_text(task, "id"), text, strlen(text), seen->user);
 }
 
-static bool each_run(RestRequest *request, RestSeen seen, void *user, GError **error)
-{
-    g_autoptr(GPtrArray)
-        ids = runs_log_ids(request->parts->runs, now_ms() - REST_RUN_DAYS * DAY_MS, 0, error);
-    for (unsigned i = 0; ids && i < ids->len; i++) {
-        json_t *log = runs_log(request->parts->runs, ids->pdata[i], NULL);
-        if (log && !see(task_of_run(log), NULL, seen, user))
-            break;
-    }
-    return ids != NULL;
-}
-
+/* `about` NULL: all. */
 static bool each_own(RestRequest *request, const char *about, RestSeen seen, void *user)
 {
-    json_t *list = tasks_list(request->rest->tasks);
-    bool goes_on = true;
-    size_t i;
-    json_t *task;
-    json_array_foreach (list, i, task)
-        if (goes_on && is_shown(request, task))
-            goes_on = see(json_incref(task), about, seen, user);
-    json_decref(list);
-    return goes_on;
+    TaskReader reader = reader_of(request);
+    Seen seen_text = { seen, user };
+    return task_list_each(&reader, about, see_text, &seen_text);
 }
 
 bool rest_each_task(RestRequest *request, const RestCollection *collection, RestSeen seen,
                     void *user, GError **error)
 {
-    return !each_own(request, NULL, seen, user) || !request->is_admin ||
-           each_run(request, seen, user, error);
+    TaskReader reader = reader_of(request);
+    Seen seen_text = { seen, user };
+    return !each_own(request, NULL, seen, user) ||
+           task_list_each_run(&reader, see_text, &seen_text, error);
 }
 
 bool rest_each_own_task(RestRequest *request, const RestCollection *collection, RestSeen seen,
@@ -175,14 +86,14 @@ void rest_wait_end(RestRequest *request)
 /* Until the task is not pending any more, or the client has gone. */
 static void wait_for(RestRequest *request, const char *id)
 {
-    guint64 seen = tasks_changes(request->rest->tasks, 0, 0);
+    guint64 seen = tasks_changes(request->parts->tasks, 0, 0);
     while (!http_client_left(request->http)) {
         json_t *task = get_task(request, id);
         bool pending = task && g_str_equal(json_text(task, "status"), "pending");
         json_decref(task);
         if (!pending)
             return;
-        seen = tasks_changes(request->rest->tasks, seen, REST_WAIT_STEP_MS);
+        seen = tasks_changes(request->parts->tasks, seen, REST_WAIT_STEP_MS);
     }
 }
 
@@ -245,8 +156,8 @@ static bool watch_one(const char *id, const char *text, size_t n, void *user)
 /* A run is looked at until it has ended: there may be many old ones. */
 static bool watch_runs(RestRequest *request, RestTaskWatch *watch)
 {
-    g_autoptr(GPtrArray)
-        ids = runs_log_ids(request->parts->runs, now_ms() - REST_RUN_DAYS * DAY_MS, 0, NULL);
+    g_autoptr(GPtrArray) ids = task_list_runs(request->parts, NULL);
+    Seen seen = { watch_one, watch };
     bool goes_on = true;
     for (unsigned i = 0; ids && goes_on && i < ids->len; i++) {
         const char *id = ids->pdata[i];
@@ -256,7 +167,9 @@ static bool watch_runs(RestRequest *request, RestTaskWatch *watch)
                           : runs_log(request->parts->runs, id, NULL);
         if (log && json_object_get(log, "end"))
             g_hash_table_add(watch->ended, g_strdup(id));
-        goes_on = !log || see(task_of_run(log), NULL, watch_one, watch);
+        json_t *task = log ? task_of_run(log) : NULL;
+        goes_on = !task || see_text(task, &seen);
+        json_decref(task);
     }
     return goes_on;
 }
@@ -296,11 +209,11 @@ static void watch_tasks(RestRequest *request, const RestQuery *query)
 {
     RestList *list = rest_list_new(request, query, "tasks");
     RestTaskWatch *watch = rest_task_watch_new();
-    guint64 seen = tasks_changes(request->rest->tasks, 0, 0);
+    guint64 seen = tasks_changes(request->parts->tasks, 0, 0);
     bool goes_on = rest_list_flush(list);
     while (goes_on && !http_client_left(request->http)) {
         goes_on = rest_task_watch_step(watch, request, tell_list, list);
-        seen = tasks_changes(request->rest->tasks, seen, REST_WAIT_STEP_MS);
+        seen = tasks_changes(request->parts->tasks, seen, REST_WAIT_STEP_MS);
     }
     rest_list_end(list);
     rest_task_watch_free(watch);
@@ -323,14 +236,14 @@ static void get_all(RestRequest *request)
 
 static bool drop(RestRequest *request, const char *id)
 {
-    return tasks_drop(request->rest->tasks, id) ||
+    return tasks_drop(request->parts->tasks, id) ||
            (request->is_admin && !runs_is_going(request->parts->runs, id) &&
             runs_delete_log(request->parts->runs, id, NULL));
 }
 
 static bool drop_seen(const char *id, const char *text, size_t n, void *user)
 {
-    tasks_drop(((RestRequest *) user)->rest->tasks, id);
+    tasks_drop(((RestRequest *) user)->parts->tasks, id);
     return true;
 }
 
@@ -360,19 +273,8 @@ static void drop_all(RestRequest *request)
 
 static bool abort_task(RestRequest *request, GError **error)
 {
-    const char *id = rest_arg(request, "id");
-    json_t *task = get_task(request, id);
-    bool is_there = task != NULL;
-    json_decref(task);
-    if (!is_there)
-        api_error_no_such(error, id, "task");
-    else if (runs_is_going(request->parts->runs, id))
-        return runs_cancel(request->parts->runs, id, error);
-    else if (!tasks_ask_to_abort(request->rest->tasks, id))
-        err_set(error, ERR_STATE, "the task %s has ended", id);
-    else
-        return true;
-    return false;
+    TaskReader reader = reader_of(request);
+    return task_list_abort(&reader, rest_arg(request, "id"), error);
 }
 
 static void abort_one(RestRequest *request)

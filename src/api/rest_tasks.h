@@ -5,7 +5,6 @@
 #include "api/rest_collection.h"
 
 enum {
-    REST_RUN_DAYS = 31,      /* runs are tasks for so long */
     REST_WAIT_STEP_MS = 500, /* how soon a wait sees that its client has gone, or a run's news */
     REST_MAX_WAITING = 96,   /* requests that wait or listen at the same time */
 };
@@ -18,8 +17,6 @@ bool rest_each_task(RestRequest *request, const RestCollection *collection, Rest
 bool rest_each_own_task(RestRequest *request, const RestCollection *collection, RestSeen seen,
                         void *user, GError **error);
 char *rest_one_task(RestRequest *request, const char *id, GError **error);
-/* An error as the result of a task. */
-json_t *rest_task_failure(const ApiParts *parts, Session *session, const GError *error);
 
 /* What changed among the tasks that the caller is shown since the last step: "add", "update" or
  * "remove" (with its last text). False from `tell` ends the step. */

@@ -9,7 +9,9 @@
 
 typedef struct {
     json_t *record;
-    char *key; /* in the store's log */
+    char *key; /* in the store's log; NULL: not written */
+    Cancel *cancel;
+    bool is_call; /* forgotten when it ends well */
 } Entry;
 
 struct Tasks {
@@ -24,6 +26,7 @@ static void entry_free(void *data)
 {
     Entry *entry = data;
     json_decref(entry->record);
+    g_clear_pointer(&entry->cancel, cancel_unref);
     g_free(entry->key);
     g_free(entry);
 }
@@ -47,12 +50,35 @@ static void write_entry(Tasks *tasks, const Entry *entry)
 }
 
 /* The mutex is held. */
-static void touch(Tasks *tasks, Entry *entry)
+static void wake(Tasks *tasks)
 {
-    json_object_set_new(entry->record, "updatedAt", json_integer(now_ms()));
-    write_entry(tasks, entry);
     tasks->n_changes++;
     g_cond_broadcast(&tasks->changed);
+}
+
+static void note(Tasks *tasks, Entry *entry)
+{
+    json_object_set_new(entry->record, "updatedAt", json_integer(now_ms()));
+    wake(tasks);
+}
+
+static void touch(Tasks *tasks, Entry *entry)
+{
+    note(tasks, entry);
+    write_entry(tasks, entry);
+}
+
+/* Steps that nobody has ended end with the whole. */
+static void end_steps(json_t *record, const char *status)
+{
+    size_t i;
+    json_t *step;
+    json_array_foreach (json_object_get(record, "tasks"), i, step) {
+        if (!is_pending(step))
+            continue;
+        json_object_set_new(step, "status", json_string(status));
+        json_object_set_new(step, "end", json_integer(now_ms()));
+    }
 }
 
 /* --- Life --- */
@@ -69,6 +95,7 @@ static void load(Tasks *tasks)
         g_hash_table_replace(tasks->entries, g_strdup(json_text(record, "id")), entry);
         if (is_pending(record) && !MUTANT(tasks_pending_for_ever)) { /* mutant: api_tasks */
             json_object_set_new(record, "status", json_string("interrupted"));
+            end_steps(record, "interrupted");
             touch(tasks, entry);
         }
     }
@@ -116,13 +143,21 @@ static void trim(Tasks *tasks)
 
 /* --- Changing --- */
 
-char *tasks_begin(Tasks *tasks, json_t *properties)
+static json_t *new_record(const char *id, json_t *properties)
+{
+    return json_pack("{s:s, s:o, s:I, s:s}", "id", id, "properties", properties, "start", now_ms(),
+                     "status", "pending");
+}
+
+static char *begin(Tasks *tasks, json_t *properties, bool is_call)
 {
     char *id = tasklog_id(now_ms());
     Entry *entry = g_new0(Entry, 1);
-    entry->record = json_pack("{s:s, s:o, s:I, s:s}", "id", id, "properties", properties, "start",
-                              now_ms(), "status", "pending");
-    entry->key = store_log_add(tasks->store, NAME_SPACE, now_ms(), entry->record, NULL);
+    entry->record = new_record(id, properties);
+    entry->is_call = is_call;
+    entry->cancel = cancel_new();
+    if (!is_call)
+        entry->key = store_log_add(tasks->store, NAME_SPACE, now_ms(), entry->record, NULL);
     g_mutex_lock(&tasks->mutex);
     g_hash_table_replace(tasks->entries, g_strdup(id), entry);
     touch(tasks, entry);
@@ -131,16 +166,103 @@ char *tasks_begin(Tasks *tasks, json_t *properties)
     return id;
 }
 
+char *tasks_begin(Tasks *tasks, json_t *properties)
+{
+    return begin(tasks, properties, false);
+}
+
+char *tasks_begin_call(Tasks *tasks, json_t *properties)
+{
+    return begin(tasks, properties, true);
+}
+
+/* The mutex is held. */
+static Entry *pending_entry(Tasks *tasks, const char *id)
+{
+    Entry *entry = g_hash_table_lookup(tasks->entries, id);
+    return entry && is_pending(entry->record) ? entry : NULL;
+}
+
+Cancel *tasks_cancel(Tasks *tasks, const char *id)
+{
+    g_mutex_lock(&tasks->mutex);
+    Entry *entry = pending_entry(tasks, id);
+    Cancel *cancel = entry && entry->cancel ? cancel_ref(entry->cancel) : NULL;
+    g_mutex_unlock(&tasks->mutex);
+    return cancel;
+}
+
+/* Is not written down: what a crash leaves of it, nobody needs. */
+void tasks_progress(Tasks *tasks, const char *id, double done)
+{
+    g_mutex_lock(&tasks->mutex);
+    Entry *entry = pending_entry(tasks, id);
+    json_t *properties = entry ? json_object_get(entry->record, "properties") : NULL;
+    json_int_t percent = (json_int_t) (CLAMP(done, 0, 1) * 100);
+    if (properties && percent > json_integer_value(json_object_get(properties, "progress"))) {
+        json_object_set_new(properties, "progress", json_integer(percent));
+        note(tasks, entry);
+    }
+    g_mutex_unlock(&tasks->mutex);
+}
+
+char *tasks_begin_step(Tasks *tasks, const char *id, json_t *properties)
+{
+    char *step = tasklog_id(now_ms());
+    json_t *record = new_record(step, properties);
+    g_mutex_lock(&tasks->mutex);
+    Entry *entry = pending_entry(tasks, id);
+    if (entry && !json_object_get(entry->record, "tasks"))
+        json_object_set_new(entry->record, "tasks", json_array());
+    if (entry) {
+        json_array_append(json_object_get(entry->record, "tasks"), record);
+        touch(tasks, entry);
+    }
+    g_mutex_unlock(&tasks->mutex);
+    json_decref(record);
+    return step;
+}
+
+void tasks_end_step(Tasks *tasks, const char *id, const char *step, bool success)
+{
+    g_mutex_lock(&tasks->mutex);
+    Entry *entry = pending_entry(tasks, id);
+    size_t i;
+    json_t *record;
+    json_array_foreach (entry ? json_object_get(entry->record, "tasks") : NULL, i, record) {
+        if (!g_str_equal(json_text(record, "id"), step))
+            continue;
+        json_object_set_new(record, "status", json_string(success ? "success" : "failure"));
+        json_object_set_new(record, "end", json_integer(now_ms()));
+    }
+    if (entry)
+        touch(tasks, entry);
+    g_mutex_unlock(&tasks->mutex);
+}
+
+/* The mutex is held. */
+static void end(Tasks *tasks, Entry *entry, bool success, json_t *result)
+{
+    const char *status = success ? "success" : "failure";
+    json_object_set_new(entry->record, "status", json_string(status));
+    json_object_set_new(entry->record, "end", json_integer(now_ms()));
+    end_steps(entry->record, status);
+    if (result)
+        json_object_set(entry->record, "result", result);
+    if (entry->is_call)
+        entry->key = store_log_add(tasks->store, NAME_SPACE, now_ms(), entry->record, NULL);
+    touch(tasks, entry);
+}
+
 void tasks_end(Tasks *tasks, const char *id, bool success, json_t *result)
 {
     g_mutex_lock(&tasks->mutex);
     Entry *entry = g_hash_table_lookup(tasks->entries, id);
-    if (entry) {
-        json_object_set_new(entry->record, "status", json_string(success ? "success" : "failure"));
-        json_object_set_new(entry->record, "end", json_integer(now_ms()));
-        if (result)
-            json_object_set(entry->record, "result", result);
-        touch(tasks, entry);
+    if (entry && entry->is_call && success) {
+        g_hash_table_remove(tasks->entries, id);
+        wake(tasks);
+    } else if (entry) {
+        end(tasks, entry, success, result);
     }
     g_mutex_unlock(&tasks->mutex);
     json_decref(result);
@@ -149,14 +271,15 @@ void tasks_end(Tasks *tasks, const char *id, bool success, json_t *result)
 bool tasks_ask_to_abort(Tasks *tasks, const char *id)
 {
     g_mutex_lock(&tasks->mutex);
-    Entry *entry = g_hash_table_lookup(tasks->entries, id);
-    bool found = entry && is_pending(entry->record);
-    if (found) {
+    Entry *entry = pending_entry(tasks, id);
+    if (entry) {
         json_object_set_new(entry->record, "abortionRequestedAt", json_integer(now_ms()));
         touch(tasks, entry);
+        if (!MUTANT(tasks_abort_is_words)) /* mutant: api_tasks */
+            cancel_set(entry->cancel);
     }
     g_mutex_unlock(&tasks->mutex);
-    return found;
+    return entry != NULL;
 }
 
 bool tasks_drop(Tasks *tasks, const char *id)
@@ -168,8 +291,7 @@ bool tasks_drop(Tasks *tasks, const char *id)
         if (entry->key)
             store_log_drop(tasks->store, NAME_SPACE, entry->key, NULL);
         g_hash_table_remove(tasks->entries, id);
-        tasks->n_changes++;
-        g_cond_broadcast(&tasks->changed);
+        wake(tasks);
     }
     g_mutex_unlock(&tasks->mutex);
     return found;

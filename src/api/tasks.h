@@ -1,11 +1,13 @@
 /* What lasts, as a record that clients poll, wait for and watch: XO's tasks.
  *
- * A task is {id, properties: {name, type?, objectId?, userId?, …}, start, status ("pending",
- * "success", "failure", "interrupted"), updatedAt, end?, result?, abortionRequestedAt?}, times in
- * Unix milliseconds. The newest TASKS_KEPT are kept, in the store's log "tasks"; what the server's
- * end interrupted says so. Thread-safe; returned JSON is a new reference, the caller's alone. */
+ * A task is {id, properties: {name, type?, objectId?, userId?, progress?, …}, start, status
+ * ("pending", "success", "failure", "interrupted"), updatedAt, end?, result?, tasks?,
+ * abortionRequestedAt?}, times in Unix milliseconds, progress in percent; tasks are its steps. The
+ * newest TASKS_KEPT are kept, in the store's log "tasks"; what the server's end interrupted says
+ * so. Thread-safe; returned JSON is a new reference, the caller's alone. */
 #pragma once
 
+#include "base/cancel.h"
 #include "store/store.h"
 
 typedef struct Tasks Tasks;
@@ -19,9 +21,20 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Tasks, tasks_free)
 
 /* Begins one; the reference of `properties` is taken. Its id; caller frees. */
 char *tasks_begin(Tasks *tasks, json_t *properties);
+/* The same for a call: forgotten when it ends well, written down only when it does not. */
+char *tasks_begin_call(Tasks *tasks, json_t *properties);
+/* The flag that an abort of it sets, a new reference; NULL when there is no such pending task. */
+Cancel *tasks_cancel(Tasks *tasks, const char *id);
+/* How far it is, 0 … 1; never less than before. */
+void tasks_progress(Tasks *tasks, const char *id, double done);
+/* Begins a step of it, its id (caller frees), and ends one; the reference of `properties` is taken.
+ */
+char *tasks_begin_step(Tasks *tasks, const char *id, json_t *properties);
+void tasks_end_step(Tasks *tasks, const char *id, const char *step, bool success);
 /* Ends one; the reference of `result` is taken, NULL: it has none. */
 void tasks_end(Tasks *tasks, const char *id, bool success, json_t *result);
-/* Notes that somebody wants it to end; false when there is no such pending task. */
+/* Somebody wants it to end: that is noted, and its flag is set; false when there is no such pending
+ * task. */
 bool tasks_ask_to_abort(Tasks *tasks, const char *id);
 /* Forgets one that has ended; false when there is none. */
 bool tasks_drop(Tasks *tasks, const char *id);

@@ -95,6 +95,7 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->errands = errands_new();
     parts->set_leases = set_leases_new();
     parts->duties = duties_new(parts);
+    parts->tasks = tasks_new(parts->store);
     parts->cloud_drive_ms = (gint64) options->cloud_drive_s * 1000;
     RunsConfig config = { .store = parts->store,
                           .jobs = parts->jobs,
@@ -293,6 +294,7 @@ static void stop(Server *server)
     g_clear_pointer(&server->gate, gate_free);
     g_clear_pointer(&server->bus, bus_free);
     g_clear_pointer(&server->parts.accounts, account_free);
+    g_clear_pointer(&server->parts.tasks, tasks_free);
     g_clear_pointer(&server->parts.store, store_close);
     if (server->urls)
         g_string_free(server->urls, TRUE);

@@ -190,6 +190,9 @@ class Pools(Pool):
         self.sim.fault(kind="error", method="host.reboot", nth=2, error=["HOST_STILL_BOOTING"])
         error = self.refused(-32000, "pool.rollingReboot", pool=self.pool_id)
         self.assertIn("1 of 3 were done", error.message)
+        task = self.call("task.getAll", objectId=self.pool_id)[-1]
+        self.assertEqual((task["properties"]["method"], task["status"], [step["status"] for step in task["tasks"]]),
+                         ("pool.rollingReboot", "failure", ["success", "failure"]))
         self.assertEqual([host["startTime"] > started[host["id"]] for host in self.hosts()], [True, False, False])
         self.assertEqual(self.homes(), homes)
 

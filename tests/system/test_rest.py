@@ -18,6 +18,7 @@ import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import ROOT, Server, Sim, until  # noqa: E402
+from websocket import WebSocket  # noqa: E402
 
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo")) / "objects"
 NOWHERE = "11111111-2222-4333-8444-555555555555"
@@ -565,12 +566,69 @@ class Tasks(Rest):
         self.refused(404, f"/tasks/{task}")
 
     def test_abort(self):
-        """What the Go client calls, and XO's own."""
+        """What the Go client calls, and XO's own: the pool stops what it does, and the task says so."""
         vm = self.vm("Running")["id"]
         task = self.ask(f"/vms/{vm}/actions/snapshot", "POST").json["taskId"]
         self.get(f"/tasks/{task}?wait")
         self.refused(409, f"/tasks/{task}/abort", "POST")
         self.refused(404, "/tasks/nowhere/actions/abort", "POST")
+        task, _ = self.slow(lambda: self.ask(f"/vms/{vm}/actions/snapshot", "POST", body={"name_label": "is never made"}).json["taskId"])
+        self.assertEqual(self.ask(f"/tasks/{task}/actions/abort", "POST").status, 204)
+        ended = self.get(f"/tasks/{task}?wait")
+        self.assertEqual(ended["status"], "failure", ended)
+        self.assertIn("cancelled", ended["result"]["message"].lower())
+        self.assertIn("abortionRequestedAt", ended)
+        self.assertEqual(box.server.objects(name_label="is never made"), [])
+
+    def setUp(self):
+        self.pool = box.sim.session()
+        self.addCleanup(self.pool.proxy("close"))
+
+    def slow(self, ask):
+        """Asks for a snapshot that the pool begins, and does not go on with for a while: (what asking gave, the pool's task)."""
+        until(lambda: not self.pending(), "the end of what was begun before")
+        box.sim.fault(kind="latency", method="VM.snapshot", ms=4000, count=1)
+        self.addCleanup(box.sim.control, "/sim/faults/clear", {})
+        return ask(), until(self.pending, "a task of the pool")[0]
+
+    def pending(self):
+        records = self.pool.call("task.get_all_records")
+        return [ref for ref, record in records.items() if record["status"] == "pending" and "snapshot" in record["name_label"].lower()]
+
+    def test_one_shape(self):
+        """A call of JSON-RPC that lasts is a task on every surface: of one shape, with its progress, to be ended from each."""
+        vm = self.vm("Running")["id"]
+        socket = WebSocket(box.server.url)
+        self.addCleanup(socket.close)
+        self.assertIn("result", socket.call("session.signIn", {"token": box.token}))
+        asked, pool_task = self.slow(lambda: socket.ask("vm.snapshot", {"id": vm, "name": "by a socket"}))
+        task = until(lambda: [task for task in box.server.call("task.getAll", objectId=vm) if task["status"] == "pending"], "its task")[0]["id"]
+        self.pool.call("task.set_progress", pool_task, 0.42)
+        until(lambda: self.get(f"/tasks/{task}")["properties"].get("progress") == 42, "its progress")
+        shown = box.server.call("task.get", id=task)
+        self.assertEqual(shown, self.get(f"/tasks/{task}"))
+        self.assertEqual({key: shown["properties"][key] for key in ("name", "type", "method", "objectId", "params")},
+                         {"name": "API call: vm.snapshot", "type": "api.call", "method": "vm.snapshot", "objectId": vm,
+                          "params": {"id": vm, "name": "by a socket"}})
+        self.assertIn(f"{BASE}/tasks/{task}", self.get(f"/vms/{vm}/tasks"))
+        events = Events("open")
+        self.addCleanup(events.doCleanups)
+        events.passed = []
+        stream, id_ = events.open()
+        events.subscribe(id_, "task", fields="*")
+        self.assertIs(box.server.call("task.abort", id=task), True)
+        told = {}
+        while told.get("status") != "failure":
+            told = events.next(stream, task)[1]
+        ended = box.server.call("task.get", id=task)
+        self.assertEqual(ended, self.get(f"/tasks/{task}"))
+        self.assertEqual({key: value for key, value in told.items() if key not in ("$subscription", "event")}, ended)
+        answer = socket.answer()
+        self.assertEqual((answer["id"], answer["error"]["message"]), (asked, ended["result"]["message"]))
+        # What ends well is no task any more.
+        self.assertIn("result", socket.call("vm.snapshot", {"id": vm, "name": "quick"}))
+        self.assertEqual([each["id"] for each in box.server.call("task.getAll", objectId=vm) if each["properties"]["type"] == "api.call"], [task])
+        self.assertEqual(self.ask(f"/tasks/{task}", "DELETE").status, 204)
 
 
 class Events(Rest):

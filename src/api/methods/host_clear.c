@@ -61,8 +61,8 @@ static char *who_stays(const ApiObject *host)
 static bool evacuate(const ApiObject *host, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    g_autofree char *done = xapi_call_task(api_object_xapi(host), "host.evacuate",
-                                           json_pack("[s]", host->ref), NULL, NULL, NULL, &failure);
+    g_autofree char *done =
+        api_object_task(host, "host.evacuate", json_pack("[s]", host->ref), &failure);
     if (done)
         return true;
     g_autofree char *words = who_stays(host);

@@ -162,6 +162,12 @@ static bool roll_host(const Rolling *rolling, const ApiObject *host, GError **er
            host_wait_back(xapi, host, since, true, HOST_BACK_MS, error);
 }
 
+/* Between two hosts it can be stopped without harm. */
+static bool may_go_on(const Rolling *rolling, GError **error)
+{
+    return !cancel_check(call_cancel(rolling->call), call_name(rolling->call), error);
+}
+
 /* The pool would start machines of its own accord after the master's restart. */
 static bool roll_all(const Rolling *rolling, GError **error)
 {
@@ -172,7 +178,11 @@ static bool roll_all(const Rolling *rolling, GError **error)
     for (unsigned i = 0; i < rolling->hosts->len; i++) {
         g_autoptr(GError) failure = NULL;
         const ApiObject *host = rolling->hosts->pdata[i];
-        if (roll_host(rolling, host, &failure))
+        g_autofree char *step =
+            call_begin_step(rolling->call, api_object_text(host, "name_label"), host);
+        bool done = may_go_on(rolling, &failure) && roll_host(rolling, host, &failure);
+        call_end_step(rolling->call, step, done);
+        if (done)
             continue;
         err_set(error, ERR_STATE, "it ended at host %s, %u of %u were done: %s",
                 api_object_text(host, "name_label"), i, rolling->hosts->len, failure->message);

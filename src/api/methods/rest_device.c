@@ -14,8 +14,7 @@ static char *make(ApiCall *call, const ApiObject *base, const char *method,
         if (value && !json_is_null(value))
             json_object_set(record, *fields, value);
     }
-    return xapi_call_task(api_object_xapi(base), method, json_pack("[o]", record), NULL, NULL, NULL,
-                          error);
+    return api_object_task(base, method, json_pack("[o]", record), error);
 }
 
 /* --- Disks --- */

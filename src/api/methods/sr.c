@@ -102,10 +102,10 @@ static json_t *reclaim(ApiCall *call, GError **error)
 {
     const ApiObject *sr = call_object(call, "id");
     g_autofree char *host = sr_attached_host(sr, error);
-    g_autofree char *answer = host ? xapi_call_task(api_object_xapi(sr), "host.call_plugin",
-                                                    json_pack("[s, s, s, {s:s}]", host, "trim",
-                                                              "do_trim", "sr_uuid", sr->id),
-                                                    NULL, NULL, NULL, error)
+    g_autofree char *answer = host ? api_object_task(sr, "host.call_plugin",
+                                                     json_pack("[s, s, s, {s:s}]", host, "trim",
+                                                               "do_trim", "sr_uuid", sr->id),
+                                                     error)
                                    : NULL;
     if (answer && check_trim(sr, answer, error))
         api_object_barrier(sr);

@@ -27,12 +27,12 @@ static char *create_sr(ApiCall *call, const Kind *kind, const char *content, jso
                        GError **error)
 {
     const ApiObject *host = call_object(call, "host");
-    return xapi_call_task(api_object_xapi(host), "SR.create",
-                          json_pack("[s, O, i, s, s, s, s, b, {}]", host->ref, config, 0,
-                                    call_string(call, "nameLabel"),
-                                    call_string(call, "nameDescription"), kind->type, content,
-                                    kind->shared),
-                          NULL, NULL, NULL, error);
+    return api_object_task(host, "SR.create",
+                           json_pack("[s, O, i, s, s, s, s, b, {}]", host->ref, config, 0,
+                                     call_string(call, "nameLabel"),
+                                     call_string(call, "nameDescription"), kind->type, content,
+                                     kind->shared),
+                           error);
 }
 
 /* --- One that lies there --- */
@@ -178,13 +178,13 @@ static json_t *create_any(ApiCall *call, GError **error)
     const char *type = call_string(call, "SR_type");
     if (!check_config(config, error))
         return NULL;
-    g_autofree char *ref = xapi_call_task(
-        api_object_xapi(host), "SR.create",
+    g_autofree char *ref = api_object_task(
+        host, "SR.create",
         json_pack("[s, O, I, O, O, s, s, b, {}]", host->ref, config,
                   (json_int_t) call_integer(call, "size"), call_get(call, "name_label"),
                   call_get(call, "name_description"), type,
                   g_str_equal(type, "iso") ? "iso" : "user", is_shared(type, config)),
-        NULL, NULL, NULL, error);
+        error);
     return ref ? api_object_made(host, "SR", ref, error) : NULL;
 }
 

@@ -109,8 +109,7 @@ static bool give_over(Xapi *xapi, const char *from, const char *to, GError **err
 static char *copy_over(const ApiObject *vdi, const ApiObject *sr, GError **error)
 {
     Xapi *xapi = api_object_xapi(vdi);
-    char *ref = xapi_call_task(xapi, "VDI.copy", json_pack("[s, s]", vdi->ref, sr->ref), NULL, NULL,
-                               NULL, error);
+    char *ref = api_object_task(vdi, "VDI.copy", json_pack("[s, s]", vdi->ref, sr->ref), error);
     if (!ref || give_over(xapi, vdi->ref, ref, error))
         return ref;
     json_t *users = xapi_call(xapi, "VDI.get_VBDs", json_pack("[s]", ref), NULL);
@@ -135,9 +134,8 @@ static json_t *migrate(ApiCall *call, GError **error)
     if (!sr || g_str_equal(api_object_text(vdi, "$SR"), sr->id))
         return sr ? json_string(vdi->id) : NULL;
     g_autoptr(GError) failure = NULL;
-    g_autofree char *ref = xapi_call_task(api_object_xapi(vdi), "VDI.pool_migrate",
-                                          json_pack("[s, s, {}]", vdi->ref, sr->ref), NULL, NULL,
-                                          NULL, &failure);
+    g_autofree char *ref = api_object_task(vdi, "VDI.pool_migrate",
+                                           json_pack("[s, s, {}]", vdi->ref, sr->ref), &failure);
     if (!ref && must_copy(failure))
         ref = copy_over(vdi, sr, error);
     else if (!ref)

@@ -12,8 +12,7 @@ enum { MAX_FORCE_DELAY_MS = 3600000, STATE_POLL_MS = 500 };
 /* Runs Async.<verb>; its parameters' reference is taken. */
 static bool run(const ApiObject *vm, const char *verb, json_t *params, GError **error)
 {
-    g_autofree char *result =
-        xapi_call_task(api_object_xapi(vm), verb, params, NULL, NULL, NULL, error);
+    g_autofree char *result = api_object_task(vm, verb, params, error);
     return result != NULL;
 }
 

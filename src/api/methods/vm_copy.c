@@ -79,9 +79,9 @@ static const char *wanted_name(const Copy *copy)
 
 static char *copy_inside(const Copy *copy, GError **error)
 {
-    return xapi_call_task(api_object_xapi(copy->vm), "VM.copy",
-                          json_pack("[s, s, s]", copy->source, wanted_name(copy), copy->sr->ref),
-                          NULL, NULL, NULL, error);
+    return api_object_task(copy->vm, "VM.copy",
+                           json_pack("[s, s, s]", copy->source, wanted_name(copy), copy->sr->ref),
+                           error);
 }
 
 /* A copy is a machine, under its name, and the caller's. */

@@ -108,8 +108,7 @@ static char *copy_template(ApiCall *call, const ApiObject *template, const char 
     bool fast = !json_is_false(call_get(call, "clone"));
     json_t *params = fast ? json_pack("[s, s]", template->ref, name)
                           : json_pack("[s, s, s]", template->ref, name, "OpaqueRef:NULL");
-    return xapi_call_task(api_object_xapi(template), fast ? "VM.clone" : "VM.copy", params, NULL,
-                          NULL, NULL, error);
+    return api_object_task(template, fast ? "VM.clone" : "VM.copy", params, error);
 }
 
 /* Disks come from the parameters: what the template would have the pool make is left out. */

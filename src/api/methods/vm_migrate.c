@@ -235,9 +235,9 @@ static bool map_everything(Migration *migration, GError **error)
 
 /* --- Going --- */
 
-static bool run(Xapi *xapi, const char *verb, json_t *params, GError **error)
+static bool run(const ApiObject *vm, const char *verb, json_t *params, GError **error)
 {
-    g_autofree char *done = xapi_call_task(xapi, verb, params, NULL, NULL, NULL, error);
+    g_autofree char *done = api_object_task(vm, verb, params, error);
     return done != NULL;
 }
 
@@ -245,7 +245,7 @@ static bool send(const Migration *migration, json_t *params, GError **error)
 {
     for (unsigned i = 0;; i++) {
         g_autoptr(GError) failure = NULL;
-        if (run(api_object_xapi(migration->vm), "VM.migrate_send", json_incref(params), &failure))
+        if (run(migration->vm, "VM.migrate_send", json_incref(params), &failure))
             return true;
         bool crowded = g_str_equal(err_xapi_code(failure), "TOO_MANY_STORAGE_MIGRATES");
         if (!crowded || i == MAX_RETRIES) {
@@ -271,9 +271,8 @@ static bool move_storage(Migration *migration, GError **error)
     json_t *params = json_pack("[s, o, b, O, O, {s:s}]", migration->vm->ref, ticket, 1,
                                migration->vdis, migration->vifs, "force",
                                call_bool(call, "force") ? "true" : "false");
-    bool ok =
-        call_bool(call, "bypassAssert") ||
-        run(api_object_xapi(migration->vm), "VM.assert_can_migrate", json_incref(params), error);
+    bool ok = call_bool(call, "bypassAssert") ||
+              run(migration->vm, "VM.assert_can_migrate", json_incref(params), error);
     ok = ok && send(migration, params, error);
     json_decref(params);
     return ok;
@@ -295,7 +294,7 @@ static bool move(Migration *migration, GError **error)
     if (wants_storage(migration))
         return move_storage(migration, error);
     g_autoptr(GError) failure = NULL;
-    if (run(api_object_xapi(migration->vm), "VM.pool_migrate",
+    if (run(migration->vm, "VM.pool_migrate",
             json_pack("[s, s, {s:s}]", migration->vm->ref, migration->host->ref, "force", "true"),
             &failure))
         return true;

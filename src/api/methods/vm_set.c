@@ -85,8 +85,7 @@ static char *copy(ApiCall *call, const ApiObject *vm, GError **error)
     json_t *params =
         full ? json_pack("[s, s, s]", vm->ref, call_string(call, "name"), "OpaqueRef:NULL")
              : json_pack("[s, s]", vm->ref, call_string(call, "name"));
-    return xapi_call_task(api_object_xapi(vm), full ? "VM.copy" : "VM.clone", params, NULL, NULL,
-                          NULL, error);
+    return api_object_task(vm, full ? "VM.copy" : "VM.clone", params, error);
 }
 
 static json_t *clone_vm(ApiCall *call, GError **error)

@@ -44,15 +44,14 @@ static char *without_memory(const ApiObject *vm, const char *name, GError **erro
     json_t *params = json_array_size(ignored) ? json_pack("[s, s, O]", vm->ref, name, ignored)
                                               : json_pack("[s, s]", vm->ref, name);
     json_decref(ignored);
-    return xapi_call_task(api_object_xapi(vm), "VM.snapshot", params, NULL, NULL, NULL, error);
+    return api_object_task(vm, "VM.snapshot", params, error);
 }
 
 /* A machine that is off has no memory: a plain snapshot says as much. */
 static char *with_memory(const ApiObject *vm, const char *name, GError **error)
 {
     g_autoptr(GError) failure = NULL;
-    char *ref = xapi_call_task(api_object_xapi(vm), "VM.checkpoint",
-                               json_pack("[s, s]", vm->ref, name), NULL, NULL, NULL, &failure);
+    char *ref = api_object_task(vm, "VM.checkpoint", json_pack("[s, s]", vm->ref, name), &failure);
     if (!ref && g_str_equal(err_xapi_code(failure), "VM_BAD_POWER_STATE"))
         return without_memory(vm, name, error);
     if (!ref)
@@ -146,10 +145,10 @@ static json_t *coalesce_leaf(ApiCall *call, GError **error)
     if (!host)
         return NULL;
     g_autofree char *answer =
-        xapi_call_task(api_object_xapi(vm), "host.call_plugin",
-                       json_pack("[s, s, s, {s:s}]", host->ref, "coalesce-leaf", "leaf-coalesce",
-                                 "vm_uuid", api_object_text(vm, "uuid")),
-                       NULL, NULL, NULL, error);
+        api_object_task(vm, "host.call_plugin",
+                        json_pack("[s, s, s, {s:s}]", host->ref, "coalesce-leaf", "leaf-coalesce",
+                                  "vm_uuid", api_object_text(vm, "uuid")),
+                        error);
     if (answer && !g_str_equal(answer, "Success"))
         err_set(error, ERR_UNSUPPORTED, "the disks of VM %s (%s) were not merged: the host says %s",
                 api_object_text(vm, "name_label"), vm->id, answer);

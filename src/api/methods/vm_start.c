@@ -41,9 +41,8 @@ static void start_later(ApiCall *call, const ApiObject *template, const char *re
 /* REST waits for it, and is told why it does not start. */
 static bool start_now(ApiCall *call, const ApiObject *template, const char *ref, GError **error)
 {
-    g_autofree char *done = xapi_call_task(api_object_xapi(template), "VM.start",
-                                           json_pack("[s, b, b]", ref, 0, 0), NULL, NULL, NULL,
-                                           error);
+    g_autofree char *done =
+        api_object_task(template, "VM.start", json_pack("[s, b, b]", ref, 0, 0), error);
     if (done)
         api_object_barrier(template);
     return done != NULL;

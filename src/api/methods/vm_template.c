@@ -49,11 +49,11 @@ static json_t *get_config(ApiCall *call, GError **error)
         pool ? call_find(call, api_object_text(pool, "master"), "host", NULL, error) : NULL;
     if (!host)
         return NULL;
-    g_autofree char *text = xapi_call_task(api_object_xapi(template), "host.call_plugin",
-                                           json_pack("[s, s, s, {s:s}]", host->ref, "xscontainer",
-                                                     "get_config_drive_default", "templateuuid",
-                                                     api_object_text(template, "uuid")),
-                                           NULL, NULL, NULL, error);
+    g_autofree char *text = api_object_task(template, "host.call_plugin",
+                                            json_pack("[s, s, s, {s:s}]", host->ref, "xscontainer",
+                                                      "get_config_drive_default", "templateuuid",
+                                                      api_object_text(template, "uuid")),
+                                            error);
     if (!text)
         return NULL;
     return json_string(g_str_has_prefix(text, "True") ? text + CONFIG_PREFIX_CHARS : text);

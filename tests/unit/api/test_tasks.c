@@ -85,6 +85,47 @@ static void test_restart(void **state)
     tasks_free(tasks);
 }
 
+static json_t *property(json_t *task, const char *name)
+{
+    return json_object_get(json_object_get(task, "properties"), name);
+}
+
+/* A call is forgotten when it ends well and kept when it does not; progress never goes back; an
+ * abort sets the flag; steps that nobody ended end with the whole. */
+static void test_calls(void **state)
+{
+    Fixture *fixture = *state;
+    Tasks *tasks = tasks_new(fixture->store);
+    g_autofree char *good = tasks_begin_call(tasks, json_pack("{s:s}", "name", "good"));
+    g_autofree char *bad = tasks_begin_call(tasks, json_pack("{s:s}", "name", "bad"));
+    tasks_progress(tasks, bad, 0.5);
+    tasks_progress(tasks, bad, 0.25);
+    tasks_progress(tasks, "no such task", 1);
+    g_autoptr(Cancel) cancel = tasks_cancel(tasks, bad);
+    assert_false(cancel_is_set(cancel));
+    assert_true(tasks_ask_to_abort(tasks, bad));
+    assert_true(cancel_is_set(cancel));
+    g_autofree char *first = tasks_begin_step(tasks, bad, json_pack("{s:s}", "name", "first"));
+    tasks_end_step(tasks, bad, first, true);
+    g_autofree char *second = tasks_begin_step(tasks, bad, json_pack("{s:s}", "name", "second"));
+    tasks_end(tasks, good, true, NULL);
+    tasks_end(tasks, bad, false, json_pack("{s:s}", "message", "why"));
+    assert_null(tasks_get(tasks, good));
+    assert_null(tasks_cancel(tasks, bad));
+    tasks_free(tasks);
+    tasks = tasks_new(fixture->store);
+    json_t *task = tasks_get(tasks, bad), *steps = json_object_get(task, "tasks");
+    assert_status(tasks, bad, "failure");
+    assert_int_equal(json_integer_value(property(task, "progress")), 50);
+    assert_int_equal(json_array_size(steps), 2);
+    assert_string_equal(json_string_value(property(json_array_get(steps, 1), "name")), "second");
+    for (unsigned i = 0; i < 2; i++)
+        assert_string_equal(json_string_value(json_object_get(json_array_get(steps, i), "status")),
+                            i == 0 ? "success" : "failure");
+    json_decref(task);
+    tasks_free(tasks);
+}
+
 static void test_bound(void **state)
 {
     Fixture *fixture = *state;
@@ -105,6 +146,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_life, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_restart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_bound, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
