@@ -56,6 +56,34 @@ static const char *mapped_vdi(const char *uuid, void *user)
     return handler_param(((Import *) user)->request, name);
 }
 
+/* With the lock. What another simulator sends as a snapshot of a machine that it has just sent:
+ * snapshot_of=<uuid>, and of:<uuid of a disk>=<uuid of the disk that it is a snapshot of>. */
+static void mark_snapshot(const Import *import, const XvaInfo *info)
+{
+    static const char *const fields[] = { "snapshot_time", "snapshot_info", "snapshot_metadata" };
+    const char *of = handler_param(import->request, "snapshot_of");
+    const Obj *parent = of ? obj_find_uuid(import->sim, "VM", of) : NULL;
+    Obj *vm = parent ? obj_find(import->sim, "VM", import->made->vm) : NULL;
+    if (!vm)
+        return;
+    for (guint i = 0; i < G_N_ELEMENTS(fields); i++)
+        if (json_object_get(info->vm, fields[i]))
+            obj_put_json(vm, fields[i], json_object_get(info->vm, fields[i]), NULL);
+    obj_put_bool(vm, "is_a_snapshot", true);
+    obj_put_ref(vm, "snapshot_of", parent);
+    for (guint i = 0; i < import->made->vdis->len; i++) {
+        Obj *vdi = obj_find(import->sim, "VDI", import->made->vdis->pdata[i]);
+        g_autofree char *name = vdi ? g_strconcat("of:", obj_uuid(vdi), NULL) : NULL;
+        const char *uuid = name ? handler_param(import->request, name) : NULL;
+        if (!vdi)
+            continue;
+        obj_put_bool(vdi, "is_a_snapshot", true);
+        obj_put_int(vdi, "snapshot_time", obj_int(vm, "snapshot_time"));
+        obj_put_ref(vdi, "snapshot_of", uuid ? obj_find_uuid(import->sim, "VDI", uuid) : NULL);
+    }
+    vm_refresh(vm);
+}
+
 /* The records appear before the data, and the task says so. */
 static bool see_head(const XvaInfo *info, void *user, GError **error)
 {
@@ -70,6 +98,8 @@ static bool see_head(const XvaInfo *info, void *user, GError **error)
         return true;
     sim_lock(import->sim);
     import->made = ova_make(import->sim, info, &how, error);
+    if (import->made)
+        mark_snapshot(import, info);
     Obj *task = obj_find(import->sim, "task", import->task);
     if (import->made && task)
         obj_map_put(task, "other_config", "object_creation", "complete");

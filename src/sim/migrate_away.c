@@ -1,8 +1,8 @@
 /* A VM sent to another pool: its disks are made and filled there, its record is imported with its
  * uuid, it runs there, and then it is gone here. The other pool is spoken to as any client does.
  *
- * Called with the lock, which is dropped while the other side works. Not simulated: snapshots,
- * which do not go along, and a guest whose memory is kept: it starts anew over there. */
+ * Called with the lock, which is dropped while the other side works. Snapshots go along, each disk
+ * of theirs whole. Not simulated: a guest whose memory is kept; it starts anew over there. */
 #include "sim/archive_out.h"
 #include "sim/export_ova.h"
 #include "sim/guest.h"
@@ -119,6 +119,7 @@ bool migrate_away_check(const Migration *migration, GError **error)
 
 typedef struct {
     char *here, *uuid, *there; /* ref and uuid of the disk, ref of its copy */
+    char *of;                  /* ref of the disk that it is a snapshot of, or NULL */
     guint64 size_bytes;
 } Sent;
 
@@ -128,6 +129,7 @@ static void sent_free(void *data)
     g_free(sent->here);
     g_free(sent->uuid);
     g_free(sent->there);
+    g_free(sent->of);
     g_free(sent);
 }
 
@@ -225,9 +227,8 @@ static bool send_disk(const Migration *migration, Sending *sending, Sent *disk, 
 }
 
 /* With the lock. */
-static GPtrArray *disks_of(const Migration *migration, const Obj *vm)
+static void add_disks(GPtrArray *disks, const Obj *vm)
 {
-    GPtrArray *disks = g_ptr_array_new_with_free_func(sent_free);
     for (guint i = 0; i < obj_set_size(vm, "VBDs"); i++) {
         const Obj *vbd = obj_follow_nth(vm, "VBDs", i), *vdi = obj_follow(vbd, "VDI");
         if (!vdi || strcmp(obj_str(vbd, "type"), "Disk") != 0)
@@ -236,9 +237,31 @@ static GPtrArray *disks_of(const Migration *migration, const Obj *vm)
         sent->here = g_strdup(obj_ref(vdi));
         sent->uuid = g_strdup(obj_uuid(vdi));
         sent->size_bytes = (guint64) obj_int(vdi, "virtual_size");
+        if (obj_bool(vdi, "is_a_snapshot"))
+            sent->of = g_strdup(obj_str(vdi, "snapshot_of"));
         g_ptr_array_add(disks, sent);
     }
+}
+
+/* The VM's, then those of its snapshots. */
+static GPtrArray *disks_of(const Obj *vm)
+{
+    GPtrArray *disks = g_ptr_array_new_with_free_func(sent_free);
+    add_disks(disks, vm);
+    for (guint i = 0; i < obj_set_size(vm, "snapshots"); i++)
+        add_disks(disks, obj_follow_nth(vm, "snapshots", i));
     return disks;
+}
+
+/* Its own, that of the disk it is a snapshot of, else any: a snapshot's disk may have no other. */
+static const char *sr_for(const Migration *migration, const Sent *disk)
+{
+    json_t *map = migration->vdi_map, *to = json_object_get(map, disk->here);
+    if (!to && disk->of)
+        to = json_object_get(map, disk->of);
+    if (!to)
+        to = json_object_iter_value(json_object_iter(map));
+    return json_string_value(to);
 }
 
 static bool send_disks(const Migration *migration, GPtrArray *disks, GError **error)
@@ -249,8 +272,8 @@ static bool send_disks(const Migration *migration, GPtrArray *disks, GError **er
     for (guint i = 0; i < disks->len; i++) {
         Sent *disk = disks->pdata[i];
         const Obj *vdi = obj_get(migration->sim, "VDI", disk->here, error);
-        json_t *to = json_object_get(migration->vdi_map, disk->here);
-        json_t *record = vdi ? record_of(vdi, json_string_value(to)) : NULL;
+        const char *sr = sr_for(migration, disk);
+        json_t *record = vdi ? record_of(vdi, sr ? sr : REF_NULL) : NULL;
         if (!record)
             return false;
         sim_unlock(migration->sim);
@@ -283,18 +306,35 @@ static GByteArray *archive_of(Obj *vm, GError **error)
     return NULL;
 }
 
-/* Without the lock. */
+static const Sent *sent_of(const GPtrArray *disks, const char *here)
+{
+    for (guint i = 0; here && i < disks->len; i++)
+        if (strcmp(((const Sent *) disks->pdata[i])->here, here) == 0)
+            return disks->pdata[i];
+    return NULL;
+}
+
+static char *uuid_there(const Migration *migration, const Sent *disk, GError **error)
+{
+    return ask_text(migration, "VDI.get_uuid", json_pack("[s]", disk->there), error);
+}
+
+/* Without the lock. `of`: the uuid of the VM that it is a snapshot of, or NULL. */
 static bool send_record(const Migration *migration, const GByteArray *archive,
-                        const GPtrArray *disks, GError **error)
+                        const GPtrArray *disks, const char *of, GError **error)
 {
     g_autoptr(GString) what = g_string_new("import_metadata?restore=true");
+    if (of)
+        g_string_append_printf(what, "&snapshot_of=%s", of);
     for (guint i = 0; i < disks->len; i++) {
-        const Sent *disk = disks->pdata[i];
-        g_autofree char *uuid =
-            ask_text(migration, "VDI.get_uuid", json_pack("[s]", disk->there), error);
-        if (!uuid)
+        const Sent *disk = disks->pdata[i], *live = sent_of(disks, disk->of);
+        g_autofree char *uuid = uuid_there(migration, disk, error);
+        g_autofree char *live_uuid = uuid && live ? uuid_there(migration, live, error) : NULL;
+        if (!uuid || (live && !live_uuid))
             return false;
         g_string_append_printf(what, "&vdi:%s=%s", disk->uuid, uuid);
+        if (live)
+            g_string_append_printf(what, "&of:%s=%s", uuid, live_uuid);
     }
     return put(migration, what->str,
                (HttpCall){ .body = archive->data, .body_bytes = archive->len }, error);
@@ -304,19 +344,25 @@ static bool send_record(const Migration *migration, const GByteArray *archive,
 typedef struct {
     GHashTable *networks; /* device to ref there */
     char *uuid;           /* of the VM */
+    GPtrArray *snapshots; /* their uuids … */
+    GPtrArray *records;   /* … and archives, GByteArray */
     bool running;
 } Plan;
 
 static void plan_clear(Plan *plan)
 {
     g_hash_table_unref(plan->networks);
+    g_ptr_array_unref(plan->snapshots);
+    g_ptr_array_unref(plan->records);
     g_free(plan->uuid);
 }
 
 static Plan plan_of(const Migration *migration, const Obj *vm)
 {
     Plan plan = { g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
-                  g_strdup(obj_uuid(vm)), strcmp(obj_str(vm, "power_state"), "Running") == 0 };
+                  g_strdup(obj_uuid(vm)), g_ptr_array_new_with_free_func(g_free),
+                  g_ptr_array_new_with_free_func((GDestroyNotify) g_byte_array_unref),
+                  strcmp(obj_str(vm, "power_state"), "Running") == 0 };
     for (guint i = 0; i < obj_set_size(vm, "VIFs"); i++) {
         const Obj *vif = obj_follow_nth(vm, "VIFs", i);
         json_t *to = json_object_get(migration->vif_map, obj_ref(vif));
@@ -342,21 +388,54 @@ static bool place_vifs(const Migration *migration, const Plan *plan, const char 
     return ok;
 }
 
+/* With the lock. */
+static bool plan_snapshots(Plan *plan, const Obj *vm, GError **error)
+{
+    for (guint i = 0; i < obj_set_size(vm, "snapshots"); i++) {
+        Obj *snapshot = obj_follow_nth(vm, "snapshots", i);
+        GByteArray *archive = archive_of(snapshot, error);
+        if (!archive)
+            return false;
+        g_ptr_array_add(plan->records, archive);
+        g_ptr_array_add(plan->snapshots, g_strdup(obj_uuid(snapshot)));
+    }
+    return true;
+}
+
+static bool send_snapshots(const Migration *migration, const Plan *plan, const GPtrArray *disks,
+                           GError **error)
+{
+    for (guint i = 0; i < plan->records->len; i++)
+        if (!send_record(migration, plan->records->pdata[i], disks, plan->uuid, error))
+            return false;
+    return true;
+}
+
+/* Without the disks. */
+static void forget_there(const Migration *migration, const char *uuid)
+{
+    g_autofree char *vm = ask_text(migration, "VM.get_by_uuid", json_pack("[s]", uuid), NULL);
+    if (vm)
+        tell(migration, "VM.destroy", json_pack("[s]", vm), NULL);
+}
+
 /* Without the lock; the VM's ref there. */
 static char *arrive(const Migration *migration, const Plan *plan, const GByteArray *archive,
                     const GPtrArray *disks, GError **error)
 {
-    if (!send_record(migration, archive, disks, error))
+    if (!send_record(migration, archive, disks, NULL, error))
         return NULL;
     char *vm = ask_text(migration, "VM.get_by_uuid", json_pack("[s]", plan->uuid), error);
     json_t *start = json_pack("[s, s, b, b]", vm ? vm : "", migration->host, 0, 0);
     bool ok = vm && place_vifs(migration, plan, vm, error) &&
+              send_snapshots(migration, plan, disks, error) &&
               (!plan->running || tell(migration, "VM.start_on", json_incref(start), error));
     json_decref(start);
     if (ok)
         return vm;
-    if (vm)
-        tell(migration, "VM.destroy", json_pack("[s]", vm), NULL);
+    for (guint i = 0; i < plan->snapshots->len; i++)
+        forget_there(migration, plan->snapshots->pdata[i]);
+    forget_there(migration, plan->uuid);
     g_free(vm);
     return NULL;
 }
@@ -414,10 +493,11 @@ char *migrate_away(const Migration *migration, GError **error)
     if (!vm)
         return NULL;
     Plan plan = plan_of(migration, vm);
-    g_autoptr(GPtrArray) disks = disks_of(migration, vm);
+    g_autoptr(GPtrArray) disks = disks_of(vm);
     bool ok = send_disks(migration, disks, error);
     vm = ok ? obj_get(migration->sim, "VM", migration->vm, error) : NULL;
-    g_autoptr(GByteArray) archive = vm ? archive_of(vm, error) : NULL;
+    g_autoptr(GByteArray) archive = vm && plan_snapshots(&plan, vm, error) ? archive_of(vm, error)
+                                                                           : NULL;
     sim_unlock(migration->sim);
     char *there = archive ? arrive(migration, &plan, archive, disks, error) : NULL;
     if (!there)

@@ -10,7 +10,7 @@ from simulated import NULL, Pool  # noqa: E402
 
 
 class Migrations(Pool):
-    options = ("--hosts", 2, "--vms", 6, "--running", "0.5", "--disk-size", "8MiB", "--boot-delay", "0.1", "--seed", 21)
+    options = ("--hosts", 2, "--vms", 8, "--running", "0.5", "--disk-size", "8MiB", "--boot-delay", "0.1", "--seed", 21)
 
     @classmethod
     def setUpClass(cls):
@@ -119,6 +119,41 @@ class Migrations(Pool):
 
     def test_halted_one_leaves(self):
         self.leaves("Halted")
+
+    def test_snapshot_goes_along(self):
+        """Also a snapshot whose disk is another one by now; over there the machine can be put back to it."""
+        vm = self.a_vm("Halted")
+        [disk] = self.disks(vm)
+        then = self.digests(vm)
+        snapshot = self.call("VM.snapshot", vm, "of that day")
+        self.sim.control("/sim/write", {"vm": self.call("VM.get_uuid", vm), "bytes": 1 << 20, "seed": 5})
+        now = self.digests(vm)
+        self.assertNotEqual(then, now)
+        record, disks = self.call("VM.get_record", snapshot), self.disks(snapshot)
+        self.other.fault(kind="error", method="VIF.move", error=["INTERNAL_ERROR", "broken"])
+        before = {cls: len(self.there.call(f"{cls}.get_all")) for cls in ("VM", "VDI", "VBD", "VIF")}
+        if self.vifs(vm):
+            self.refused("INTERNAL_ERROR", "VM.migrate_send", *self.go(vm))
+        self.other.control("/sim/faults/clear", {})
+        self.assertEqual({cls: len(self.there.call(f"{cls}.get_all")) for cls in before}, before)
+        arrived = self.call("VM.migrate_send", *self.go(vm))
+        for gone in disks + [disk]:
+            self.refused("HANDLE_INVALID", "VDI.get_record", gone)
+        self.refused("HANDLE_INVALID", "VM.get_record", snapshot)
+        [there] = self.there.call("VM.get_snapshots", arrived)
+        got = self.there.call("VM.get_record", there)
+        for field in ("uuid", "name_label", "is_a_snapshot", "is_a_template", "snapshot_time", "snapshot_info"):
+            self.assertEqual(got[field], record[field], field)
+        self.assertEqual(got["snapshot_of"], arrived)
+        vdis = {ref: [self.there.call("VBD.get_VDI", vbd) for vbd in self.there.call("VM.get_VBDs", ref)
+                      if self.there.call("VBD.get_type", vbd) == "Disk"] for ref in (there, arrived)}
+        digest = lambda ref: [self.other.digest(self.there.call("VDI.get_uuid", vdi)) for vdi in vdis[ref]]
+        self.assertEqual((digest(there), digest(arrived)), (then, now))
+        self.assertEqual([self.there.call("VDI.get_snapshot_of", vdi) for vdi in vdis[there]], vdis[arrived])
+        self.there.call("VM.revert", there)
+        uuids = [self.there.call("VDI.get_uuid", self.there.call("VBD.get_VDI", vbd)) for vbd in self.there.call("VM.get_VBDs", arrived)
+                 if self.there.call("VBD.get_type", vbd) == "Disk"]
+        self.assertEqual([self.other.digest(uuid) for uuid in uuids], then)
 
     def test_refusals(self):
         vm = self.a_vm("Halted")
