@@ -228,11 +228,10 @@ static bool pass_edges(Scan *scan, const char *until, Nest *nest)
     return true;
 }
 
-/* From the opening bracket on. */
-static bool pass_nest(Scan *scan)
+/* From within a bracket to behind the one that closes it. */
+static bool pass_rest(Scan *scan)
 {
     Nest nest = { .depth = 1 };
-    scan->at++;
     while (nest.depth > 0) {
         pass_strides(scan, &nest);
         gsize n = MIN((gsize) (scan->end - scan->at), STRIDE_BYTES);
@@ -240,6 +239,12 @@ static bool pass_nest(Scan *scan)
             return false;
     }
     return true;
+}
+
+static bool pass_nest(Scan *scan)
+{
+    scan->at++;
+    return pass_rest(scan);
 }
 
 static bool pass(Scan *scan)
@@ -360,12 +365,31 @@ static bool build_member(Scan *scan, const JsonWant *wants, json_t *object, GErr
     return ok;
 }
 
+/* How many keys an object can have of what is wanted. */
+static gsize n_wanted(const JsonWant *wants)
+{
+    gsize n = 0;
+    if (!wants)
+        return G_MAXSIZE;
+    for (; wants->key; wants++, n++)
+        if (*wants->key == '*')
+            return G_MAXSIZE;
+    return n;
+}
+
 static json_t *build_object(Scan *scan, const JsonWant *wants, GError **error)
 {
     json_t *object = json_object();
+    gsize n_most = n_wanted(wants);
     scan->at++;
     bool ok = true, closed = take(scan, '}');
     while (ok && !closed) {
+        if (json_object_size(object) == n_most) {
+            closed = ok = pass_rest(scan) && scan->at[-1] == '}';
+            if (!ok)
+                set_fault(scan, "an object without end", error);
+            break;
+        }
         ok = build_member(scan, wants, object, error);
         closed = ok && take(scan, '}');
         if (ok && !closed && !(ok = take(scan, ',')))

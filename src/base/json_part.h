@@ -15,5 +15,6 @@ typedef struct JsonWant {
 enum { JSON_PART_MAX_DEPTH = 128 }; /* of what is built */
 
 /* A new reference: the value without the members of its objects that are not wanted. A repeated key
- * keeps its last value. INVALID, with the place, when the text is not one JSON value. */
+ * keeps its last value, but what follows when all that is wanted is there is passed over. INVALID,
+ * with the place, when the text is not one JSON value. */
 json_t *json_part(const char *text, gsize n, const JsonWant *wants, GError **error);

@@ -1,4 +1,4 @@
-/* Strings, integers and doubles as JSON text. */
+/* Values of jansson, and strings, integers and doubles without one, as JSON text. */
 #include "base/json_write.h"
 
 #include <math.h>
@@ -61,4 +61,57 @@ void json_write_real(GString *out, double value)
             break;
     }
     g_string_append(out, text);
+}
+
+static void write_object(GString *out, json_t *object)
+{
+    const char *key;
+    gsize n_key;
+    json_t *value;
+    char before = '{';
+    json_object_keylen_foreach(object, key, n_key, value)
+    {
+        g_string_append_c(out, before);
+        json_write_string(out, key, n_key);
+        g_string_append_c(out, ':');
+        json_write_value(out, value);
+        before = ',';
+    }
+    g_string_append(out, before == '{' ? "{}" : "}");
+}
+
+static void write_array(GString *out, json_t *array)
+{
+    gsize i;
+    json_t *value;
+    g_string_append_c(out, '[');
+    json_array_foreach (array, i, value) {
+        if (i > 0)
+            g_string_append_c(out, ',');
+        json_write_value(out, value);
+    }
+    g_string_append_c(out, ']');
+}
+
+void json_write_value(GString *out, json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT:
+        write_object(out, value);
+        break;
+    case JSON_ARRAY:
+        write_array(out, value);
+        break;
+    case JSON_STRING:
+        json_write_string(out, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_INTEGER:
+        json_write_int(out, json_integer_value(value));
+        break;
+    case JSON_REAL:
+        json_write_real(out, json_real_value(value));
+        break;
+    default:
+        g_string_append(out, json_is_null(value) ? "null" : json_is_true(value) ? "true" : "false");
+    }
 }

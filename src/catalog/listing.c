@@ -4,11 +4,11 @@
 #include "catalog/points.h"
 
 #include "base/json_part.h"
+#include "base/json_write.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "codec/hash.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define LISTING_VERSION   1
@@ -121,11 +121,11 @@ static void index_put(Catalog *catalog, const char *vm, const char *digest, json
     json_t *index = json_pack("{s:i, s:s, s:O, s:o}", "version", LISTING_VERSION, "digest", digest,
                               "common", common, "rows", rows_of(views, common));
     json_decref(common);
-    char *text = json_dumps(index, JSON_COMPACT);
-    if (text && !remote_put(catalog->remote, path, text, strlen(text), REMOTE_PUT_VOLATILE, &error))
-        log_debug("catalog", "the index of VM %s was not written: %s", vm, error->message);
-    free(text);
+    g_autoptr(GString) text = g_string_new(NULL);
+    json_write_value(text, index);
     json_decref(index);
+    if (!remote_put(catalog->remote, path, text->str, text->len, REMOTE_PUT_VOLATILE, &error))
+        log_debug("catalog", "the index of VM %s was not written: %s", vm, error->message);
 }
 
 static json_t *read_views(Catalog *catalog, const char *vm, json_t **problems, GError **error)

@@ -2,6 +2,7 @@
 #include "base/json_part.h"
 
 #include "base/error.h"
+#include "base/json_write.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,6 +36,8 @@ static void test_parts(void **state)
         { "{\"each\":{\"x\":{\"name\":1,\"more\":[1]},\"y\":\"text\",\"z\":[{}]}}",
           "{\"each\":{\"x\":{\"name\":1},\"y\":\"text\",\"z\":[{}]}}" },
         { "{\"type\":{\"p\":1},\"\\u0061\":1}", "{\"type\":{},\"a\":1}" },
+        { "{\"each\":{\"x\":{\"more\":[],\"name\":1,\"last\":\"}\"}},\"a\":{}}",
+          "{\"each\":{\"x\":{\"name\":1}},\"a\":{}}" },
         { "{\"type\":[1],\"a\":1,\"a\":2}", "{\"type\":[1],\"a\":2}" },
         { "\"text\"", "\"text\"" },
     };
@@ -74,6 +77,8 @@ static void test_damage(void **state)
         "{\"b\":}",
         "{\"b\" 1}",
         "{\"a\":1}{",
+        "{\"each\":{\"x\":{\"name\":1,\"more\":[2]",
+        "{\"each\":{\"x\":{\"name\":1]}}",
         "nothing",
     };
     for (gsize i = 0; i < G_N_ELEMENTS(texts); i++) {
@@ -119,10 +124,23 @@ static void test_strides(void **state)
     }
 }
 
+static void test_written(void **state)
+{
+    static const char text[] =
+        "{\"a\":[1,-2.5,\"é\\n\\u0001\",true,false,null,{},[],{\"b\":{\"c\":1}}],"
+        "\"type\":\"\\\"\"}";
+    json_t *value = json_loads(text, 0, NULL);
+    g_autoptr(GString) written = g_string_new(NULL);
+    json_write_value(written, value);
+    assert_string_equal(written->str, text);
+    json_decref(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_parts), cmocka_unit_test(test_damage),
                                         cmocka_unit_test(test_depth),
+                                        cmocka_unit_test(test_written),
                                         cmocka_unit_test(test_strides) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
