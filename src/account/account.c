@@ -24,23 +24,11 @@ Accounts *account_new(Store *store)
     return accounts;
 }
 
-/* Until the first administrator is there, if one is being made. */
-static void wait_for_first(Accounts *accounts)
-{
-    pthread_mutex_lock(&accounts->first_lock);
-    if (accounts->first_password) {
-        pthread_join(accounts->first, NULL);
-        explicit_bzero(accounts->first_password, strlen(accounts->first_password));
-        g_clear_pointer(&accounts->first_password, g_free);
-    }
-    pthread_mutex_unlock(&accounts->first_lock);
-}
-
 void account_free(Accounts *accounts)
 {
     if (!accounts)
         return;
-    wait_for_first(accounts);
+    account_end_first_admin(accounts);
     passwords_free(accounts->passwords);
     brake_free(accounts->brake);
     g_hash_table_unref(accounts->otp_steps);
@@ -183,7 +171,7 @@ json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *pa
 {
     if (!brake_may_try(accounts->brake, name, peer, monotonic_ms(), error))
         return NULL;
-    wait_for_first(accounts);
+    account_end_first_admin(accounts);
     g_autoptr(GError) problem = NULL;
     json_t *record = find_by_name(accounts, name, &problem);
     if (problem) {
@@ -444,15 +432,6 @@ bool account_first_admin(Accounts *accounts, const char *password, char **made, 
     return has ? has > 0 : account_reset_admin(accounts, password, made, error);
 }
 
-static void *make_first(void *user)
-{
-    Accounts *accounts = user;
-    g_autoptr(GError) error = NULL;
-    if (!make_admin(accounts, accounts->first_password, &error))
-        log_error("account", "the first administrator cannot be made: %s", error->message);
-    return NULL;
-}
-
 bool account_begin_first_admin(Accounts *accounts, const char *password, char **made,
                                GError **error)
 {
@@ -463,15 +442,23 @@ bool account_begin_first_admin(Accounts *accounts, const char *password, char **
     if (password && !password_check(password, error))
         return false;
     char *chosen = password ? g_strdup(password) : account_random(15);
+    if (!password)
+        *made = g_strdup(chosen);
     pthread_mutex_lock(&accounts->first_lock);
     accounts->first_password = chosen;
-    bool begun = pthread_create(&accounts->first, NULL, make_first, accounts) == 0;
-    if (begun && !password)
-        *made = g_strdup(chosen);
-    if (!begun)
-        g_clear_pointer(&accounts->first_password, g_free);
     pthread_mutex_unlock(&accounts->first_lock);
-    if (!begun)
-        err_set(error, ERR_INTERNAL, "no thread could be started for the first administrator");
-    return begun;
+    return true;
+}
+
+void account_end_first_admin(Accounts *accounts)
+{
+    g_autoptr(GError) error = NULL;
+    pthread_mutex_lock(&accounts->first_lock);
+    char *password = g_steal_pointer(&accounts->first_password);
+    if (password && !make_admin(accounts, password, &error))
+        log_error("account", "the first administrator cannot be made: %s", error->message);
+    if (password)
+        explicit_bzero(password, strlen(password));
+    g_free(password);
+    pthread_mutex_unlock(&accounts->first_lock);
 }

@@ -23,10 +23,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Accounts, account_free)
 /* When there is no user: creates the administrator "admin@admin.net" with `password`, or a
  * generated one when NULL, returned in *made (else NULL; caller frees). */
 bool account_first_admin(Accounts *accounts, const char *password, char **made, GError **error);
-/* The same without waiting for the password's hash: it is made and stored in a thread, and who
- * signs in meanwhile waits for it. Once. */
+/* The same without the time that the password's hash takes, and its memory: the administrator is
+ * made by account_end_first_admin, or when somebody signs in before. Once. */
 bool account_begin_first_admin(Accounts *accounts, const char *password, char **made,
                                GError **error);
+void account_end_first_admin(Accounts *accounts);
 /* Sets the password of the first administrator (made when there is none); NULL: generated. */
 bool account_reset_admin(Accounts *accounts, const char *password, char **made, GError **error);
 

@@ -19,9 +19,8 @@ struct Accounts {
     GHashTable *rules;          /* subject → (object → levels) */
     guint64 rules_version;      /* of the store, when the rules were read */
     atomic_bool show_all;
-    pthread_mutex_t first_lock; /* guards the next two */
-    pthread_t first;            /* makes the first administrator */
-    char *first_password;       /* NULL: nobody is being made */
+    pthread_mutex_t first_lock; /* guards the next */
+    char *first_password;       /* of the first administrator, who is still to be made, or NULL */
 };
 
 /* --- rights.c --- */

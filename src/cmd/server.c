@@ -320,7 +320,7 @@ static void block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
-enum { LOOK_INTERVAL_S = 2, TRIM_EVERY = 3 /* looks */ };
+enum { LOOK_INTERVAL_S = 2 };
 
 /* When the certificate and its key were written; what changes with either of them. */
 static gint64 files_stamp(const ServerOptions *options)
@@ -349,11 +349,11 @@ static void wait_for_end(Server *server, const ServerOptions *options, const sig
 {
     const struct timespec pause = { .tv_sec = LOOK_INTERVAL_S };
     gint64 stamp = files_stamp(options), now;
-    unsigned n_looks = 0;
     int signal_number = 0;
     while (signal_number <= 0 || signal_number == SIGHUP) {
         signal_number = sigtimedwait(signals, NULL, &pause);
-        if (signal_number <= 0 && ++n_looks % TRIM_EVERY == 0) /* what is free goes back */
+        account_end_first_admin(server->parts.accounts); /* it was not needed before */
+        if (signal_number <= 0)                          /* what is free goes back */
             malloc_trim(0), block_buffers_drop();
         now = files_stamp(options);
         if (!options->insecure_http &&
