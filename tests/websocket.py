@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import struct
+import time
 import urllib.parse
 import zlib
 
@@ -102,6 +103,16 @@ class WebSocket:
                     self.notifications.append(message)
         except TimeoutError:
             pass
+        kept, self.notifications = self.notifications, []
+        return kept
+
+    def hear(self, enough, seconds=60):
+        """Notifications, from those that were kept on, until `enough` of their list."""
+        deadline = time.monotonic() + seconds
+        while not enough(self.notifications):
+            message = json.loads(self.receive(max(deadline - time.monotonic(), 0.001)))
+            if "method" in message:
+                self.notifications.append(message)
         kept, self.notifications = self.notifications, []
         return kept
 

@@ -4,33 +4,24 @@
  * elsewhere, so that nobody locks the owner of an account out by guessing. */
 #include "account/private.h"
 
+#include "base/bucket.h"
 #include "base/error.h"
 #include "base/mutant.h"
 
 #include <arpa/inet.h>
 #include <string.h>
 
-enum { MAX_ENTRIES = 10000 };
-
-/* How many failures at once, and in what time one more is forgiven. */
-static const struct {
-    double size;
-    gint64 refill_ms;
-} limits[] = {
-    [BRAKE_PAIR] = { 1, ACCOUNT_THROTTLE_MS },
-    [BRAKE_ADDRESS] = { 30, 1000 },
-    [BRAKE_NAME] = { 60, 2000 },
+/* How many failures at once, and how many are forgiven in a second. */
+static const BucketRule rules[] = {
+    [BRAKE_PAIR] = { 1, 1000.0 / ACCOUNT_THROTTLE_MS },
+    [BRAKE_ADDRESS] = { 30, 1 },
+    [BRAKE_NAME] = { 60, 0.5 },
 };
-
-typedef struct {
-    double left; /* failures that are allowed still, as of at_ms */
-    gint64 at_ms;
-} Bucket;
 
 struct Brake {
     pthread_mutex_t lock;
-    GHashTable *buckets[N_BRAKES]; /* key → Bucket */
-    GHashTable *known;             /* keys of pairs that have signed in */
+    Buckets *buckets[N_BRAKES];
+    GHashTable *known; /* keys of pairs that have signed in */
 };
 
 Brake *brake_new(void)
@@ -38,7 +29,7 @@ Brake *brake_new(void)
     Brake *brake = g_new0(Brake, 1);
     pthread_mutex_init(&brake->lock, NULL);
     for (unsigned i = 0; i < N_BRAKES; i++)
-        brake->buckets[i] = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
+        brake->buckets[i] = buckets_new(rules[i]);
     brake->known = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
     return brake;
 }
@@ -46,7 +37,7 @@ Brake *brake_new(void)
 void brake_free(Brake *brake)
 {
     for (unsigned i = 0; i < N_BRAKES; i++)
-        g_hash_table_unref(brake->buckets[i]);
+        buckets_free(brake->buckets[i]);
     g_hash_table_unref(brake->known);
     pthread_mutex_destroy(&brake->lock);
     g_free(brake);
@@ -74,32 +65,10 @@ static char *key_of(BrakeKind kind, const char *name, const char *place)
     return kind == BRAKE_NAME ? g_strdup(folded) : g_strconcat(folded, "\n", place, NULL);
 }
 
-static void refill(Bucket *bucket, BrakeKind kind, gint64 now_ms)
-{
-    bucket->left += (double) (now_ms - bucket->at_ms) / (double) limits[kind].refill_ms;
-    bucket->left = MIN(bucket->left, limits[kind].size);
-    bucket->at_ms = now_ms;
-}
-
-typedef struct {
-    BrakeKind kind;
-    gint64 now_ms;
-} Moment;
-
-static gboolean is_full(gpointer key, gpointer bucket, gpointer user)
-{
-    const Moment *moment = user;
-    refill(bucket, moment->kind, moment->now_ms);
-    return ((Bucket *) bucket)->left >= limits[moment->kind].size;
-}
-
 static bool is_empty(Brake *brake, BrakeKind kind, const char *key, gint64 now_ms)
 {
-    Bucket *bucket = key ? g_hash_table_lookup(brake->buckets[kind], key) : NULL;
-    if (!bucket)
-        return false;
-    refill(bucket, kind, now_ms);
-    return bucket->left < 1;
+    const Bucket *bucket = buckets_find(brake->buckets[kind], key, now_ms * 1000);
+    return bucket && bucket->left < 1;
 }
 
 bool brake_may_try(Brake *brake, const char *name, const char *peer, gint64 now_ms, GError **error)
@@ -123,25 +92,11 @@ bool brake_may_try(Brake *brake, const char *name, const char *peer, gint64 now_
     return false;
 }
 
-/* When the table is full of names that still count, one more is not counted: a flood of addresses
- * must not keep everybody else out. */
 static void take(Brake *brake, BrakeKind kind, const char *key, gint64 now_ms)
 {
-    GHashTable *buckets = brake->buckets[kind];
-    Bucket *bucket = g_hash_table_lookup(buckets, key);
-    if (!bucket && g_hash_table_size(buckets) >= MAX_ENTRIES) {
-        Moment moment = { kind, now_ms };
-        g_hash_table_foreach_remove(buckets, is_full, &moment);
-    }
-    if (!bucket && g_hash_table_size(buckets) < MAX_ENTRIES) {
-        bucket = g_new(Bucket, 1);
-        *bucket = (Bucket){ limits[kind].size, now_ms };
-        g_hash_table_insert(buckets, g_strdup(key), bucket);
-    }
-    if (!bucket)
-        return;
-    refill(bucket, kind, now_ms);
-    bucket->left = MAX(bucket->left - 1, 0);
+    Bucket *bucket = buckets_get(brake->buckets[kind], key, now_ms * 1000);
+    if (bucket)
+        bucket->left = MAX(bucket->left - 1, 0);
 }
 
 void brake_failed(Brake *brake, const char *name, const char *peer, gint64 now_ms)
@@ -160,7 +115,7 @@ void brake_succeeded(Brake *brake, const char *name, const char *peer)
 {
     g_autofree char *place = place_of(peer);
     pthread_mutex_lock(&brake->lock);
-    if (g_hash_table_size(brake->known) >= MAX_ENTRIES)
+    if (g_hash_table_size(brake->known) >= BUCKETS_MAX)
         g_hash_table_remove_all(brake->known);
     g_hash_table_add(brake->known, key_of(BRAKE_PAIR, name, place));
     pthread_mutex_unlock(&brake->lock);

@@ -12,7 +12,7 @@ typedef struct {
     const Dispatch *dispatch;
     Session *session;
     gint n_calls;
-    PaceBucket bucket; /* of whoever delivers: one thread at a time */
+    Bucket bucket; /* of whoever delivers: one thread at a time */
 } Connection;
 
 /* The calls of one message. */

@@ -3,6 +3,8 @@
  * empty is refused and told when to come back. Thread-safe. */
 #pragma once
 
+#include "base/bucket.h"
+
 #include <glib.h>
 #include <stdbool.h>
 
@@ -14,17 +16,13 @@ typedef struct {
 } PaceConfig;
 
 typedef struct Pace Pace;
-typedef struct {
-    double left; /* calls, as of at_us; 0 at 0: a full one */
-    gint64 at_us;
-} PaceBucket;
 
 Pace *pace_new(const PaceConfig *config);
 void pace_free(Pace *pace);
 
 /* Takes one call; false: refused, and SERVICE_UNAVAILABLE with {retryAfter: seconds} is set.
  * `user`, `address` and `connection` may be NULL: it has none, or was counted already. */
-bool pace_take(Pace *pace, const char *user, const char *address, PaceBucket *connection,
-               gint64 now_us, GError **error);
+bool pace_take(Pace *pace, const char *user, const char *address, Bucket *connection, gint64 now_us,
+               GError **error);
 /* The seconds that such an error asks for, at least 1. */
 unsigned pace_retry_s(const GError *error);

@@ -111,9 +111,13 @@ int cli_help(CliOptions *options, char **words);
 int cli_transfer(CliOptions *options, char **words);
 int cli_run(CliOptions *options, char **words);
 int cli_rest(CliOptions *options, char **words);
+/* What a path of REST answers, a new reference; NULL when it is no JSON, or nobody answers. */
+json_t *cli_rest_get(const CliOptions *options, const char *path);
 /* cadenza audit verify|fingerprint|export|check */
 int cli_audit(CliOptions *options, char **words);
 int cli_complete(CliOptions *options, char **words);
+/* What the last of the n words that follow `cadenza rest` may become, a line each. */
+void cli_complete_rest(const CliOptions *options, char **words, unsigned n);
 int cli_completion(CliOptions *options, char **words);
 
 /* --- cli_call.c --- */

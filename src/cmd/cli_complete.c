@@ -49,6 +49,7 @@ int cli_completion(CliOptions *options, char **words)
 typedef struct {
     CliClient *client; /* NULL: without a server only verbs are known */
     const char *last;  /* the word to complete */
+    const CliOptions *options;
 } Completion;
 
 static void offer(const Completion *completion, const char *word, const char *suffix)
@@ -184,6 +185,8 @@ static void offer_for(const Completion *completion, char **words, unsigned n)
         offer_methods(completion);
     } else if (g_str_equal(verb, "run")) {
         offer_names(completion, n == 2 ? "backupNg.getAllJobs" : "schedule.getAll");
+    } else if (g_str_equal(verb, "rest")) {
+        cli_complete_rest(completion->options, words + 1, n - 1);
     } else if (g_str_equal(verb, "config") && n == 2) {
         offer(completion, "export", "");
         offer(completion, "import", "");
@@ -195,7 +198,7 @@ int cli_complete(CliOptions *options, char **words)
     unsigned n = g_strv_length(words);
     bool reachable = cli_config_complete(options, NULL);
     g_autoptr(CliClient) client = reachable ? cli_open(options, NULL) : NULL;
-    Completion completion = { .client = client, .last = n ? words[n - 1] : "" };
+    Completion completion = { .client = client, .last = n ? words[n - 1] : "", .options = options };
     offer_for(&completion, words, n);
     return CLI_OK;
 }

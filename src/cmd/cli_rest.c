@@ -253,3 +253,20 @@ int cli_rest(CliOptions *options, char **words)
     g_free(asked.path);
     return status;
 }
+
+json_t *cli_rest_get(const CliOptions *options, const char *path)
+{
+    CliOptions quiet = *options;
+    quiet.json = false; /* the answer is kept */
+    Asked asked = {
+        .verb = "GET", .path = g_strdup(path), .in_query = true, .params = json_object()
+    };
+    Answer answer = { &quiet, 0, -1, -1, false, g_string_new(NULL), NULL };
+    bool ok = call_all(&asked, 0, &answer, NULL) && is_done(&answer) && answer.is_json;
+    json_t *json = ok ? json_loads(answer.text->str, JSON_DECODE_ANY, NULL) : NULL;
+    g_string_free(answer.text, TRUE);
+    g_free(answer.location);
+    json_decref(asked.params);
+    g_free(asked.path);
+    return json;
+}

@@ -490,11 +490,10 @@ class Replay(unittest.TestCase):
         listener = WebSocket(self.server.url)
         self.addCleanup(listener.close)
         listener.call("session.signIn", {"email": "admin@admin.net", "password": "admin"})
-        listener.listen(1)
         self.server.call("vm.stop", id=vm, force=True)
         self.server.call("vm.start", id=vm)
-        ours = listener.listen(1.5)
-        self.assertTrue(any(vm in message["params"]["items"] for message in ours))
+        ours = listener.hear(lambda all_: any(message["params"]["items"].get(vm, {}).get("power_state") == "Halted" for message in all_
+                                              if message["params"]["type"] == "enter"))
         self.assertEqual({message["method"] for message in theirs}, {message["method"] for message in ours})
         fields = {each["type"]: set(each) for message in theirs if message["params"]["type"] == "enter"
                   for each in message["params"]["items"].values()}

@@ -111,6 +111,13 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(self.complete(f"cadenza vm.start id={chosen[:13]}"), [chosen])
         self.assertEqual(self.complete("cadenza help vm.star"), ["vm.start"])
         self.assertEqual(self.complete("cadenza config im"), ["import"])
+        self.assertEqual(self.complete("cadenza rest pa"), ["patch"])
+        self.assertIn("vms", self.complete("cadenza rest get v"))
+        self.assertNotIn("pcis", self.complete("cadenza rest post pc"))
+        self.assertEqual(self.complete(f"cadenza rest get vms/{chosen[:13]}"), [f"vms/{chosen}"])
+        self.assertEqual(self.complete(f"cadenza rest post vms/{chosen}/actions/hard_sh"), [f"vms/{chosen}/actions/hard_shutdown"])
+        self.assertEqual(self.complete(f"cadenza rest post vms/{chosen}/actions/start hostI"), ["hostId="])
+        self.assertEqual(self.complete("cadenza rest get vms fields=id filt"), ["filter="])
         self.assertEqual(self.complete("cadenza --url http://127.0.0.1:1 obj"), ["objects"])
 
     @unittest.skipUnless(shutil.which("zsh"), "no zsh")

@@ -10,7 +10,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server, Sim  # noqa: E402
+from box import Refused, Server, Sim, until  # noqa: E402
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
 LOST_S = 3  # a host that comes back
@@ -130,15 +130,6 @@ class Faults(unittest.TestCase):
     def logs(self):
         return self.server.call("backupNg.getAllLogs")
 
-    def until(self, condition, what, seconds=60):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            value = condition()
-            if value:
-                return value
-            time.sleep(0.05)
-        raise AssertionError(f"never saw: {what}")
-
     def in_phase(self, mark, known):
         log = next((log for id_, log in self.logs().items() if id_ not in known), None)
         if not log:
@@ -198,7 +189,7 @@ class Faults(unittest.TestCase):
         thread = threading.Thread(target=self.operate, args=(phase, outcome))
         thread.start()
         if fault not in BEFORE:
-            self.until(lambda: self.in_phase(mark, known), f"the phase {phase}")
+            until(lambda: self.in_phase(mark, known), f"the phase {phase}")
             time.sleep(0.3)
             FAULTS[fault](self)
             if fault != "master change":
@@ -221,7 +212,7 @@ class Faults(unittest.TestCase):
                 self.assertEqual(task["status"], "success", task)
         if "vm" in outcome:
             self.forget_restored(outcome["vm"])
-        self.until(lambda: not self.litter(), f"nothing left behind: {self.litter()}", 20)
+        until(lambda: not self.litter(), f"nothing left behind: {self.litter()}")
 
     def test_table(self):
         for phase, fault, promised in TABLE:
@@ -249,17 +240,17 @@ class Faults(unittest.TestCase):
         outcome = {}
         thread = threading.Thread(target=self.operate, args=("transfer", outcome))
         thread.start()
-        self.until(lambda: self.in_phase("transfer", known), "the transfer")
+        until(lambda: self.in_phase("transfer", known), "the transfer")
         time.sleep(1)
         run = next(id_ for id_ in self.logs() if id_ not in known)
         started = time.monotonic()
         self.server.call("job.cancel", runId=run)
-        self.until(lambda: all("end" in task for task in named(self.logs()[run], "transfer")), "the end of the transfer")
+        until(lambda: all("end" in task for task in named(self.logs()[run], "transfer")), "the end of the transfer")
         seconds = time.monotonic() - started
         self.sim.control("/sim/faults/clear", {})  # until then the pool has the disk in use
         thread.join(60)
         self.assertLess(seconds, 10)
-        self.until(lambda: not self.litter(), "nothing left behind", 20)
+        until(lambda: not self.litter(), "nothing left behind")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@ polls at once, as Terraform sends them, are all answered."""
 import http.client
 import pathlib
 import sys
-import time
 import unittest
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Server  # noqa: E402
+from box import Server, until  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 PER_USER, PER_ADDRESS, BURST_S = 5, 15, 10
@@ -36,13 +35,6 @@ class Pace(unittest.TestCase):
             self.assertIn("result", socket.call("session.signInWithToken", {"token": token}))
         return socket
 
-    def until(self, what, condition):
-        deadline = time.monotonic() + DEADLINE_S
-        while not condition():
-            if time.monotonic() > deadline:
-                self.fail(f"never: {what}")
-            time.sleep(0.5)
-
     def test_loop(self):
         server, token = self.serve("--limit", f"calls-per-user={PER_USER}", "--limit", f"calls-per-address={PER_ADDRESS}")
         socket, other = self.socket(server, token), self.socket(server, source="127.0.0.2")
@@ -57,7 +49,7 @@ class Pace(unittest.TestCase):
         self.assertEqual((refused["code"], refused["data"]), (28, {"retryAfter": 1}))
         self.assertRegex(refused["message"], "^too many calls: a (user|connection) may make 5 a second; try again in 1 s$")
         self.assertIn("result", other.call("system.getServerVersion"))  # nobody, from elsewhere
-        self.until("the loop's owner is served again", lambda: "result" in socket.call("system.getServerVersion"))
+        until(lambda: "result" in socket.call("system.getServerVersion"), "the loop's owner is served again")
 
     def test_rest(self):
         server, token = self.serve("--limit", f"calls-per-user={PER_USER}", "--limit", f"calls-per-address={PER_ADDRESS}")
@@ -68,7 +60,7 @@ class Pace(unittest.TestCase):
             n_sent += 1
         self.assertEqual((status, headers["Retry-After"]), (429, "1"))
         self.assertIn(b'"error":"too many calls: a', body)
-        self.until("served again", lambda: self.rest(server, token)[0] == 200)
+        until(lambda: self.rest(server, token)[0] == 200, "it is served again")
 
     def test_default(self):
         server, token = self.serve()

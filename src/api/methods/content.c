@@ -1,4 +1,5 @@
 /* What transfers of disks and machines share. */
+#include "api/conduit.h"
 #include "api/methods/content.h"
 #include "base/error.h"
 #include "base/log.h"
@@ -34,6 +35,7 @@ void content_free(void *data)
     g_free(content->new_name);
     g_free(content->description);
     g_free(content->pool);
+    g_free(content->url);
     json_decref(content->data);
     g_free(content);
 }
@@ -87,7 +89,7 @@ void content_end(const Content *content, Delivery *delivery, bool ok, const GErr
             json_pack("{s:o}", "error", call_error_json(content->parts, content->session, error)));
 }
 
-bool content_check_url(const char *url, GError **error)
+static bool check_url(const char *url, GError **error)
 {
     if (g_str_has_prefix(url, "http://") || g_str_has_prefix(url, "https://"))
         return true;
@@ -133,7 +135,7 @@ static bool pass_on(const void *data, size_t n, void *user, GError **error)
     return fetch->status != 200 || fetch->sink(data, n, fetch->user, error);
 }
 
-bool content_fetch(const char *url, HttpSink sink, void *user, GError **error)
+static bool fetch(const char *url, HttpSink sink, void *user, GError **error)
 {
     Fetch fetch = { sink, user, 0 };
     HttpCall call = { .url = url, .sink = pass_on, .header_seen = see_status, .user = &fetch };
@@ -141,4 +143,40 @@ bool content_fetch(const char *url, HttpSink sink, void *user, GError **error)
     if (status && status != 200)
         err_set(error, ERR_PROTOCOL, "the server behind the url answered HTTP %d", status);
     return status == 200;
+}
+
+/* --- Taking in --- */
+
+static void take_sent(HttpRequest *request, void *user)
+{
+    const Content *content = user;
+    g_autoptr(GError) error = NULL;
+    json_t *id = content->take(content, content_read, request, http_body_bytes(request), &error);
+    content_answer(content, request, id, error);
+}
+
+static bool feed(Conduit *conduit, void *url, GError **error)
+{
+    return fetch(url, conduit_write, conduit, error);
+}
+
+static json_t *take_fetched(const Content *content, GError **error)
+{
+    if (!check_url(content->url, error))
+        return NULL;
+    g_autoptr(Conduit) conduit = conduit_new(feed, content->url, error);
+    return conduit ? content->take(content, conduit_read, conduit, -1, error) : NULL;
+}
+
+json_t *content_take(ApiCall *call, Content *content, const char *url, ContentTake take,
+                     GError **error)
+{
+    content->take = take;
+    content->url = g_strdup(url);
+    if (!url)
+        return downloads_expect(call_parts(call)->downloads, take_sent, content, content_free,
+                                error);
+    json_t *taken = take_fetched(content, error);
+    content_free(content);
+    return taken;
 }

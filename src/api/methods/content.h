@@ -6,8 +6,13 @@
 #include "api/method.h"
 #include "api/objects.h"
 
+typedef struct Content Content;
+/* Takes in what `source` gives, n_bytes of it (-1: unknown); the answer, or NULL with an error. */
+typedef json_t *(*ContentTake)(const Content *content, HttpSource source, void *user,
+                               gint64 n_bytes, GError **error);
+
 /* Counted by nobody: it belongs to the offer. */
-typedef struct {
+struct Content {
     const ApiParts *parts;
     Session *session;
     Link *link;
@@ -18,12 +23,18 @@ typedef struct {
     char *pool;         /* XO's id */
     guint64 size_bytes; /* of a disk */
     json_t *data;       /* what else was said */
-} Content;
+    char *url;          /* where it comes from; NULL: whoever asked sends it */
+    ContentTake take;
+};
 
 /* `format` is copied. */
 Content *content_new(ApiCall *call, const ApiObject *object, const char *format);
 void content_free(void *content);
 Xapi *content_xapi(const Content *content);
+/* The end of a method that takes something in: with `url` all is done now, without it the answer is
+ * an address to send it to. The content is taken over. */
+json_t *content_take(ApiCall *call, Content *content, const char *url, ContentTake take,
+                     GError **error);
 /* The body of a request: an HttpSource. */
 ssize_t content_read(void *data, size_t n, void *request, GError **error);
 /* XO's answer to what was sent: {"id": 0, "jsonrpc": "2.0", "result"}; the reference is taken. With
@@ -34,9 +45,5 @@ void content_answer(const Content *content, HttpRequest *request, json_t *result
 void content_barrier(const Content *content);
 /* The end of a file that was sent. */
 void content_end(const Content *content, Delivery *delivery, bool ok, const GError *error);
-/* Only these: "http://…", "https://…". */
-bool content_check_url(const char *url, GError **error);
 /* How long that is, as its server says; -1: it does not. */
 gint64 content_url_bytes(const char *url);
-/* The body behind an address, into a sink. */
-bool content_fetch(const char *url, HttpSink sink, void *user, GError **error);

@@ -1,5 +1,4 @@
 /* disk.exportContent, disk.importContent, disk.import: disks as image files. */
-#include "api/conduit.h"
 #include "api/methods/content.h"
 
 #include <string.h>
@@ -57,54 +56,26 @@ static json_t *import_content(ApiCall *call, GError **error)
 }
 
 /* The new disk's id, or NULL. */
-static json_t *take_in(const Content *content, const DiskIn *in, GError **error)
+static json_t *take_in(const Content *content, HttpSource source, void *user, gint64 n_bytes,
+                       GError **error)
 {
     Xapi *xapi = content_xapi(content);
+    DiskIn in = { content->format, source, user,
+                  content->url ? content_url_bytes(content->url) : n_bytes };
     g_autofree char *vdi =
-        disk_take(xapi, content->ref, content->new_name, content->description, in, error);
+        disk_take(xapi, content->ref, content->new_name, content->description, &in, error);
     g_autofree char *uuid =
         vdi ? xapi_call_string(xapi, "VDI.get_uuid", json_pack("[s]", vdi), error) : NULL;
     content_barrier(content);
     return uuid ? json_string(uuid) : NULL;
 }
 
-static void take_disk(HttpRequest *request, void *user)
-{
-    const Content *content = user;
-    g_autoptr(GError) error = NULL;
-    DiskIn in = { content->format, content_read, request, http_body_bytes(request) };
-    json_t *id = take_in(content, &in, &error);
-    content_answer(content, request, id, error);
-}
-
-/* --- From an address --- */
-
-static bool fetch(Conduit *conduit, void *user, GError **error)
-{
-    return content_fetch(user, conduit_write, conduit, error);
-}
-
-static json_t *import_url(const Content *content, const char *url, GError **error)
-{
-    if (!content_check_url(url, error))
-        return NULL;
-    g_autoptr(Conduit) conduit = conduit_new(fetch, (void *) url, error);
-    DiskIn in = { content->format, conduit_read, conduit, content_url_bytes(url) };
-    return conduit ? take_in(content, &in, error) : NULL;
-}
-
 static json_t *import(ApiCall *call, GError **error)
 {
-    const char *url = call_string(call, "url");
     Content *content = content_new(call, call_object(call, "sr"), call_string(call, "type"));
     content->new_name = g_strdup(call_string(call, "name"));
     content->description = g_strdup(call_string(call, "description"));
-    if (!url)
-        return downloads_expect(call_parts(call)->downloads, take_disk, content, content_free,
-                                error);
-    json_t *id = import_url(content, url, error);
-    content_free(content);
-    return id;
+    return content_take(call, content, call_string(call, "url"), take_in, error);
 }
 
 const Method methods_disk_content[] = {

@@ -1,5 +1,4 @@
 /* vm.export, vm.import: whole machines as archives, XVA or OVA. */
-#include "api/conduit.h"
 #include "api/machine_in.h"
 #include "api/machine_out.h"
 #include "api/methods/content.h"
@@ -101,14 +100,6 @@ static json_t *take_xva(const Content *content, HttpSource source, void *user, g
     return id;
 }
 
-static void take_archive(HttpRequest *request, void *user)
-{
-    const Content *content = user;
-    g_autoptr(GError) error = NULL;
-    json_t *id = take_xva(content, content_read, request, http_body_bytes(request), &error);
-    content_answer(content, request, id, error);
-}
-
 /* --- In: OVA --- */
 
 static guint64 number_of(json_t *data, const char *key)
@@ -204,21 +195,6 @@ static json_t *import_ova(ApiCall *call, Content *content, GError **error)
     return downloads_expect(call_parts(call)->downloads, take_ova, content, content_free, error);
 }
 
-/* --- From an address --- */
-
-static bool fetch(Conduit *conduit, void *user, GError **error)
-{
-    return content_fetch(user, conduit_write, conduit, error);
-}
-
-static json_t *import_url(const Content *content, const char *url, GError **error)
-{
-    if (!content_check_url(url, error))
-        return NULL;
-    g_autoptr(Conduit) conduit = conduit_new(fetch, (void *) url, error);
-    return conduit ? take_xva(content, conduit_read, conduit, -1, error) : NULL;
-}
-
 static json_t *import(ApiCall *call, GError **error)
 {
     const char *url = call_string(call, "url");
@@ -230,12 +206,7 @@ static json_t *import(ApiCall *call, GError **error)
     Content *content = content_new(call, call_object(call, "sr"), call_string(call, "type"));
     if (ova)
         return import_ova(call, content, error);
-    if (!url)
-        return downloads_expect(call_parts(call)->downloads, take_archive, content, content_free,
-                                error);
-    json_t *id = import_url(content, url, error);
-    content_free(content);
-    return id;
+    return content_take(call, content, url, take_xva, error);
 }
 
 const Method methods_vm_content[] = {

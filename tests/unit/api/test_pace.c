@@ -14,7 +14,7 @@ enum { RATE = 5, BURST = RATE * PACE_BURST_S };
 static const PaceConfig config = { .user_rate = RATE, .address_rate = 3 * RATE };
 
 /* How many of n calls at one moment are taken. */
-static unsigned taken(Pace *pace, const char *user, const char *address, PaceBucket *connection,
+static unsigned taken(Pace *pace, const char *user, const char *address, Bucket *connection,
                       gint64 now_us, unsigned n)
 {
     unsigned n_taken = 0;
@@ -44,7 +44,7 @@ static void test_address_and_connection(void **state)
 {
     Pace *pace = pace_new(&config);
     gint64 now_us = G_USEC_PER_SEC;
-    PaceBucket connection = { 0 };
+    Bucket connection = { 0 };
     assert_int_equal(taken(pace, NULL, "192.0.2.1", &connection, now_us, 2 * BURST), BURST);
     assert_int_equal(taken(pace, NULL, "192.0.2.1", NULL, now_us, 4 * BURST), 2 * BURST);
     assert_int_equal(taken(pace, "ann", "192.0.2.1", NULL, now_us, BURST), 0);
