@@ -83,6 +83,24 @@ static bool check_template(RestRequest *request, json_t *params, GError **error)
     return ok;
 }
 
+/* The host is named; its pool is what is merged. */
+static bool add_host(RestRequest *request, json_t *params, GError **error)
+{
+    const char *id = json_string_value(json_object_get(params, "host"));
+    json_t *host = id ? servers_object(request->parts->servers, id) : NULL;
+    json_t *pool = json_object_get(host, "$pool");
+    bool ok = pool && g_strcmp0(json_string_value(json_object_get(host, "type")), "host") == 0;
+    if (ok)
+        json_object_set(params, "source", pool);
+    else if (!id)
+        api_error_invalid(error, "host: expected the id of a host");
+    else
+        api_error_no_such(error, id, "host");
+    json_object_del(params, "host");
+    json_decref(host);
+    return ok;
+}
+
 /* A schedule knows its job. */
 static bool add_job(RestRequest *request, json_t *params, GError **error)
 {
@@ -184,6 +202,9 @@ static const RestCall calls[] = {
     { ACTION("pools", "emergency_shutdown"), "pool.emergencyShutdown", .renames = "id:pool" },
     { ACTION("pools", "management_reconfigure"), "pool.managementReconfigure",
       .renames = "id:pool" },
+    { ACTION("pools", "add_host"), "pool.mergeInto", .renames = "id:target", .prepare = add_host,
+      .summary = "Make a host that is a pool of its own a member of this pool.",
+      .example = "$POOL host=$LONE_HOST" },
     { ACTION("pools", "rolling_reboot"), "pool.rollingReboot", .renames = "id:pool" },
     { ACTION("pools", "rolling_update"), "pool.rollingUpdate", .renames = "id:pool" },
     { "POST", "srs", "sr.create", .renames = "hostId:host", .makes = "srs",

@@ -257,7 +257,8 @@ static bool master_check(Sim *sim, guint host, const Message *message, GError **
         MUTANT(sim_member_answers)) /* mutant: system:test_sim.Members */
         return true;
     sim_lock(sim);
-    g_autofree char *address = g_strdup(obj_str(sim_master(sim), "address"));
+    const char *joined = obj_map_get(sim_pool(sim), "other_config", POOL_JOINED);
+    g_autofree char *address = g_strdup(joined ? joined : obj_str(sim_master(sim), "address"));
     sim_unlock(sim);
     if (strcmp(address, listeners_address(sim_listeners(sim), host)) == 0)
         return true;

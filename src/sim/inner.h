@@ -41,6 +41,8 @@ void listeners_free(Listeners *listeners);
 bool listeners_start(Listeners *listeners, GError **error);
 /* "http://127.0.10.1:8080" of a host; copy. Host 0 is the first master. */
 char *listeners_url(Listeners *listeners, guint host, bool tls);
+/* "http://<address>:<our port>/", with the port that the address has when it has one; copy. */
+char *listeners_url_at(Listeners *listeners, const char *address);
 char *listeners_control_url(Listeners *listeners);
 const char *listeners_address(Listeners *listeners, guint host);
 /* The number of the host that listens at an address; -1: none. */
@@ -54,6 +56,8 @@ void rpc_serve(Sim *sim, guint host, HttpRequest *request);
 /* The control API (docs/simulator.md). */
 void control_serve(HttpRequest *request, Sim *sim);
 
+/* Key in the other_config of a pool whose host has joined another one: that one's master. */
+#define POOL_JOINED "sim:joined"
 /* Fills the empty pool: hosts, storage, networks, templates, VMs. */
 bool pool_populate(Sim *sim, GError **error);
 /* The host that listens at the address of that number; NULL when it left the pool. */

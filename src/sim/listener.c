@@ -232,6 +232,12 @@ char *listeners_url(Listeners *listeners, guint host, bool tls)
                            tls ? listeners->tls_port : listeners->port);
 }
 
+char *listeners_url_at(Listeners *listeners, const char *address)
+{
+    return strchr(address, ':') ? g_strdup_printf("http://%s/", address)
+                                : g_strdup_printf("http://%s:%u/", address, listeners->port);
+}
+
 char *listeners_control_url(Listeners *listeners)
 {
     return g_strdup_printf("http://%s:%u", listeners->control_address, listeners->control_port);

@@ -9,6 +9,7 @@
 #include "sim/inner.h"
 #include "sim/lifecycle.h"
 #include "sim/migrate.h"
+#include "sim/other_pool.h"
 #include "sim/storage_disk.h"
 #include "sim/storage_io.h"
 #include "sim/vm.h"
@@ -17,53 +18,20 @@
 
 #include <string.h>
 
-enum { MAX_ANSWER_BYTES = 64 << 20, CALL_TIMEOUT_MS = 120 * 1000, COPY_SHARE_PERCENT = 80 };
+enum { COPY_SHARE_PERCENT = 80 };
 
 /* --- Calls to the other pool --- */
-
-/* {code, params} of a JSON-RPC error as our own. */
-static void pass_error(json_t *answer, GError **error)
-{
-    json_t *failure = json_object_get(answer, "error"), *param;
-    const char *code = json_string_value(json_object_get(failure, "message"));
-    g_autoptr(GPtrArray) all = g_ptr_array_new();
-    size_t i;
-    g_ptr_array_add(all, (void *) (code ? code : "INTERNAL_ERROR"));
-    json_array_foreach (json_object_get(failure, "data"), i, param)
-        if (json_is_string(param))
-            g_ptr_array_add(all, (void *) json_string_value(param));
-    g_ptr_array_add(all, NULL);
-    err_set_detail(error, ERR_XAPI, (const char *const *) all->pdata, "%s", code);
-}
 
 /* Without the lock; the array of params lacks the session and is taken. */
 static json_t *ask(const Migration *migration, const char *method, json_t *params, GError **error)
 {
-    json_array_insert_new(params, 0, json_string(migration->session));
-    json_t *body = json_pack("{s:s, s:i, s:s, s:o}", "jsonrpc", "2.0", "id", 0, "method", method,
-                             "params", params);
-    g_autofree char *text = json_dumps(body, JSON_COMPACT);
-    json_decref(body);
-    g_autofree char *url = g_strconcat(migration->url, "jsonrpc", NULL);
-    static const char *const headers[] = { "Content-Type: application/json", NULL };
-    const HttpCall call = { .method = "POST",
-                            .url = url,
-                            .headers = headers,
-                            .body = text,
-                            .body_bytes = strlen(text),
-                            .total_timeout_ms = CALL_TIMEOUT_MS };
-    g_autoptr(GBytes) bytes = NULL;
     g_autoptr(GError) cause = NULL;
-    if (!http_fetch(&call, MAX_ANSWER_BYTES, &bytes, &cause)) {
+    json_t *result = other_pool_ask(migration->url, migration->session, method, params, &cause);
+    if (cause && err_is(cause, ERR_XAPI))
+        g_propagate_error(error, g_steal_pointer(&cause));
+    else if (cause)
         sim_error(error, "VM_MIGRATE_FAILED", migration->vm, "", migration->host, cause->message,
                   NULL);
-        return NULL;
-    }
-    json_t *answer = json_loads(g_bytes_get_data(bytes, NULL), 0, NULL);
-    json_t *result = json_incref(json_object_get(answer, "result"));
-    if (!result)
-        pass_error(answer, error);
-    json_decref(answer);
     return result;
 }
 

@@ -133,22 +133,19 @@ static void certificate_add(Sim *sim, Obj *host)
     obj_put_int(certificate, "not_after", sim_now(sim) + (gint64) 10 * 365 * 86400);
 }
 
-static Obj *host_add(Sim *sim, guint number)
+Obj *population_host(Sim *sim, const char *uuid, const char *name, const char *address)
 {
-    Obj *host = obj_new(sim, "host"), *metrics = obj_new(sim, "host_metrics");
-    g_autofree char *name = g_strdup_printf("host-%u", number + 1);
-    g_autofree char *iqn = g_strdup_printf("iqn.2026-01.sim.cadenza:host%u", number + 1);
+    Obj *host = uuid == NULL ? obj_new(sim, "host") : obj_new_uuid(sim, "host", uuid);
+    Obj *metrics = obj_new(sim, "host_metrics");
     g_autofree char *booted = g_strdup_printf("%" G_GINT64_FORMAT ".", sim_now(sim) - 86400);
     g_autofree char *agent = g_strdup_printf("%" G_GINT64_FORMAT ".", sim_now(sim) - 86300);
     population_fill(host, host_facts);
     obj_put_str(host, "name_label", name);
     obj_put_str(host, "name_description", "Simulated host");
     obj_put_str(host, "hostname", name);
-    obj_put_str(host, "address", listeners_address(sim_listeners(sim), number));
-    obj_put_str(host, "iscsi_iqn", iqn);
+    obj_put_str(host, "address", address);
     obj_map_put(host, "other_config", "boot_time", booted);
     obj_map_put(host, "other_config", "agent_start_time", agent);
-    obj_map_put(host, "other_config", "iscsi_iqn", iqn);
     obj_put_ref(host, "metrics", metrics);
     obj_put_bool(metrics, "live", true);
     obj_put_int(metrics, "memory_total", host_memory(sim));
@@ -157,6 +154,16 @@ static Obj *host_add(Sim *sim, guint number)
     cpus_add(sim, host);
     certificate_add(sim, host);
     dom0_add(sim, host);
+    return host;
+}
+
+static Obj *host_add(Sim *sim, guint number)
+{
+    g_autofree char *name = g_strdup_printf("host-%u", number + 1);
+    g_autofree char *iqn = g_strdup_printf("iqn.2026-01.sim.cadenza:host%u", number + 1);
+    Obj *host = population_host(sim, NULL, name, listeners_address(sim_listeners(sim), number));
+    obj_put_str(host, "iscsi_iqn", iqn);
+    obj_map_put(host, "other_config", "iscsi_iqn", iqn);
     return host;
 }
 
@@ -193,17 +200,17 @@ static Obj *network_add(Sim *sim, const char *name, const char *bridge, const ch
     return network;
 }
 
-static void pif_add(Sim *sim, Obj *host, Obj *network, guint device, bool management)
+Obj *population_pif(Obj *host, Obj *network, const char *device, bool management)
 {
+    Sim *sim = obj_sim(host);
     Obj *pif = obj_new(sim, "PIF"), *metrics = obj_new(sim, "PIF_metrics");
     const char *uuid = obj_uuid(pif);
-    g_autofree char *name = g_strdup_printf("eth%u", device);
     g_autofree char *mac =
         g_strdup_printf("02:5c:%.2s:%.2s:%.2s:%.2s", uuid, uuid + 2, uuid + 4, uuid + 6);
     population_fill(pif, "{\"physical\": true, \"currently_attached\": true, \"VLAN\": -1,"
                          "\"MTU\": 1500, \"managed\": true, \"primary_address_type\": \"IPv4\","
                          "\"IPv6\": [\"\"], \"properties\": {\"gro\": \"on\"}}");
-    obj_put_str(pif, "device", name);
+    obj_put_str(pif, "device", device);
     obj_put_str(pif, "MAC", mac);
     obj_put_ref(pif, "host", host);
     obj_put_ref(pif, "network", network);
@@ -217,6 +224,7 @@ static void pif_add(Sim *sim, Obj *host, Obj *network, guint device, bool manage
     population_fill(metrics, "{\"carrier\": true, \"speed\": 10000, \"duplex\": true,"
                              "\"vendor_name\": \"Simulated\", \"device_name\": \"Ethernet\","
                              "\"pci_bus_path\": \"0000:04:00.0\"}");
+    return pif;
 }
 
 static void networks_add(Sim *sim)
@@ -229,8 +237,8 @@ static void networks_add(Sim *sim)
                 "{\"other_config\": {\"is_guest_installer_network\": \"true\","
                 "\"is_host_internal_management_network\": \"true\"}}");
     for (Obj *host = obj_first(sim, "host"); host != NULL; host = obj_next(host)) {
-        pif_add(sim, host, management, 0, true);
-        pif_add(sim, host, guests, 1, false);
+        population_pif(host, management, "eth0", true);
+        population_pif(host, guests, "eth1", false);
     }
     if (sim_options(sim)->nbd_purpose != NULL)
         obj_set_add(management, "purpose", sim_options(sim)->nbd_purpose);

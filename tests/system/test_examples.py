@@ -343,6 +343,12 @@ class World:
 
     proxy = plugin = metadata_job = mirror_job = pgpu
 
+    def lone_pool(self):
+        """No pool of the examples may be taken apart: refused."""
+        return NOWHERE
+
+    lone_host = lone_pool
+
     # --- devices of hosts ---
 
     def pci(self):

@@ -1,0 +1,191 @@
+/* pool.mergeInto: pools of one host each become members of another pool. The connections to them
+ * end: their hosts are seen through the pool that they are in then. */
+#include "api/method.h"
+#include "api/methods/host_return.h"
+#include "api/objects.h"
+#include "base/log.h"
+
+#include <string.h>
+
+/* --- What is to be merged --- */
+
+static GPtrArray *sources_of(ApiCall *call, GError **error)
+{
+    const char *one = call_string(call, "source");
+    json_t *ids = call_get(call, "sources") ? json_incref(call_get(call, "sources"))
+                  : one                     ? json_pack("[s]", one)
+                                            : json_array();
+    json_t *id;
+    g_autoptr(GPtrArray) list = g_ptr_array_new();
+    const char *target = call_object(call, "target")->id;
+    bool ok = true;
+    size_t i;
+    json_array_foreach (ids, i, id) {
+        const ApiObject *pool =
+            ok ? call_find(call, json_string_value(id), "pool", "administrate", error) : NULL;
+        ok = pool != NULL;
+        if (ok && g_str_equal(pool->id, target)) {
+            api_error_invalid(error, "sources: %s is the target", target);
+            ok = false;
+        }
+        if (ok && !g_ptr_array_find(list, pool, NULL))
+            g_ptr_array_add(list, (void *) pool);
+    }
+    json_decref(ids);
+    if (ok && list->len == 0)
+        api_error_invalid(error, "sources: name at least one pool");
+    return ok && list->len > 0 ? g_steal_pointer(&list) : NULL;
+}
+
+static const ApiObject *master_of(ApiCall *call, const ApiObject *pool, GError **error)
+{
+    return call_find(call, api_object_text(pool, "master"), "host", NULL, error);
+}
+
+static json_t *patches_of(ApiCall *call, const ApiObject *host)
+{
+    json_t *names = json_object(), *id;
+    size_t i;
+    json_array_foreach (json_object_get(host->view, "patches"), i, id) {
+        const ApiObject *patch = call_find(call, json_string_value(id), "patch", NULL, NULL);
+        if (patch)
+            json_object_set_new(names, api_object_text(patch, "name"), json_true());
+    }
+    return names;
+}
+
+/* The same product, version and patches: before anything is done. */
+static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *into, GError **error)
+{
+    const char *brand = api_object_text(from, "productBrand");
+    const char *wanted = api_object_text(into, "productBrand");
+    const char *name = api_object_text(from, "name_label"),
+               *to = api_object_text(into, "name_label");
+    json_t *mine = patches_of(call, from), *theirs = patches_of(call, into);
+    bool ok = false;
+    if (strcmp(brand, wanted) != 0)
+        err_set(error, ERR_STATE, "a %s pool cannot be merged into a %s pool", brand, wanted);
+    else if (strcmp(api_object_text(from, "version"), api_object_text(into, "version")) != 0)
+        err_set(error, ERR_STATE,
+                "the hosts are not compatible: %s has version %s, %s has %s: bring them to the "
+                "same version first",
+                name, api_object_text(from, "version"), to, api_object_text(into, "version"));
+    else if (!json_equal(mine, theirs))
+        err_set(error, ERR_STATE,
+                "the hosts %s and %s have different patches: install the same ones first", name,
+                to);
+    else
+        ok = true;
+    json_decref(mine);
+    json_decref(theirs);
+    return ok;
+}
+
+static bool check_all(ApiCall *call, const GPtrArray *sources, const ApiObject *into,
+                      GError **error)
+{
+    for (guint i = 0; i < sources->len; i++) {
+        const ApiObject *from = master_of(call, sources->pdata[i], error);
+        if (!from || !check_alike(call, from, into, error))
+            return false;
+    }
+    return true;
+}
+
+/* --- One of them --- */
+
+static bool is_member(ApiCall *call, const char *host, const char *pool)
+{
+    json_t *view = servers_object(call_parts(call)->servers, host);
+    bool is = g_strcmp0(json_string_value(json_object_get(view, "$pool")), pool) == 0;
+    json_decref(view);
+    return is;
+}
+
+static bool wait_member(ApiCall *call, const char *host, const char *pool, gint64 timeout_ms)
+{
+    gint64 until_us = g_get_monotonic_time() + timeout_ms * 1000;
+    while (!is_member(call, host, pool)) {
+        if (g_get_monotonic_time() >= until_us)
+            return false;
+        g_usleep(HOST_POLL_MS * 1000);
+    }
+    return true;
+}
+
+/* Our connection to a pool that is none any more. */
+static void forget_server(ApiCall *call, const char *pool)
+{
+    Servers *servers = call_parts(call)->servers;
+    json_t *list = servers_list(servers, NULL), *record;
+    size_t i;
+    json_array_foreach (list, i, record) {
+        g_autoptr(GError) failure = NULL;
+        const char *id = json_string_value(json_object_get(record, "id"));
+        if (g_strcmp0(json_string_value(json_object_get(record, "poolId")), pool) == 0 &&
+            !servers_remove(servers, id, &failure))
+            log_warning("api", "server %s of the merged pool stays: %s", id, failure->message);
+    }
+    json_decref(list);
+}
+
+/* The answer may be lost with the toolstack that starts anew; a refusal is not. */
+static bool join(ApiCall *call, const ApiObject *source, const ApiObject *into, json_t *connection,
+                 GError **error)
+{
+    const ApiObject *target = call_object(call, "target");
+    g_autoptr(GError) failure = NULL;
+    const char *host = api_object_text(source, "master");
+    bool done = xapi_do(
+        api_object_xapi(source), call_bool(call, "force") ? "pool.join_force" : "pool.join",
+        json_pack("[s, O, O]", api_object_text(into, "address"),
+                  json_object_get(connection, "username"), json_object_get(connection, "password")),
+        &failure);
+    if (!done && err_is(failure, ERR_XAPI)) {
+        g_propagate_error(error, g_steal_pointer(&failure));
+        return false;
+    }
+    if (done)
+        forget_server(call, source->id);
+    if (!wait_member(call, host, target->id, done ? HOST_AGENT_MS : HOST_SETTLE_MS)) {
+        if (failure)
+            g_propagate_error(error, g_steal_pointer(&failure));
+        else
+            err_set(error, ERR_TIMEOUT, "host %s has joined pool %s, which does not show it yet",
+                    host, api_object_text(target, "name_label"));
+        return false;
+    }
+    if (!done)
+        forget_server(call, source->id);
+    return true;
+}
+
+/* One after the other; the error says how many are done. */
+static json_t *merge(ApiCall *call, GError **error)
+{
+    const ApiObject *target = call_object(call, "target");
+    g_autoptr(GPtrArray) sources = sources_of(call, error);
+    const ApiObject *into = sources ? master_of(call, target, error) : NULL;
+    json_t *connection = into && check_all(call, sources, into, error)
+                             ? servers_connection_of(call_parts(call)->servers, target->id, error)
+                             : NULL;
+    guint n = 0;
+    while (connection && n < sources->len && join(call, sources->pdata[n], into, connection, error))
+        n++;
+    if (connection && n > 0 && n < sources->len)
+        g_prefix_error(error, "%u of %u pools were merged; then: ", n, sources->len);
+    json_decref(connection);
+    if (n > 0)
+        host_settle(into);
+    return NULL;
+}
+
+const Method methods_pool_merge[] = {
+    { "pool.mergeInto", merge,
+      PARAMS(REQ(ID("target", "pool", "administrate")), OPT(STR("source"), .words = "a pool"),
+             OPT(ARR("sources", P_STRING), .words = "pools, each of one host"),
+             OPT(BOOL("force"), .words = "also when the processors are not alike")),
+      .access = ACCESS_USER, .long_running = true, .example = "source=$LONE_POOL target=$POOL",
+      .summary = "Make the only host of a pool a member of another pool." },
+    { NULL },
+};
