@@ -5,6 +5,7 @@ CPU is user and system of all processes of a side from the moment it is ready; s
 Rows that write do so in a folder of the working tree. Prints a table in Markdown; each line ends with ratio,
 goal and `met` or `short`. `--readme` puts the table into README.md."""
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -125,23 +126,56 @@ def markdown(table):
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [HEAD, ["---"] * len(HEAD), *table])
 
 
+def run_side(group, name, runs):
+    """Whether it went well. A side that fails, of whatever cause, costs its own lines alone."""
+    try:
+        done = group.sides[name]()
+    except Exception as error:
+        sides.say(f"  {name} failed: {type(error).__name__}: {error}")
+        return False
+    runs[name].append(done)
+    sides.say(f"  {name}: {done['cpu_s']:.3f} CPU s, {done['wall_s']:.2f} s, {done['peak_kib'] >> 10} MiB")
+    return True
+
+
+def run_sides(group, names, n_rounds):
+    """Runs each in turn, n_rounds times: the runs of those that never failed."""
+    runs = {name: [] for name in names}
+    for _ in range(n_rounds):
+        for name in list(runs):
+            if not run_side(group, name, runs):
+                del runs[name]
+    return runs
+
+
 def run_group(group, wanted, n_rounds):
-    """Runs each side that a wanted line needs, in turn, n_rounds times."""
+    """Its lines, and the runs of each side that a wanted line needs."""
     lines = [line for line in group.lines if not wanted or line.row in wanted]
     names = [name for name in group.sides if any(name in (line.ours, line.peer) for line in lines)]
     if isinstance(group, rows.WholeJob):
         names = list(group.sides)
-    runs = {name: [] for name in names}
     try:
         group.prepare()
-        for _ in range(n_rounds):
-            for name in names:
-                done = group.sides[name]()
-                runs[name].append(done)
-                sides.say(f"  {name}: {done['cpu_s']:.3f} CPU s, {done['wall_s']:.2f} s, {done['peak_kib'] >> 10} MiB")
+        return lines, run_sides(group, names, n_rounds)
+    except Exception as error:
+        sides.say(f"  failed: {type(error).__name__}: {error}")
+        return lines, {}
     finally:
-        group.finish()
-    return lines, runs
+        with contextlib.suppress(Exception):  # what prepare has not made
+            group.finish()
+
+
+def judge_group(group, options, n_rounds):
+    """The cells of its lines, and the rows of those that have none."""
+    lines, runs = run_group(group, options.row, n_rounds)
+    table, missing = [], set()
+    for line in lines:
+        needed = {name for name in (line.ours, line.peer) if isinstance(name, str)}
+        if not needed <= runs.keys():
+            missing.add(line.row)
+            continue
+        table += Judge(line, runs, options.quick).table()
+    return table, missing
 
 
 def conditions(options, n_rounds):
@@ -204,32 +238,29 @@ def main():
     options = parser.parse_args()
     folder = sides.ROOT / ("build-bench-quick" if options.quick else "build-bench")
     n_rounds = options.rounds or (1 if options.quick else 3)
-    bench, started, table, failed = rows.Bench(folder, options.quick), time.monotonic(), [], False
+    bench, started, table, missing = rows.Bench(folder, options.quick), time.monotonic(), [], set()
     print("| " + " | ".join(HEAD) + " |\n" + "|" + "---|" * len(HEAD), flush=True)
     for group in rows.all_groups(bench):
         if options.row and not set(options.row) & set(group.rows):
             continue
         sides.say(f"{group.name}:")
-        try:
-            lines, runs = run_group(group, options.row, n_rounds)
-        except sides.Failed as error:
-            failed = True
-            sides.say(f"  failed: {error}")
-            continue
-        for line in lines:
-            for cells in Judge(line, runs, options.quick).table():
-                table.append(cells)
-                print("| " + " | ".join(cells) + " |", flush=True)
+        judged, lost = judge_group(group, options, n_rounds)
+        for cells in judged:
+            print("| " + " | ".join(cells) + " |", flush=True)
+        table += judged
+        missing |= lost
     if not options.keep:
         shutil.rmtree(folder, ignore_errors=True)
     n_met = sum(cells[-1] == "met" for cells in table)
     when = conditions(options, n_rounds)
     print(f"\n{when}; {n_met} of {len(table)} goals met in {time.monotonic() - started:.0f} s")
+    if missing:
+        print(f"Not whole, for a side failed: rows {', '.join(map(str, sorted(missing)))}.")
     if not options.quick:
-        kept = keep_results(table, when)
+        kept = keep_results([cells for cells in table if int(cells[0]) not in missing], when)
         if options.readme:
             write_readme(readme_text(kept))
-    return 1 if failed else 0
+    return 1 if missing else 0
 
 
 sys.exit(main())
