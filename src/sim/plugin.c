@@ -97,6 +97,30 @@ static json_t *ipmi_sensors(Obj *host, json_t *args, GError **error)
 static const char ipmi_lan[] =
     "[{\"name\": \"IP Address\", \"value\": \"10.99.0.7\", \"event\": \"ok\"}]";
 
+/* --- Supplemental packs --- */
+
+/* Known by its content: another line of the host's software_version. other_config of the host,
+ * "sim:supp-pack-fails": a text. */
+static json_t *install_pack(Obj *host, json_t *args, GError **error)
+{
+    Sim *sim = obj_sim(host);
+    const char *fails = obj_map_get(host, "other_config", "sim:supp-pack-fails");
+    const Obj *vdi = obj_find_uuid(sim, "VDI", arg(args, "vdi"));
+    g_autofree char *ref = g_strdup(obj_ref(host));
+    if (fails != NULL || vdi == NULL)
+        return fail(error, fails != NULL ? fails : "CANNOT_FIND_UPDATE");
+    g_autofree char *vdi_ref = g_strdup(obj_ref(vdi));
+    g_autofree char *sum = storage_vdi_digest(sim, vdi_ref, error);
+    host = obj_find(sim, "host", ref);
+    if (sum == NULL || host == NULL)
+        return NULL;
+    g_autofree char *name = g_strdup_printf("xs:pack-%.8s", sum);
+    if (obj_map_get(host, "software_version", name) != NULL)
+        return fail(error, "UPDATE_ALREADY_APPLIED");
+    obj_map_put(host, "software_version", name, "a supplemental pack, version 1.0");
+    return json_string("OK");
+}
+
 static const char block_devices[] =
     "{\"blockdevices\": [{\"name\": \"sda\", \"kname\": \"sda\", \"pkname\": \"\", \"size\": "
     "\"480103981056\", \"mountpoint\": \"\", \"fstype\": \"\", \"ro\": \"0\", \"type\": \"disk\", "
@@ -122,6 +146,7 @@ static const Plugin plugins[] = {
     { "coalesce-leaf", "leaf-coalesce", NULL, "Success" },
     { "echo", "main", NULL, "hello" },
     { "hyperthreading.py", "get_hyperthreading", NULL, "true" },
+    { "install-supp-pack", "install", install_pack, NULL },
     { "ipmitool.py", "get_all_sensors", ipmi_sensors, NULL },
     { "ipmitool.py", "get_ipmi_lan", NULL, ipmi_lan },
     { "ipmitool.py", "is_ipmi_device_available", ipmi_available, NULL },

@@ -631,6 +631,8 @@ class Examples(unittest.TestCase):
         """What the example sends."""
         if "@=configuration.json" in line and "import" in line:
             world.box.command("xo.exportConfig", "compress=false", f"@={folder}/configuration.json")
+        if "@=pack.iso" in line:
+            pathlib.Path(folder, "pack.iso").write_bytes(f"a pack for {line}".encode().ljust(DISK_BYTES, b"\0"))
         if "--input disk.raw" in line:
             pathlib.Path(folder, "disk.raw").write_bytes(b"an example" + bytes(DISK_BYTES - 10))
         for name, path in (("disk.vhd", "vdi-snapshots/DISK_SNAPSHOT.vhd"), ("machine.xva", "vm-snapshots/SNAPSHOT.xva")):

@@ -9,6 +9,7 @@ import sys
 import tarfile
 import tempfile
 import unittest
+import urllib.error
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
@@ -191,6 +192,55 @@ class Methods(Pool):
             self.assertEqual({tar.extractfile(name).read() for name in tar.getnames()}, {data})
         self.refused(1, "host.getSystemStatus", id=self.pool_id)
         self.refused(1, "pool.getSystemStatuses", id=self.other)
+
+    # --- Supplemental packs ---
+
+    def packs(self, host):
+        version = self.xapi("host.get_software_version", self.view(host)["_xapiRef"])
+        return sorted(key for key in version if key.startswith("xs:pack-"))
+
+    def send(self, answer, data):
+        asked = urllib.request.Request(self.server.url + answer["$sendTo"], data=data, method="POST")
+        with urllib.request.urlopen(asked, timeout=PATIENCE) as got:
+            return json.loads(got.read())["result"]
+
+    def send_refused(self, answer, data):
+        with self.assertRaises(urllib.error.HTTPError) as caught:
+            self.send(answer, data)
+        told = caught.exception.read().decode()
+        caught.exception.close()
+        return told
+
+    def test_packs(self):
+        """On one host, on all of them by one disk, on all of them without a shared storage; no disk stays."""
+        disks = sorted(vdi["id"] for vdi in self.objects(type="VDI"))
+        one, two, three = (name.encode().ljust(1 << 20, b"\0") for name in ("one", "two", "three"))
+        self.assertTrue(self.send(self.call("host.installSupplementalPack", host=self.other), one))
+        self.assertEqual((len(self.packs(self.other)), self.packs(self.master)), (1, []))
+        self.assertTrue(self.send(self.call("host.installSupplementalPack", host=self.other), one)) # it is there already
+        self.assertTrue(self.send(self.call("pool.installSupplementalPack", pool=self.pool_id), two))
+        self.assertEqual((len(self.packs(self.other)), len(self.packs(self.master))), (2, 1))
+        shared = self.sr()
+        self.sim.control("/sim/srs/fill", {"sr": shared["id"], "left_bytes": 0})
+        self.addCleanup(self.sim.control, "/sim/srs/fill", {"sr": shared["id"], "left_bytes": -1})
+        self.call("sr.scan", id=shared["id"])
+        until(lambda: self.view(shared["id"])["size"] <= self.view(shared["id"])["physical_usage"], "a full storage", PATIENCE)
+        self.assertTrue(self.send(self.call("pool.installSupplementalPack", pool=self.pool_id), three))
+        self.assertEqual((len(self.packs(self.other)), len(self.packs(self.master))), (3, 2))
+        self.assertEqual(sorted(vdi["id"] for vdi in self.objects(type="VDI")), disks)
+
+    def test_packs_refused(self):
+        disks = sorted(vdi["id"] for vdi in self.objects(type="VDI"))
+        before = self.packs(self.other)
+        self.steer(self.other, "supp-pack-fails", "UPDATE_PRECHECK_FAILED_OUT_OF_SPACE")
+        told = self.send_refused(self.call("pool.installSupplementalPack", pool=self.pool_id), b"four".ljust(1 << 20, b"\0"))
+        self.assertIn("UPDATE_PRECHECK_FAILED_OUT_OF_SPACE", told)
+        self.assertIn("say how long", self.send_refused(self.call("host.installSupplementalPack", host=self.other), b""))
+        self.steer(self.other, "no-plugin", "install-supp-pack")
+        self.assertIn("install-supp-pack", self.send_refused(self.call("host.installSupplementalPack", host=self.other), b"five".ljust(1 << 20, b"\0")))
+        self.refused(1, "host.installSupplementalPack", host=self.pool_id)
+        self.refused(1, "pool.installSupplementalPack", pool=self.other)
+        self.assertEqual((sorted(vdi["id"] for vdi in self.objects(type="VDI")), self.packs(self.other)), (disks, before))
 
     # --- Pools ---
 
