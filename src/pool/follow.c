@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "pool/reading.h"
 
 #include <string.h>
 
@@ -60,61 +61,6 @@ static void publish(Pool *pool, char *token)
 }
 
 /* --- reading everything --- */
-
-typedef struct {
-    Pool *pool;
-    GHashTable *refs;
-} Reading;
-
-static void take_record(const char *cls, const char *ref, json_t *record, void *user)
-{
-    Reading *reading = user;
-    if (json_is_object(record)) {
-        inventory_writer_put(reading->pool->writer, cls, ref, record);
-        g_hash_table_add(reading->refs, g_strdup(ref));
-    }
-    json_decref(record);
-}
-
-static size_t take_record_text(const char *cls, const char *ref, const char *text, size_t n,
-                               void *user)
-{
-    Reading *reading = user;
-    size_t taken = inventory_writer_take(reading->pool->writer, cls, ref, text, n);
-    if (taken)
-        g_hash_table_add(reading->refs, g_strdup(ref));
-    return taken;
-}
-
-/* A class that this version of the pool does not have is an empty one. */
-static bool is_missing_class(const GError *error)
-{
-    static const char *const codes[] = { "MESSAGE_METHOD_UNKNOWN", "MESSAGE_REMOVED",
-                                         "NOT_IMPLEMENTED", "MESSAGE_DEPRECATED" };
-    for (unsigned i = 0; i < G_N_ELEMENTS(codes); i++)
-        if (strcmp(err_xapi_code(error), codes[i]) == 0)
-            return true;
-    return false;
-}
-
-static bool read_class(Pool *pool, const char *cls, GError **error)
-{
-    g_autoptr(GHashTable) refs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GError) failure = NULL;
-    Reading reading = { pool, refs };
-    if (xapi_all_record_texts(pool->xapi, cls, take_record_text, take_record, &reading, &failure)) {
-        inventory_writer_keep_only(pool->writer, cls, refs);
-        return true;
-    }
-    if (is_missing_class(failure))
-        return true;
-    if (err_is(failure, ERR_XAPI) && strcmp(cls, "pool") != 0) {
-        log_warning("pool", "objects of class %s are not shown: %s", cls, failure->message);
-        return true;
-    }
-    g_propagate_error(error, g_steal_pointer(&failure));
-    return false;
-}
 
 typedef struct {
     GPtrArray *addresses;
@@ -180,10 +126,8 @@ static bool read_all(Pool *pool, GError **error)
     g_autofree char *token = first_token(pool, error);
     if (!token)
         return false;
-    for (const char *const *cls = inventory_classes(); *cls; cls++) {
-        if (cancel_check(pool->cancel, "the connection", error) || !read_class(pool, *cls, error))
-            return false;
-    }
+    if (!pool_read_classes(pool, error))
+        return false;
     publish(pool, g_steal_pointer(&token));
     remember_hosts(pool);
     return true;
@@ -231,7 +175,7 @@ static bool recount(Events *events, GError **error)
                   : bad + 1; /* mutant: pool_events:test_wrong_counts */
         bool again = bad >= MAX_COUNT_MISMATCHES || (bad && strcmp(cls, "task") == 0);
         g_hash_table_insert(events->mismatches, cls, GUINT_TO_POINTER(again ? 0 : bad));
-        if (again && !read_class(events->pool, cls, error))
+        if (again && !pool_read_class(events->pool, cls, error))
             return false;
     }
     g_hash_table_remove_all(events->counts);

@@ -526,6 +526,23 @@ static void test_disconnects_from_a_dead_host(void **state)
     }
 }
 
+/* While the host is long at one class, others are read. */
+static void test_classes_side_by_side(void **state)
+{
+    Test *test = *state;
+    set_hang(test, "VM.get_all_records");
+    assert_true(pool_connect(test->pool, true, NULL));
+    for (unsigned waited = 0; waited < WAIT_MS && !fake_calls(test->fake, "VTPM.get_all_records");
+         waited += 20)
+        g_usleep(20000);
+    assert_int_equal(fake_calls(test->fake, "VTPM.get_all_records"), 1);
+    assert_int_equal(pool_status(test->pool), POOL_CONNECTING);
+    set_hang(test, NULL);
+    assert_true(reaches(test, POOL_CONNECTED));
+    g_autofree char *name = name_of(test, "a");
+    assert_string_equal(name, "one");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -541,6 +558,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_nobody_there_says_why, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_disconnects_from_a_dead_host, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_wrong_password, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_classes_side_by_side, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
