@@ -3,6 +3,7 @@
 #include "api/method.h"
 #include "api/methods/host_power.h"
 #include "api/objects.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -64,7 +65,8 @@ static json_t *disable_access(ApiCall *call, GError **error)
                                  : NULL;
     if (!host || !change_access(list, disable, error))
         return NULL;
-    if (!host_restart(host, call_bool(call, "forceReboot"), error))
+    if (!host_restart(host, call_bool(call, "forceReboot"), error) &&
+        !MUTANT(pci_stays_taken)) /* mutant: system:test_pool_methods.Methods.test_pci_refused */
         change_access(list, !disable, NULL);
     return NULL;
 }

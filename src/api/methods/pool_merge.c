@@ -4,6 +4,7 @@
 #include "api/methods/host_return.h"
 #include "api/objects.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -61,6 +62,8 @@ static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *i
     const char *wanted = api_object_text(into, "productBrand");
     const char *name = api_object_text(from, "name_label"),
                *to = api_object_text(into, "name_label");
+    if (MUTANT(pool_merge_unlike)) /* mutant: system:test_pool_merge.Merging.test_merging */
+        return true;
     json_t *mine = patches_of(call, from), *theirs = patches_of(call, into);
     bool ok = false;
     if (strcmp(brand, wanted) != 0)
@@ -113,20 +116,24 @@ static bool wait_member(ApiCall *call, const char *host, const char *pool, gint6
     return true;
 }
 
-/* Our connection to a pool that is none any more. */
-static void forget_server(ApiCall *call, const char *pool)
+/* Our connection to a pool: its record's id, asked before the pool is none any more. */
+static char *server_of(ApiCall *call, const char *pool)
 {
-    Servers *servers = call_parts(call)->servers;
-    json_t *list = servers_list(servers, NULL), *record;
+    json_t *list = servers_list(call_parts(call)->servers, NULL), *record;
+    char *server = NULL;
     size_t i;
-    json_array_foreach (list, i, record) {
-        g_autoptr(GError) failure = NULL;
-        const char *id = json_string_value(json_object_get(record, "id"));
-        if (g_strcmp0(json_string_value(json_object_get(record, "poolId")), pool) == 0 &&
-            !servers_remove(servers, id, &failure))
-            log_warning("api", "server %s of the merged pool stays: %s", id, failure->message);
-    }
+    json_array_foreach (list, i, record)
+        if (!server && g_strcmp0(json_string_value(json_object_get(record, "poolId")), pool) == 0)
+            server = g_strdup(json_string_value(json_object_get(record, "id")));
     json_decref(list);
+    return server;
+}
+
+static void forget_server(ApiCall *call, const char *server)
+{
+    g_autoptr(GError) failure = NULL;
+    if (server && !servers_remove(call_parts(call)->servers, server, &failure))
+        log_warning("api", "server %s of the merged pool stays: %s", server, failure->message);
 }
 
 /* The answer may be lost with the toolstack that starts anew; a refusal is not. */
@@ -136,6 +143,7 @@ static bool join(ApiCall *call, const ApiObject *source, const ApiObject *into, 
     const ApiObject *target = call_object(call, "target");
     g_autoptr(GError) failure = NULL;
     const char *host = api_object_text(source, "master");
+    g_autofree char *server = server_of(call, source->id);
     bool done = xapi_do(
         api_object_xapi(source), call_bool(call, "force") ? "pool.join_force" : "pool.join",
         json_pack("[s, O, O]", api_object_text(into, "address"),
@@ -146,7 +154,7 @@ static bool join(ApiCall *call, const ApiObject *source, const ApiObject *into, 
         return false;
     }
     if (done)
-        forget_server(call, source->id);
+        forget_server(call, server);
     if (!wait_member(call, host, target->id, done ? HOST_AGENT_MS : HOST_SETTLE_MS)) {
         if (failure)
             g_propagate_error(error, g_steal_pointer(&failure));
@@ -156,7 +164,7 @@ static bool join(ApiCall *call, const ApiObject *source, const ApiObject *into, 
         return false;
     }
     if (!done)
-        forget_server(call, source->id);
+        forget_server(call, server);
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "api/methods/content.h"
 #include "api/methods/vm_devices.h"
 #include "base/log.h"
+#include "base/mutant.h"
 
 #include <string.h>
 
@@ -144,7 +145,8 @@ static bool take_iso(const Content *content, HttpRequest *request, GError **erro
     bool ok = vdi && (shared ? install_all(content, vdi, error)
                              : install_copies(content, inventory, vdi, in.n_bytes, error));
     g_autoptr(GError) kept = NULL;
-    if (vdi && !disk_drop(xapi, vdi, &kept))
+    bool keep = MUTANT(pack_stays); /* mutant: system:test_pool_methods.Methods.test_packs */
+    if (vdi && !keep && !disk_drop(xapi, vdi, &kept))
         log_warning("api", "the disk %s of a supplemental pack stays: %s", vdi, kept->message);
     return ok;
 }
