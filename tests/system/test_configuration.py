@@ -21,7 +21,7 @@ from websocket import WebSocket  # noqa: E402
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo"))
 PASSPHRASE = "correct horse battery staple"
 # What XO's configuration has and this server does not keep.
-NOT_KEPT = {"roles", "privileges", "plugins", "userRole", "groupRole", "proxies", "resourceSets", "ipPools"}
+NOT_KEPT = {"roles", "privileges", "plugins", "userRole", "groupRole", "proxies", "resourceSets"}
 
 
 def exported_by_xo():
@@ -127,6 +127,7 @@ class Configuration(unittest.TestCase):
         group = one.call("group.create", name="operators")
         one.call("group.addUser", id=group, userId=user)
         one.call("acl.add", subject=group, object="some-vm", action="operator")
+        one.call("ipPool.create", name="office", addresses={"10.99.0.7": {}, "10.99.0.8": {}})
         one.call("server.add", host="http://127.0.0.1:1", username="root", password="of-the-pool-4711", autoConnect=False)
         sealed = self.give(one, "sealed", CADENZA_PASSPHRASE=PASSPHRASE)
         self.assertNotIn(b"4711", sealed.read_bytes())
@@ -145,6 +146,12 @@ class Configuration(unittest.TestCase):
                 self.assertTrue(token["user_id"])
         self.assertEqual(*texts)
         self.assertEqual(texts[0]["xenServers"][0]["password"], "of-the-pool-4711")
+        self.assertEqual([sorted(pool["addresses"]) for pool in texts[1]["ipPools"]], [["10.99.0.7", "10.99.0.8"]])
+        # What XO keeps of who has an address is seen here, not kept.
+        report = self.take(other, self.file("pools.json", {"ipPools": [{"id": "theirs", "name": "XO's", "networks": [], "addresses": {
+            "10.99.1.7": {"vifs": ["11111111-2222-4333-8444-555555555555"]}}}, {"id": "odd", "addresses": ["10.99.1.8"]}]}))
+        self.assertEqual((report["entries"]["ipPools"]["added"], [line["id"] for line in report["notTaken"]]), (1, ["odd"]))
+        self.assertIn({"id": "theirs", "name": "XO's", "networks": [], "addresses": {"10.99.1.7": {}}}, other.call("ipPool.getAll"))
 
     def test_gpg(self):
         """What gpg seals is opened; gpg opens what is sealed here."""
