@@ -23,8 +23,14 @@ typedef struct {
 typedef struct {
     Readers *readers;
     InventoryWriter *writer;
-    GHashTable *refs;
+    GHashTable *refs; /* what came; NULL: none was held before, and events tell what goes */
 } Reading;
+
+static void note(Reading *reading, const char *ref)
+{
+    if (reading->refs)
+        g_hash_table_add(reading->refs, g_strdup(ref));
+}
 
 static void take_record(const char *cls, const char *ref, json_t *record, void *user)
 {
@@ -33,7 +39,7 @@ static void take_record(const char *cls, const char *ref, json_t *record, void *
         pthread_mutex_lock(&reading->readers->lock);
         inventory_writer_put(reading->writer, cls, ref, record);
         pthread_mutex_unlock(&reading->readers->lock);
-        g_hash_table_add(reading->refs, g_strdup(ref));
+        note(reading, ref);
     }
     json_decref(record);
 }
@@ -46,7 +52,7 @@ static size_t take_record_text(const char *cls, const char *ref, const char *tex
     size_t taken = inventory_writer_take(reading->writer, cls, ref, text, n);
     pthread_mutex_unlock(&reading->readers->lock);
     if (taken)
-        g_hash_table_add(reading->refs, g_strdup(ref));
+        note(reading, ref);
     return taken;
 }
 
@@ -62,13 +68,18 @@ static bool is_missing_class(const GError *error)
 
 static bool read_class(Readers *readers, const char *cls, GError **error)
 {
-    g_autoptr(GHashTable) refs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr(GError) failure = NULL;
     Pool *pool = readers->pool;
+    g_autoptr(GHashTable) refs = NULL;
+    g_autoptr(GError) failure = NULL;
+    pthread_mutex_lock(&readers->lock);
+    if (inventory_writer_count(pool->writer, cls) > 0)
+        refs = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, NULL);
+    pthread_mutex_unlock(&readers->lock);
     Reading reading = { readers, pool->writer, refs };
     if (xapi_all_record_texts(pool->xapi, cls, take_record_text, take_record, &reading, &failure)) {
         pthread_mutex_lock(&readers->lock);
-        inventory_writer_keep_only(pool->writer, cls, refs);
+        if (refs)
+            inventory_writer_keep_only(pool->writer, cls, refs);
         pthread_mutex_unlock(&readers->lock);
         return true;
     }

@@ -132,7 +132,8 @@ static void mark_dirty(InventoryWriter *writer, const char *ref)
 static void tell(InventoryWriter *writer, const char *key)
 {
     gpointer stolen_key, list;
-    if (!g_hash_table_steal_extended(writer->waiters, key, &stolen_key, &list))
+    if (g_hash_table_size(writer->waiters) == 0 || /* as with all of a first reading */
+        !g_hash_table_steal_extended(writer->waiters, key, &stolen_key, &list))
         return;
     for (GSList *item = list; item; item = item->next) {
         mark_dirty(writer, item->data);
