@@ -1,5 +1,6 @@
 /* Groups and ACL records, and how a person vanishes from all of them. */
 #include "account/private.h"
+#include "account/role.h"
 
 #include "base/error.h"
 
@@ -119,7 +120,8 @@ static bool leave_groups(Accounts *accounts, const char *id, GError **error)
 bool account_forget_subject(Accounts *accounts, const char *id, GError **error)
 {
     return drop_where(accounts, "tokens", "user_id", id, error) &&
-           drop_where(accounts, "acls", "subject", id, error) && leave_groups(accounts, id, error);
+           drop_where(accounts, "acls", "subject", id, error) &&
+           leave_groups(accounts, id, error) && roles_forget_subject(accounts, id, error);
 }
 
 bool account_delete_group(Accounts *accounts, const char *id, GError **error)
@@ -127,6 +129,7 @@ bool account_delete_group(Accounts *accounts, const char *id, GError **error)
     pthread_mutex_lock(&accounts->lock);
     json_t *group = group_record(accounts, id, error);
     bool ok = group && drop_where(accounts, "acls", "subject", id, error) &&
+              roles_forget_subject(accounts, id, error) &&
               store_drop(accounts->store, "groups", id, NULL, error);
     pthread_mutex_unlock(&accounts->lock);
     json_decref(group);

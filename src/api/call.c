@@ -16,7 +16,8 @@ struct ApiCall {
     GPtrArray *objects; /* owns them */
     Rope *text;
     const char *task; /* of what lasts; NULL: none */
-    char *own_task;   /* the same, when it is the call's own */
+    const char *granted;
+    char *own_task; /* the same, when it is the call's own */
     Cancel *cancel;
 };
 
@@ -119,7 +120,8 @@ static bool may(ApiCall *call, const ApiObject *object, const char *permission, 
     if (!permission ||
         MUTANT(call_object_permission)) /* mutant: system:test_api.Power.test_permissions */
         return true;
-    if (!account_may(call->parts->accounts, call->user, object->id, permission, servers_text,
+    if (g_strcmp0(call->granted, object->id) != 0 &&
+        !account_may(call->parts->accounts, call->user, object->id, permission, servers_text,
                      call->parts->servers)) {
         api_error_unauthorized(error, permission, object->id);
         return false;
@@ -254,10 +256,13 @@ static bool begin(ApiCall *call, const ApiParts *parts, Session *session, const 
 }
 
 bool call_check(const ApiParts *parts, Session *session, const char *name, json_t *params,
-                GError **error)
+                const CallTerms *terms, GError **error)
 {
     g_auto(ApiCall) call = { NULL };
-    return begin(&call, parts, session, name, error) && check(&call, params, error);
+    if (!begin(&call, parts, session, name, error))
+        return false;
+    call.granted = terms ? terms->granted : NULL;
+    return check(&call, params, error);
 }
 
 /* Who signs in is known only afterwards. */
@@ -271,17 +276,18 @@ static void tell(ApiCall *call, json_t *sent, json_t *result, const GError *fail
 bool call_run(const ApiParts *parts, Session *session, const char *name, json_t *params,
               ApiResult *result, GError **error)
 {
-    return call_run_in_task(parts, session, name, params, NULL, result, error);
+    return call_run_on(parts, session, name, params, NULL, result, error);
 }
 
-bool call_run_in_task(const ApiParts *parts, Session *session, const char *name, json_t *params,
-                      const char *task, ApiResult *result, GError **error)
+bool call_run_on(const ApiParts *parts, Session *session, const char *name, json_t *params,
+                 const CallTerms *terms, ApiResult *result, GError **error)
 {
     *result = (ApiResult){ NULL, NULL };
     g_auto(ApiCall) call = { NULL };
     if (!begin(&call, parts, session, name, error))
         return false;
-    call.task = task;
+    call.task = terms ? terms->task : NULL;
+    call.granted = terms ? terms->granted : NULL;
     gint64 start_us = g_get_monotonic_time();
     g_autoptr(GError) failure = NULL;
     bool ok = run(&call, params, result, &failure);

@@ -34,16 +34,21 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ApiResult, api_result_clear)
 /* Runs a method in this thread; `params` is borrowed, may be NULL. */
 bool call_run(const ApiParts *parts, Session *session, const char *method, json_t *params,
               ApiResult *result, GError **error);
-/* The same as a part of the task of that id, which the caller ends: it shows how far the call is,
- * and aborting it cancels the call. call_run makes a task of a method that lasts by itself. */
-bool call_run_in_task(const ApiParts *parts, Session *session, const char *method, json_t *params,
-                      const char *task, ApiResult *result, GError **error);
+/* What is special about a call; NULL: nothing. */
+typedef struct {
+    /* It is a part of this task, which the caller ends: it shows how far the call is, and aborting
+     * it cancels the call. call_run makes a task of a method that lasts by itself. */
+    const char *task;
+    const char *granted; /* the id of an object that this call may administrate */
+} CallTerms;
+bool call_run_on(const ApiParts *parts, Session *session, const char *method, json_t *params,
+                 const CallTerms *terms, ApiResult *result, GError **error);
 /* An error as the result of a task. */
 json_t *call_task_failure(const ApiParts *parts, Session *session, const GError *error);
 /* Everything that call_run asks before it runs the method: whether the call would be allowed now.
  */
 bool call_check(const ApiParts *parts, Session *session, const char *method, json_t *params,
-                GError **error);
+                const CallTerms *terms, GError **error);
 /* How this caller sees an error: {code, message[, data]}, a new reference. */
 json_t *call_error_json(const ApiParts *parts, Session *session, const GError *error);
 

@@ -70,8 +70,15 @@ void rest_redirect(RestRequest *request, int status, const char *path)
 
 json_t *rest_call(RestRequest *request, const char *method, json_t *params, GError **error)
 {
+    static const CallTerms usual = { NULL, NULL };
+    return rest_call_on(request, method, params, &usual, error);
+}
+
+json_t *rest_call_on(RestRequest *request, const char *method, json_t *params,
+                     const CallTerms *terms, GError **error)
+{
     g_auto(ApiResult) result = { NULL, NULL };
-    if (!call_run(request->parts, request->session, method, params, &result, error))
+    if (!call_run_on(request->parts, request->session, method, params, terms, &result, error))
         return NULL;
     g_autoptr(GBytes) text = result.text ? rope_flat(result.text) : NULL;
     if (text)
@@ -160,6 +167,7 @@ static void serve(RestRequest *request)
     json_decref(request->args);
     json_decref(request->user);
     g_clear_pointer(&request->viewer, viewer_free);
+    g_clear_pointer(&request->grants, grants_free);
     g_clear_pointer(&request->session, session_unref);
 }
 

@@ -36,11 +36,23 @@ typedef struct {
     const char *permission;
     char *id;
     bool is_public;
+    bool granted; /* a role of REST lets the owner do that to the object `id` */
 } RestAsked;
 /* "POST /vms/<id>/actions/start", and what would be sent (borrowed; NULL: nothing), from the owner
  * of the session. NO_SUCH_OBJECT when there is no such route; other errors are the request's. */
 bool rest_ask(const ApiParts *parts, Session *session, const char *line, json_t *body,
               RestAsked *asked, GError **error);
 void rest_asked_clear(RestAsked *asked);
+
+/* --- Roles --- */
+
+/* One of those that are there by themselves, or that somebody made; a new reference, or NULL. */
+json_t *rest_role(const ApiParts *parts, const char *id);
+/* An array, a new reference. */
+json_t *rest_role_privileges(const ApiParts *parts, const char *id);
+/* What privileges are given on: "vm", of XO's type "VM" (NULL: on none such). */
+bool rest_is_resource(const char *name);
+const char *rest_resource_of(const char *type);
+
 /* Answers a request below /rest; false when it is not one. */
 bool rest_handle(Rest *rest, HttpRequest *request);

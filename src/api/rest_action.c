@@ -88,7 +88,14 @@ static bool check_owner(RestRequest *request, const RestCall *call, GError **err
     g_autofree char *name = g_strndup(call->path, strcspn(call->path, "/"));
     const RestCollection *collection = rest_collection_find(name);
     bool is_object = collection && collection->each == rest_each_object;
-    return !is_object || !rest_arg(request, "id") || rest_check_item(request, collection, error);
+    return !is_object || !rest_arg(request, "id") || rest_is_granted(request) ||
+           rest_check_item(request, collection, error);
+}
+
+/* The call may do to the object of its path what a role lets it do. */
+static CallTerms terms_of(RestRequest *request, const char *task)
+{
+    return (CallTerms){ task, rest_is_granted(request) ? rest_arg(request, "id") : NULL };
 }
 
 /* --- Results --- */
@@ -136,7 +143,7 @@ typedef struct {
     const RestCall *call;
     Session *session;
     json_t *params;
-    char *task;
+    char *task, *granted;
 } Action;
 
 static void action_free(Action *action)
@@ -144,6 +151,7 @@ static void action_free(Action *action)
     session_unref(action->session);
     json_decref(action->params);
     g_free(action->task);
+    g_free(action->granted);
     g_free(action);
 }
 
@@ -152,8 +160,9 @@ static json_t *perform(Rest *rest, Action *action, GError **error)
 {
     g_auto(ApiResult) result = { NULL, NULL };
     g_autoptr(GError) failure = NULL;
-    if (call_run_in_task(rest->parts, action->session, action->call->method, action->params,
-                         action->task, &result, &failure)) {
+    CallTerms terms = { action->task, action->granted };
+    if (call_run_on(rest->parts, action->session, action->call->method, action->params, &terms,
+                    &result, &failure)) {
         json_t *value = result.value ? json_incref(result.value) : json_null();
         json_t *told = shown(action->call, json_incref(value));
         tasks_end(rest->parts->tasks, action->task, true,
@@ -214,6 +223,7 @@ static bool act(RestRequest *request, const RestCall *call, json_t *params, GErr
     action->call = call;
     action->session = session_ref(request->session);
     action->params = json_incref(params);
+    action->granted = g_strdup(terms_of(request, NULL).granted);
     action->task = tasks_begin(request->parts->tasks, describe(request, call));
     if (!rest_flag(request, "sync") ||
         MUTANT(rest_never_sync)) { /* mutant: system:test_rest.Actions.test_power */
@@ -231,10 +241,17 @@ static bool serve(RestRequest *request, const RestCall *call, json_t *params, GE
 {
     if (is_action(call))
         return act(request, call, params, error);
-    json_t *value = rest_call(request, call->method, params, error);
+    CallTerms terms = terms_of(request, NULL);
+    json_t *value = rest_call_on(request, call->method, params, &terms, error);
     if (value)
         answer(request, call, value);
     return value != NULL;
+}
+
+static void check(RestRequest *request, const RestCall *call, json_t *params, GError **error)
+{
+    CallTerms terms = terms_of(request, NULL);
+    call_check(request->parts, request->session, call->method, params, &terms, error);
 }
 
 /* What is wrong or not allowed is told at once, to the caller and to the audit log, and not by a
@@ -246,7 +263,7 @@ static json_t *prepare(RestRequest *request, const RestCall **chosen, GError **e
         check_owner(request, *chosen, &failure) ? make_params(request, chosen, &failure) : NULL;
     const RestCall *call = *chosen;
     if (params && is_action(call))
-        call_check(request->parts, request->session, call->method, params, &failure);
+        check(request, call, params, &failure);
     if (!failure)
         return params;
     audit_call(request->parts, method_find(call->method), request->user, request->session,

@@ -55,6 +55,7 @@ static bool ask(RestRequest *request, json_t *body, RestAsked *asked, GError **e
     const RestCollection *owner = owner_of(route);
     asked->is_public = route->is_public;
     asked->id = g_strdup(rest_arg(request, "id"));
+    asked->granted = rest_is_granted(request);
     if (route->shape == REST_CALLS)
         return ask_call(request, body, asked, error);
     asked->permission = route->needs;
@@ -76,10 +77,13 @@ bool rest_ask(const ApiParts *parts, Session *session, const char *line, json_t 
         rest_router_find(router, words[0] ? words[0] : "", path, &request.args, &allowed);
     request.user = session_user(session);
     request.is_admin = request.user && account_is_admin(request.user);
+    if (request.user && !request.is_admin)
+        request.grants = grants_new(parts->accounts, request.user);
     bool ok = request.route && ask(&request, body, asked, error);
     if (!request.route)
         api_error_no_such(error, line, "route");
     g_clear_error(&request.failure);
+    g_clear_pointer(&request.grants, grants_free);
     json_decref(request.user);
     json_decref(request.args);
     rest_router_free(router);

@@ -68,6 +68,8 @@ static void set_rights(RestRequest *request)
     request->is_admin = account_is_admin(request->user);
     if (!rights || !rights_see_all(rights))
         request->viewer = viewer_new(rights, servers_text, request->parts->servers);
+    if (!request->is_admin)
+        request->grants = grants_new(request->parts->accounts, request->user);
 }
 
 bool rest_sign_in(RestRequest *request)

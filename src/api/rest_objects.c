@@ -8,9 +8,11 @@
 
 bool rest_may_view(RestRequest *request, const char *id, const char *type, GBytes *text)
 {
+    const char *resource = request->grants ? rest_resource_of(type) : NULL;
     return !request->viewer ||
            MUTANT(rest_views_all) || /* mutant: system:test_rest.People.test_others */
-           viewer_sees(request->viewer, id, type, text);
+           viewer_sees(request->viewer, id, type, text) ||
+           (resource && grants_allow(request->grants, resource, "read", text));
 }
 
 typedef struct {

@@ -1,6 +1,8 @@
 /* One request of the REST API, for the files rest_*.c that answer it. */
 #pragma once
 
+#include "account/role.h"
+#include "api/call.h"
 #include "api/rest.h"
 #include "api/rest_router.h"
 #include "api/session.h"
@@ -28,6 +30,7 @@ struct RestRequest {
     json_t *user;     /* public record */
     bool is_admin;
     Viewer *viewer;  /* of objects; NULL: all are shown */
+    Grants *grants;  /* what roles of REST give besides; NULL: nothing */
     GError *failure; /* why it was refused, for the audit log */
 };
 
@@ -62,5 +65,9 @@ void rest_refuse_login(RestRequest *request, const GError *error);
 /* Calls a method as the caller; `params` is borrowed. The result, a new reference (null when the
  * method has nothing to say), or NULL. */
 json_t *rest_call(RestRequest *request, const char *method, json_t *params, GError **error);
+json_t *rest_call_on(RestRequest *request, const char *method, json_t *params,
+                     const CallTerms *terms, GError **error);
+/* Whether a role of REST lets the caller do what the route does to the object {id} of its path. */
+bool rest_is_granted(RestRequest *request);
 /* Whether the caller is shown an object, with its type and its text. */
 bool rest_may_view(RestRequest *request, const char *id, const char *type, GBytes *text);

@@ -1,6 +1,9 @@
-/* Roles and their privileges as XO's access control of REST shows them: a view of the rules that
- * hold here (acl.add), read only. A rule gives a subject a role on one object; the privileges that
+/* Roles and their privileges as XO's access control of REST shows them: those that somebody made
+ * (account/role.h), and a view of the rules that hold besides (acl.add), whose roles are there by
+ * themselves and do not change. A rule gives a subject a role on one object; the privileges that
  * follow from it name that object in their selector. */
+#include "account/role.h"
+#include "api/rest.h"
 #include "api/rest_collection.h"
 
 #include <string.h>
@@ -103,6 +106,94 @@ static json_t *role_record(unsigned i)
                      "privilegeIds", ids);
 }
 
+/* --- Those that somebody made --- */
+
+static bool is_of_role(json_t *privilege, const char *role)
+{
+    return g_strcmp0(json_string_value(json_object_get(privilege, "roleId")), role) == 0;
+}
+
+static json_t *own_privileges(const ApiParts *parts, const char *role)
+{
+    json_t *all = privileges_list(parts->accounts, NULL), *one, *list = json_array();
+    size_t i;
+    json_array_foreach (all, i, one)
+        if (is_of_role(one, role))
+            json_array_append(list, one);
+    json_decref(all);
+    return list;
+}
+
+/* Who has it is told by its own lists. */
+static json_t *shown_role(const ApiParts *parts, json_t *role)
+{
+    json_t *shown = json_copy(role), *ids = json_array(), *privilege;
+    json_t *list = own_privileges(parts, json_string_value(json_object_get(role, "id")));
+    size_t i;
+    json_array_foreach (list, i, privilege)
+        json_array_append(ids, json_object_get(privilege, "id"));
+    json_object_del(shown, "users");
+    json_object_del(shown, "groups");
+    json_object_set_new(shown, "privilegeIds", ids);
+    json_decref(list);
+    return shown;
+}
+
+json_t *rest_role(const ApiParts *parts, const char *id)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(roles); i++)
+        if (g_str_equal(roles[i].id, id))
+            return role_record(i);
+    json_t *role = roles_get(parts->accounts, id, NULL);
+    json_t *shown = role ? shown_role(parts, role) : NULL;
+    json_decref(role);
+    return shown;
+}
+
+json_t *rest_role_privileges(const ApiParts *parts, const char *id)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(roles); i++)
+        if (g_str_equal(roles[i].id, id))
+            return privileges_of(id);
+    return own_privileges(parts, id);
+}
+
+const char *rest_resource_of(const char *type)
+{
+    for (unsigned i = 0; type && i < G_N_ELEMENTS(resources); i++)
+        if (g_str_equal(resources[i].type, type))
+            return resources[i].resource;
+    return NULL;
+}
+
+bool rest_is_resource(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(resources); i++)
+        if (g_str_equal(resources[i].resource, name))
+            return true;
+    return false;
+}
+
+static bool lists(json_t *role, const char *subjects, const char *id)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (json_object_get(role, subjects), i, one)
+        if (g_strcmp0(json_string_value(one), id) == 0)
+            return true;
+    return false;
+}
+
+static bool is_had(json_t *role, json_t *person)
+{
+    bool had = lists(role, "users", json_string_value(json_object_get(person, "id")));
+    size_t i;
+    json_t *group;
+    json_array_foreach (json_object_get(person, "groups"), i, group)
+        had = had || lists(role, "groups", json_string_value(group));
+    return had;
+}
+
 /* --- Lists --- */
 
 /* The reference of `records` is taken. */
@@ -125,6 +216,11 @@ bool rest_each_role(RestRequest *request, const RestCollection *collection, Rest
     json_t *list = json_array();
     for (unsigned i = 0; i < G_N_ELEMENTS(roles); i++)
         json_array_append_new(list, role_record(i));
+    json_t *own = request->is_admin ? roles_list(request->parts->accounts, NULL) : NULL, *role;
+    size_t k;
+    json_array_foreach (own, k, role)
+        json_array_append_new(list, shown_role(request->parts, role));
+    json_decref(own);
     return see_all(list, seen, user);
 }
 
@@ -137,13 +233,16 @@ bool rest_each_privilege(RestRequest *request, const RestCollection *collection,
         json_array_extend(list, some);
         json_decref(some);
     }
+    json_t *own = request->is_admin ? privileges_list(request->parts->accounts, NULL) : NULL;
+    json_array_extend(list, own);
+    json_decref(own);
     return see_all(list, seen, user);
 }
 
 bool rest_each_role_privilege(RestRequest *request, const RestCollection *collection, RestSeen seen,
                               void *user, GError **error)
 {
-    return see_all(privileges_of(rest_arg(request, "id")), seen, user);
+    return see_all(rest_role_privileges(request->parts, rest_arg(request, "id")), seen, user);
 }
 
 static bool is_of(json_t *rule, json_t *subject)
@@ -169,6 +268,16 @@ bool rest_each_own_privilege(RestRequest *request, const RestCollection *collect
     json_array_foreach (rules, i, rule)
         if (is_of(rule, person))
             add_of_rule(request, rule, list);
+    json_t *made = roles_list(request->parts->accounts, NULL), *role;
+    json_array_foreach (made, i, role) {
+        json_t *some =
+            is_had(role, person)
+                ? own_privileges(request->parts, json_string_value(json_object_get(role, "id")))
+                : NULL;
+        json_array_extend(list, some);
+        json_decref(some);
+    }
+    json_decref(made);
     json_decref(rules);
     json_decref(person);
     return see_all(list, seen, user) && ok;
@@ -191,6 +300,12 @@ bool rest_each_own_role(RestRequest *request, const RestCollection *collection, 
         if (has)
             json_array_append_new(list, role_record(k));
     }
+    json_t *made = roles_list(request->parts->accounts, NULL), *role;
+    size_t n;
+    json_array_foreach (made, n, role)
+        if (lists(role, "groups", rest_arg(request, "id")))
+            json_array_append_new(list, shown_role(request->parts, role));
+    json_decref(made);
     json_decref(rules);
     return see_all(list, seen, user) && ok;
 }
@@ -216,11 +331,14 @@ bool rest_each_role_subject(RestRequest *request, const RestCollection *collecti
     json_t *list = json_array();
     bool ok = rules != NULL;
     size_t i;
+    json_t *role = roles_get(request->parts->accounts, rest_arg(request, "id"), NULL);
     json_array_foreach (records, i, record)
-        if (has_role(rules, record, rest_arg(request, "id"))) {
+        if (has_role(rules, record, rest_arg(request, "id")) ||
+            lists(role, collection->name, json_string_value(json_object_get(record, "id")))) {
             collection->adapt(request, record);
             json_array_append(list, record);
         }
+    json_decref(role);
     json_decref(rules);
     json_decref(records);
     return see_all(list, seen, user) && ok;

@@ -406,6 +406,16 @@ class World:
     def group(self):
         return self.call("group.create", name="a group")
 
+    def role(self):
+        return self.call("role.create", name="of the examples")
+
+    spare_role = role
+
+    def privilege(self):
+        return self.call("role.addPrivilege", roleId=self.role(), resource="vm", action="read")
+
+    spare_privilege = privilege
+
     def spare_group(self):
         return self.call("group.create", name="spare")
 

@@ -17,7 +17,7 @@ import unittest
 import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import ROOT, Server, Sim, until  # noqa: E402
+from box import ROOT, Refused, Server, Sim, until  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo")) / "objects"
@@ -890,6 +890,69 @@ class People(Rest):
         newest = self.get("/plugins/audit/records?limit=1&fields=*")[0]
         self.assertEqual(self.get(newest["href"])["id"], newest["id"])
         self.assertEqual(self.get("/plugins/audit/records", token=token), [])
+
+    def test_given_roles(self):
+        """Roles that are made and given over REST: what they allow there, on what, and to whom; what they deny; and nothing more."""
+        user = box.server.call("user.create", email="given@example.org", password="a password")
+        group = box.server.call("group.create", name="given")
+        box.server.call("group.addUser", id=group, userId=user)
+        token = box.server.call_with({}, "token.create", user="given@example.org", password="a password", token="")
+        vm, other = self.vm("Running")["id"], self.vm("Halted")["id"]
+        made = self.ask("/acl-roles", "POST", body={"name": "switchers", "description": "of what is tagged"})
+        self.assertEqual((made.status, made.headers["Location"]), (201, f"{BASE}/acl-roles/{made.json['id']}"))
+        role = made.json["id"]
+
+        def privilege(**more):
+            answer = self.ask("/acl-privileges", "POST", body=dict(roleId=role, resource="vm", **more))
+            self.assertEqual(answer.status, 201, answer.text)
+            return answer.json["id"]
+        read, reboot = privilege(action="read", selector="tags:mine"), privilege(action="reboot", selector="tags:mine")
+        self.refused(422, "/acl-privileges", "POST", body={"roleId": role, "resource": "nonsense", "action": "read"})
+        self.refused(422, "/acl-privileges", "POST", body={"roleId": role, "resource": "vm", "action": "read", "selector": "("})
+        self.refused(404, "/acl-privileges", "POST", body={"roleId": "operator", "resource": "vm", "action": "read"})
+        self.ask(f"/vms/{vm}/tags/mine", "PUT")
+        self.addCleanup(self.ask, f"/vms/{vm}/tags/mine", "DELETE")
+        self.assertEqual(self.get("/vms", token=token), [])
+        self.assertEqual(self.ask(f"/acl-roles/{role}/groups/{group}", "PUT").status, 204)
+        self.assertEqual(self.get("/vms", token=token), [f"{BASE}/vms/{vm}"])
+        self.refused(403, f"/vms/{other}", token=token)
+        self.assertEqual(self.ask(f"/vms/{vm}/actions/hard_reboot?sync=true", "POST", token=token).status, 204)
+        for path, verb in ((f"/vms/{other}/actions/hard_reboot", "POST"), (f"/vms/{vm}/actions/hard_shutdown", "POST"), (f"/vms/{vm}", "DELETE"),
+                           (f"/vms/{vm}/tags/other", "PUT"), (f"/acl-roles/{role}", "DELETE"), (f"/acl-roles/{role}/users/{user}", "PUT")):
+            self.refused(403, path, verb, token=token)
+        with self.assertRaises(Refused) as caught:  # over JSON-RPC nothing is given
+            box.server.call_with({"id": vm, "force": True}, "vm.restart", token=token)
+        self.assertEqual(caught.exception.code, 2)
+        told = box.server.call_with({"method": f"POST /vms/{vm}/actions/hard_reboot", "user": user}, "acl.explain")
+        self.assertTrue(told["allowed"], told)
+        self.refused(403, f"/vms/{vm}.xva", token=token)
+        # What is shown of it.
+        self.assertEqual(self.get(f"/acl-roles/{role}"), {"id": role, "name": "switchers", "description": "of what is tagged", "isTemplate": False,
+                                                         "privilegeIds": sorted([read, reboot])})
+        self.assertEqual(self.get(f"/acl-roles/{role}/groups"), [f"{BASE}/groups/{group}"])
+        self.assertEqual(self.get(f"/groups/{group}/acl-roles"), [f"{BASE}/acl-roles/{role}"])
+        self.assertEqual(sorted(self.get(f"/users/{user}/acl-privileges", token=token)), sorted(f"{BASE}/acl-privileges/{id_}" for id_ in (read, reboot)))
+        # A denial wins; a change counts at once.
+        deny = privilege(action="reboot:hard", effect="deny")
+        self.refused(403, f"/vms/{vm}/actions/hard_reboot", "POST", token=token)
+        self.assertEqual(self.ask(f"/acl-privileges/{deny}", "PATCH", body={"selector": f"id:{other}"}).status, 204)
+        self.assertEqual(self.ask(f"/vms/{vm}/actions/hard_reboot?sync=true", "POST", token=token).status, 204)
+        copy = self.ask(f"/acl-roles/{role}/actions/copy?sync=true", "POST").json["id"]
+        self.assertEqual(len(self.get(f"/acl-roles/{copy}/privileges")), 3)
+        self.assertEqual(self.get(f"/acl-roles/{copy}/groups"), [])
+        self.assertEqual(self.ask(f"/acl-roles/{role}/groups/{group}", "DELETE").status, 204)
+        self.assertEqual(self.get("/vms", token=token), [])
+        self.assertEqual(self.ask(f"/acl-roles/{role}/users/{user}", "PUT").status, 204)
+        self.assertEqual(self.get("/vms", token=token), [f"{BASE}/vms/{vm}"])
+        self.assertEqual(self.ask(f"/acl-roles/{role}", "DELETE").status, 204)
+        self.assertEqual(self.get("/vms", token=token), [])
+        self.refused(404, f"/acl-privileges/{read}")
+        self.refused(404, "/acl-roles/viewer", "DELETE")
+        # Who is gone has none any more.
+        self.ask(f"/acl-roles/{copy}/users/{user}", "PUT")
+        box.server.call("user.delete", id=user)
+        self.assertEqual(self.get(f"/acl-roles/{copy}/users"), [])
+        self.ask(f"/acl-roles/{copy}", "DELETE")
 
     def test_others(self):
         """Others than administrators see what an access rule shows them, and no records."""

@@ -96,11 +96,12 @@ static bool ask_set(ApiCall *call, json_t *user, const Method *method, json_t *p
 
 /* Others than administrators learn nothing of objects that they may not see. */
 static json_t *explain_call(ApiCall *call, Session *session, json_t *user, const Method *method,
-                            json_t *params)
+                            json_t *params, const char *granted)
 {
+    CallTerms terms = { .granted = granted };
     g_autoptr(GError) failure = NULL;
     g_autofree char *why = NULL;
-    bool allowed = call_check(call_parts(call), session, method->name, params, &failure);
+    bool allowed = call_check(call_parts(call), session, method->name, params, &terms, &failure);
     bool admin = account_is_admin(call_user(call));
     json_t *told = json_pack("{s:s, s:s, s:O}", "method", method->name, "role", role_of(method),
                              "permission", json_object_get(user, "permission"));
@@ -108,7 +109,7 @@ static json_t *explain_call(ApiCall *call, Session *session, json_t *user, const
         json_object_set_new(told, "error", call_error_json(call_parts(call), session, failure));
     if (admin)
         json_object_set_new(told, "objects", explain_objects(call, user, method, params));
-    if (allowed && params)
+    if (allowed && params && !granted)
         allowed = ask_set(call, user, method, params, told, &why);
     if (!admin)
         json_object_del(told, "resourceSet");
@@ -136,8 +137,9 @@ static json_t *explain_route(ApiCall *call, json_t *user, const RestAsked *asked
                        asked->is_public ? "it is for anybody" : "it is for whoever is signed in");
     if (g_str_equal(asked->permission, "admin"))
         return verdict(account_is_admin(user), "it is for administrators");
-    bool allowed = account_may(parts->accounts, user, asked->id, asked->permission, servers_text,
-                               parts->servers);
+    bool granted = asked->granted && g_str_equal(asked->permission, "view");
+    bool allowed = granted || account_may(parts->accounts, user, asked->id, asked->permission,
+                                          servers_text, parts->servers);
     g_autofree char *reason = g_strdup_printf("%s is asked on %s", asked->permission, asked->id);
     json_t *told = verdict(allowed, reason);
     if (account_is_admin(call_user(call)))
@@ -154,9 +156,9 @@ static json_t *explain_request(ApiCall *call, Session *session, json_t *user, co
     json_t *told = NULL;
     g_autoptr(GError) failure = NULL;
     if (rest_ask(call_parts(call), session, line, call_get(call, "params"), &asked, &failure))
-        told = asked.method
-                   ? explain_call(call, session, user, method_find(asked.method), asked.params)
-                   : explain_route(call, user, &asked);
+        told = asked.method ? explain_call(call, session, user, method_find(asked.method),
+                                           asked.params, asked.granted ? asked.id : NULL)
+                            : explain_route(call, user, &asked);
     else if (asked.method) { /* the route itself refuses */
         told = verdict(false, failure->message);
         json_object_set_new(told, "error", call_error_json(call_parts(call), session, failure));
@@ -173,7 +175,7 @@ static json_t *explain(ApiCall *call, Session *session, json_t *user, GError **e
     if (strchr(name, ' '))
         return explain_request(call, session, user, name, error);
     if (method)
-        return explain_call(call, session, user, method, call_get(call, "params"));
+        return explain_call(call, session, user, method, call_get(call, "params"), NULL);
     api_error_no_such(error, name, "method");
     return NULL;
 }
