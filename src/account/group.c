@@ -25,14 +25,15 @@ json_t *account_groups_of(json_t *groups, const char *user_id)
     return ids;
 }
 
-/* XO's records name the roles of a group; there are none yet. */
+/* XO's records name the roles of a group. */
 json_t *account_groups(Accounts *accounts, GError **error)
 {
     json_t *groups = store_list(accounts->store, "groups", error), *group;
+    json_t *roles = json_array_size(groups) ? roles_list(accounts, NULL) : NULL;
     gsize i;
     json_array_foreach (groups, i, group)
-        if (!json_object_get(group, "aclRoleIds"))
-            json_object_set_new(group, "aclRoleIds", json_array());
+        json_object_set_new(group, "aclRoleIds", roles_of_group(roles, field(group, "id")));
+    json_decref(roles);
     return groups;
 }
 

@@ -112,17 +112,37 @@ static bool take_out(json_t *list, const char *subject)
 }
 
 bool roles_attach(Accounts *accounts, const char *id, const char *subjects, const char *subject,
-                  bool has, GError **error)
+                  bool given, GError **error)
 {
     pthread_mutex_lock(&accounts->lock);
     json_t *role = roles_get(accounts, id, error), *list = json_object_get(role, subjects);
     take_out(list, subject);
-    if (has)
+    if (given)
         json_array_append_new(list, json_string(subject));
     bool ok = role && store_put(accounts->store, ROLES, id, role, error);
     pthread_mutex_unlock(&accounts->lock);
     json_decref(role);
     return ok;
+}
+
+static bool has(json_t *list, const char *id)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach (list, i, one)
+        if (g_strcmp0(json_string_value(one), id) == 0)
+            return true;
+    return false;
+}
+
+json_t *roles_of_group(json_t *roles, const char *group)
+{
+    json_t *ids = json_array(), *role;
+    size_t i;
+    json_array_foreach (roles, i, role)
+        if (has(json_object_get(role, "groups"), group))
+            json_array_append(ids, json_object_get(role, "id"));
+    return ids;
 }
 
 /* The lock is held. */
@@ -225,16 +245,6 @@ static void grant_free(void *data)
     g_free(grant->action);
     g_clear_pointer(&grant->selector, filter_free);
     g_free(grant);
-}
-
-static bool has(json_t *list, const char *id)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach (list, i, one)
-        if (g_strcmp0(json_string_value(one), id) == 0)
-            return true;
-    return false;
 }
 
 static bool is_attached(json_t *role, json_t *user)

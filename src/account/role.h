@@ -26,7 +26,9 @@ bool roles_set(Accounts *accounts, const char *id, json_t *changes, GError **err
 bool roles_drop(Accounts *accounts, const char *id, GError **error);
 /* Gives or takes; `subjects` is "users" or "groups". Twice is not an error. */
 bool roles_attach(Accounts *accounts, const char *id, const char *subjects, const char *subject,
-                  bool has, GError **error);
+                  bool given, GError **error);
+/* The ids of those that a group has, an array. */
+json_t *roles_of_group(json_t *roles, const char *group);
 /* Nobody has it any more who is gone. */
 bool roles_forget_subject(Accounts *accounts, const char *subject, GError **error);
 

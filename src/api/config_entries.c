@@ -5,6 +5,7 @@
 #include "api/error.h"
 #include "api/resource_sets.h"
 #include "base/cron.h"
+#include "base/filter.h"
 #include "base/json_text.h"
 #include "base/mutant.h"
 
@@ -202,6 +203,45 @@ static json_t *take_acl(Import *import, json_t *sent, GError **error)
     g_autofree char *id = account_acl_id(subject, json_text(sent, "object"), action);
     json_object_set_new(record, "id", json_string(id));
     return record;
+}
+
+/* Those that are there. */
+static json_t *known_of(Import *import, json_t *sent, const char *collection)
+{
+    json_t *known = json_array(), *one;
+    size_t i;
+    json_array_foreach (json_object_get(sent, collection), i, one)
+        if (json_is_string(one) && import_find(import, collection, json_string_value(one)))
+            json_array_append(known, one);
+    return known;
+}
+
+static json_t *take_role(Import *import, json_t *sent, GError **error)
+{
+    if (!NEED("name"))
+        return NULL;
+    json_t *role = COPY(NULL, "id", "name", "description", "isTemplate", "roleTemplateId");
+    json_object_set_new(role, "users", known_of(import, sent, "users"));
+    json_object_set_new(role, "groups", known_of(import, sent, "groups"));
+    return role;
+}
+
+static json_t *take_privilege(Import *import, json_t *sent, GError **error)
+{
+    const char *selector = json_text(sent, "selector"), *effect = json_text(sent, "effect");
+    g_autoptr(Filter) filter = NULL;
+    if (!NEED("roleId", "resource", "action") ||
+        (*selector && !(filter = filter_parse(selector, error))))
+        return NULL;
+    if (!import_find(import, "aclRoles", json_text(sent, "roleId"))) {
+        import_skip(import, "no role has the id %s", json_text(sent, "roleId"));
+        return NULL;
+    }
+    if (!g_str_equal(effect, "allow") && !g_str_equal(effect, "deny")) {
+        api_error_invalid(error, "effect: expected allow or deny");
+        return NULL;
+    }
+    return COPY(NULL, "id", "roleId", "resource", "action", "effect", "selector");
 }
 
 static json_t *take_token(Import *import, json_t *sent, GError **error)
@@ -440,7 +480,7 @@ static json_t *take_ip_pool(Import *import, json_t *sent, GError **error)
     {                                                                                              \
         __VA_ARGS__, NULL                                                                          \
     }
-#define NO_ROLES "privileges of the second kind (ACL v2) are not part of this server yet"
+#define NO_ROLES "who has a role is kept with the role by this server"
 
 const ConfigEntry config_entries[] = {
     { "users", "users", .take = take_user, .show = show_user },
@@ -454,8 +494,8 @@ const ConfigEntry config_entries[] = {
       .with = WITH("jobs") },
     { "tags", "tags", .take = take_tag },
     { "cloudConfigs", "cloudConfigs", .take = take_cloud_config },
-    { "roles", .reason = NO_ROLES },
-    { "privileges", .reason = NO_ROLES },
+    { "roles", "aclRoles", .take = take_role, .with = WITH("users", "groups") },
+    { "privileges", "aclPrivileges", .take = take_privilege, .with = WITH("roles") },
     { "userRole", .reason = NO_ROLES },
     { "groupRole", .reason = NO_ROLES },
     { "plugins", .reason = "this server has no plug-ins yet" },

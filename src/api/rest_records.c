@@ -65,7 +65,8 @@ void rest_adapt_user(RestRequest *request, json_t *record)
 
 void rest_adapt_group(RestRequest *request, json_t *record)
 {
-    json_object_set_new(record, "aclRoleIds", json_array());
+    if (!json_object_get(record, "aclRoleIds"))
+        json_object_set_new(record, "aclRoleIds", json_array());
 }
 
 /* --- Logs of runs --- */

@@ -21,7 +21,7 @@ from websocket import WebSocket  # noqa: E402
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo"))
 PASSPHRASE = "correct horse battery staple"
 # What XO's configuration has and this server does not keep.
-NOT_KEPT = {"roles", "privileges", "plugins", "userRole", "groupRole", "proxies", "resourceSets"}
+NOT_KEPT = {"plugins", "userRole", "groupRole", "proxies", "resourceSets"}
 
 
 def exported_by_xo():
@@ -91,7 +91,7 @@ class Configuration(unittest.TestCase):
             self.assertEqual(taken == 0 and not_taken > 0, name in NOT_KEPT and len(records) > 0, name)
             if name not in NOT_KEPT:
                 self.assertEqual(refused.get(name, 0), not_taken, name)
-        for name in ("users", "xenServers", "jobs", "schedules"):
+        for name in ("users", "xenServers", "jobs", "schedules", "roles", "privileges"):
             self.assertEqual(totals[name], (len(document[name]), 0), name)
         # Keys of repositories cannot be kept secret from everybody yet, so repositories that have one are named.
         sealed = [remote["id"] for remote in document["remotes"] if "encryptionKey" in remote["url"]]
@@ -128,6 +128,9 @@ class Configuration(unittest.TestCase):
         one.call("group.addUser", id=group, userId=user)
         one.call("acl.add", subject=group, object="some-vm", action="operator")
         one.call("ipPool.create", name="office", addresses={"10.99.0.7": {}, "10.99.0.8": {}})
+        role = one.call("role.create", name="of REST")
+        one.call("role.addGroup", id=role, groupId=group)
+        one.call("role.addPrivilege", roleId=role, resource="vm", action="read", selector="tags:mine")
         one.call("server.add", host="http://127.0.0.1:1", username="root", password="of-the-pool-4711", autoConnect=False)
         sealed = self.give(one, "sealed", CADENZA_PASSPHRASE=PASSPHRASE)
         self.assertNotIn(b"4711", sealed.read_bytes())
@@ -152,6 +155,8 @@ class Configuration(unittest.TestCase):
             "10.99.1.7": {"vifs": ["11111111-2222-4333-8444-555555555555"]}}}, {"id": "odd", "addresses": ["10.99.1.8"]}]}))
         self.assertEqual((report["entries"]["ipPools"]["added"], [line["id"] for line in report["notTaken"]]), (1, ["odd"]))
         self.assertIn({"id": "theirs", "name": "XO's", "networks": [], "addresses": {"10.99.1.7": {}}}, other.call("ipPool.getAll"))
+        self.assertEqual([each["groups"] for each in texts[1]["roles"]], [[group]])
+        self.assertEqual(other.call("group.getAll")[0]["aclRoleIds"], [role])
 
     def test_gpg(self):
         """What gpg seals is opened; gpg opens what is sealed here."""
