@@ -320,7 +320,7 @@ static void block_signals(sigset_t *signals)
     signal(SIGPIPE, SIG_IGN);
 }
 
-enum { LOOK_INTERVAL_S = 2 };
+enum { LOOK_INTERVAL_S = 2, FIRST_LOOK_MS = 300 };
 
 /* When the certificate and its key were written; what changes with either of them. */
 static gint64 files_stamp(const ServerOptions *options)
@@ -347,11 +347,12 @@ static void read_certificate(Server *server)
 /* SIGHUP, or other files: the certificate was renewed. */
 static void wait_for_end(Server *server, const ServerOptions *options, const sigset_t *signals)
 {
-    const struct timespec pause = { .tv_sec = LOOK_INTERVAL_S };
+    struct timespec pause = { .tv_nsec = FIRST_LOOK_MS * 1000000l };
     gint64 stamp = files_stamp(options), now;
     int signal_number = 0;
     while (signal_number <= 0 || signal_number == SIGHUP) {
         signal_number = sigtimedwait(signals, NULL, &pause);
+        pause = (struct timespec){ .tv_sec = LOOK_INTERVAL_S };
         account_end_first_admin(server->parts.accounts); /* it was not needed before */
         if (signal_number <= 0)                          /* what is free goes back */
             malloc_trim(0), block_buffers_drop();
