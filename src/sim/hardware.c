@@ -237,7 +237,22 @@ static json_t *vusb_destroy(Call *call, GError **error)
     return call_void();
 }
 
+/* --- Secure boot --- */
+
+static json_t *secureboot_readiness(Call *call, GError **error)
+{
+    const Obj *vm = call_obj(call, 0, "VM", error);
+    const char *firmware = vm == NULL ? NULL : obj_map_get(vm, "HVM_boot_params", "firmware");
+    const char *wanted = vm == NULL ? NULL : obj_map_get(vm, "platform", "secureboot");
+    if (vm == NULL)
+        return NULL;
+    if (g_strcmp0(firmware, "uefi") != 0)
+        return json_string("not_supported");
+    return json_string(g_strcmp0(wanted, "true") == 0 ? "ready" : "disabled");
+}
+
 const Method hardware_methods[] = {
+    { "VM.get_secureboot_readiness", secureboot_readiness },
     { "PCI.disable_dom0_access", pci_disable },
     { "PCI.enable_dom0_access", pci_enable },
     { "PCI.get_dom0_access_status", pci_status },

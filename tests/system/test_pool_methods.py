@@ -76,6 +76,31 @@ class Methods(Pool):
             until(lambda: self.view(self.other)["enabled"] and self.access(mine) == now, now, PATIENCE)
         self.assertEqual(self.access(others), "enabled")
 
+    def test_pci_of_machine(self):
+        vm = self.objects(type="VM", power_state="Halted")[0]["id"]
+        pcis = [pci["id"] for pci in self.objects(type="PCI")]
+        address = self.view(pcis[0])["pci_id"]
+        self.call("vm.attachPcis", id=vm, pcis=pcis) # two hosts, one address
+        self.assertEqual((self.view(vm)["attachedPcis"], self.record("VM", vm)["other_config"]["pci"]), ([address], f"0/{address}"))
+        self.refused(1, "vm.attachPcis", id=vm, pcis=[self.other])
+        self.refused(1, "vm.detachPcis", id=self.other, pciIds=[address])
+        self.call("vm.detachPcis", id=vm, pciIds=["0000:99:00.0"])
+        self.assertEqual(self.view(vm)["attachedPcis"], [address])
+        self.call("vm.detachPcis", id=vm, pciIds=[address])
+        self.assertNotIn("pci", self.record("VM", vm)["other_config"])
+        self.assertFalse(self.view(vm).get("attachedPcis"))
+
+    def test_secure_boot(self):
+        vm = self.objects(type="VM", power_state="Halted")[0]["id"]
+        ask = lambda: self.call("vm.getSecurebootReadiness", id=vm)
+        params = self.record("VM", vm)["HVM_boot_params"]
+        self.put("VM", vm, HVM_boot_params={**params, "firmware": "bios"})
+        self.assertEqual(ask(), "not_supported")
+        self.put("VM", vm, HVM_boot_params={**params, "firmware": "uefi"})
+        self.assertEqual(ask(), "disabled")
+        self.put("VM", vm, HVM_boot_params=params)
+        self.refused(1, "vm.getSecurebootReadiness", id=self.pool_id)
+
     def test_pci_refused(self):
         """What is refused leaves every device as it was, and the host in service."""
         mine, others = (self.only(type="PCI", **{"$host": host})["id"] for host in (self.other, self.master))

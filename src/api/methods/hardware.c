@@ -1,5 +1,5 @@
-/* pci.*, pusb.*, vusb.*, vtpm.*: devices of hosts that machines may have, and chips that only
- * machines have. */
+/* pci.*, pusb.*, vusb.*, vtpm.*, and what of vm.* goes with them: devices of hosts that machines
+ * may have, and chips that only machines have. */
 #include "api/method.h"
 #include "api/methods/host_power.h"
 #include "api/objects.h"
@@ -78,6 +78,83 @@ static json_t *access_status(ApiCall *call, GError **error)
                      error);
 }
 
+/* --- PCI devices of machines: other_config "pci", "0/0000:04:00.0,0/0000:05:00.0" --- */
+
+static bool put_devices(const ApiObject *vm, json_t *ids, GError **error)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    json_t *id;
+    size_t i;
+    json_array_foreach (ids, i, id)
+        g_string_append_printf(text, "%s0/%s", i ? "," : "", json_string_value(id));
+    return api_object_do(vm, "VM.remove_from_other_config", json_pack("[s]", "pci"), error) &&
+           (text->len == 0 || api_object_do(vm, "VM.add_to_other_config",
+                                            json_pack("[s, s]", "pci", text->str), error));
+}
+
+static bool has_id(json_t *list, const char *id)
+{
+    json_t *each;
+    size_t i;
+    json_array_foreach (list, i, each)
+        if (g_strcmp0(json_string_value(each), id) == 0)
+            return true;
+    return false;
+}
+
+/* Adds the addresses of the devices that the call names. */
+static bool add_devices(ApiCall *call, const ApiObject *vm, json_t *ids, GError **error)
+{
+    json_t *id;
+    size_t i;
+    json_array_foreach (call_get(call, "pcis"), i, id) {
+        const ApiObject *pci = call_find(call, json_string_value(id), "PCI", "administrate", error);
+        if (!pci)
+            return false;
+        if (pci->link != vm->link) {
+            api_error_invalid(error, "pcis: %s is not of the pool of VM %s", pci->id, vm->id);
+            return false;
+        }
+        if (!has_id(ids, api_object_text(pci, "pci_id")))
+            json_array_append_new(ids, json_string(api_object_text(pci, "pci_id")));
+    }
+    return true;
+}
+
+static json_t *attach_pcis(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    json_t *now = json_object_get(vm->view, "attachedPcis");
+    json_t *ids = now ? json_copy(now) : json_array();
+    if (add_devices(call, vm, ids, error) && put_devices(vm, ids, error))
+        api_object_barrier(vm);
+    json_decref(ids);
+    return NULL;
+}
+
+static json_t *detach_pcis(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    json_t *left = json_array(), *id;
+    size_t i;
+    json_array_foreach (json_object_get(vm->view, "attachedPcis"), i, id)
+        if (!has_id(call_get(call, "pciIds"), json_string_value(id)))
+            json_array_append(left, id);
+    if (put_devices(vm, left, error))
+        api_object_barrier(vm);
+    json_decref(left);
+    return NULL;
+}
+
+/* --- Secure boot --- */
+
+static json_t *readiness(ApiCall *call, GError **error)
+{
+    const ApiObject *vm = call_object(call, "id");
+    return xapi_call(api_object_xapi(vm), "VM.get_secureboot_readiness", json_pack("[s]", vm->ref),
+                     error);
+}
+
 /* --- pusb.*, vusb.* --- */
 
 static json_t *scan(ApiCall *call, GError **error)
@@ -148,6 +225,19 @@ const Method methods_hardware[] = {
     { "pci.getDom0AccessStatus", access_status, PARAMS(REQ(ID("id", "PCI", "view"))),
       .access = ACCESS_USER, .example = "id=$PCI",
       .summary = "Whether a PCI device is its host's: enabled, disabled, or so after a restart." },
+    { "vm.attachPcis", attach_pcis,
+      PARAMS(OF("VM"), REQ(ARR("pcis", P_STRING), .words = "devices that their host has given up")),
+      .access = ACCESS_USER, .example = "id=$VM pcis=json:\"[\\\"$PCI\\\"]\"",
+      .summary = "Give PCI devices of a host to a machine, from its next start on." },
+    { "vm.detachPcis", detach_pcis,
+      PARAMS(OF("VM"), REQ(ARR("pciIds", P_STRING), .words = "addresses: \"0000:04:00.0\"")),
+      .access = ACCESS_USER, .example = "id=$VM pciIds=json:'[\"0000:04:00.0\"]'",
+      .summary = "Take PCI devices from a machine, from its next start on." },
+    { "vm.getSecurebootReadiness", readiness,
+      PARAMS(REQ(ID("id", "VM", "view")),
+             DEF("false", BOOL("forceRefresh"), .words = "needs not be said: nothing is kept")),
+      .access = ACCESS_USER, .example = "id=$VM",
+      .summary = "Whether a machine can start with secure boot, or why not." },
     { "pusb.scan", scan, PARAMS(REQ(ID("host", "host", "operate"))), .access = ACCESS_USER,
       .example = "host=$HOST", .summary = "Look for USB devices of a host." },
     { "pusb.set", set_usb, PARAMS(OF("PUSB"), OPT(BOOL("enabled"))), .access = ACCESS_USER,
