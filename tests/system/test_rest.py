@@ -145,7 +145,59 @@ class Door(Rest):
         self.refused(404, f"/vms/{self.vm('Running')['id']}/actions/no_such", "POST")
 
 
+# XO's routes, below each collection: "alarms messages tasks tags" of one, the verbs with one (and with all, before a slash), what is read below
+# one, what is called.
+ROUTES = {
+    "vms": ("AMKT", "patch delete", ".xva .ova vdis stats backup-jobs dashboard",
+            "start clean_shutdown clean_reboot hard_shutdown hard_reboot pause suspend resume unpause snapshot revert_snapshot clone migrate"),
+    "vm-templates": ("AMKT", "delete", ".xva .ova vdis", ""), "vm-snapshots": ("AMKT", "delete", ".xva .ova vdis", ""),
+    "vm-controllers": ("AMKT", "", "vdis", ""),
+    "hosts": ("AMKT", "", "stats audit.txt logs.tgz smt missing_patches",
+              "start enable disable clean_shutdown clean_reboot smart_reboot restart_toolstack emergency_shutdown detach forget scan_pifs management_reconfigure"),
+    "pools": ("AMKT", "", "stats dashboard missing_patches",
+              "create_vm create_network create_internal_network create_bonded_network emergency_shutdown rolling_reboot rolling_update management_reconfigure "
+              "add_host"),
+    "srs": ("AMKT", "post/delete", "", "scan reclaim_space forget"), "vdis": ("AMKT", "post/patch delete", ".raw .vhd", "migrate"),
+    "vdi-snapshots": ("AMKT", "delete", ".raw .vhd", ""), "vbds": ("AMK", "post/delete", "", "connect disconnect"),
+    "vifs": ("AMK", "post/patch delete", "", "connect disconnect"), "networks": ("AMKT", "delete", "", ""), "pifs": ("AMK", "", "", ""),
+    "pbds": ("", "", "", "plug unplug"), "pcis": ("", "", "", ""), "pgpus": ("", "", "", ""), "sms": ("", "", "", ""),
+    "messages": ("", "", "", ""), "alarms": ("", "", "", ""), "servers": ("K", "post/delete", "", "connect disconnect"),
+    "users": ("K", "post/patch delete", "groups authentication_tokens acl-privileges", ""),
+    "groups": ("K", "post/patch delete", "users acl-roles", ""),
+    "acl-roles": ("", "post/patch delete", "users groups privileges", "copy"), "acl-privileges": ("", "post/patch delete", "", ""),
+    "schedules": ("", "", "", "run"), "backup-jobs": ("", "", "", ""), "backup-logs": ("", "", "", ""), "restore-logs": ("", "", "", ""),
+    "backup-repositories": ("", "post/patch", "health", "forget benchmark"), "backup-archives": ("", "", "", ""),
+    "backup/jobs/vm": ("", "", "", ""), "backup/jobs/metadata": ("", "", "", ""), "backup/jobs/mirror": ("", "", "", ""),
+    "backup/logs": ("", "", "", ""), "restore/logs": ("", "", "", ""), "proxies": ("", "", "", ""), "tasks": ("", "delete/delete", "", "abort"),
+    "plugins/audit/records": ("", "", "", ""),
+}
+OTHER_ROUTES = """get /dashboard, get /events, post /events/{id}/subscriptions, delete /events/{id}/subscriptions/{collection}, get /ping, get /gui-routes,
+    get /docs, get /docs/swagger.json, get /mcp/status, post /pools/{id}/vms, post /srs/{id}/vdis, put /vdis/{id}.vhd, put /vdis/{id}.raw,
+    put /vms/{id}/stats/data_source/{ds}, delete /vms/{id}/stats/data_source/{ds}, post /users/{id}/authentication_tokens, post /users/authentication_tokens,
+    get /users/me, put /groups/{id}/users/{userId}, delete /groups/{id}/users/{userId}, put /acl-roles/{id}/users/{userId}, delete /acl-roles/{id}/users/{userId},
+    put /acl-roles/{id}/groups/{groupId}, delete /acl-roles/{id}/groups/{groupId}, post /tasks/{id}/abort"""
+
+
+def routes_of_xo():
+    yield from (tuple(words.split()) for words in OTHER_ROUTES.split(","))
+    for name, (subs, verbs, below, actions) in ROUTES.items():
+        yield from (("get", f"/{name}"), ("get", f"/{name}/{{id}}"))
+        yield from (("get", f"/{name}/{{id}}/{sub}") for letter, sub in zip("AMK", ("alarms", "messages", "tasks")) if letter in subs)
+        yield from ((verb, f"/{name}/{{id}}/tags/{{tag}}") for verb in ("put", "delete") if "T" in subs)
+        with_all, _, with_one = verbs.rpartition("/")
+        yield from ((verb, f"/{name}") for verb in with_all.split())
+        yield from ((verb, f"/{name}/{{id}}") for verb in with_one.split())
+        yield from (("get", f"/{name}/{{id}}{'' if word[0] == '.' else '/'}{word}") for word in below.split())
+        yield from (("post", f"/{name}/{{id}}/actions/{word}") for word in actions.split())
+
+
 class Description(Rest):
+    def test_every_route(self):
+        """What XO serves is served."""
+        paths = self.get("/docs/swagger.json", token=False)["paths"]
+        missing = sorted(f"{verb} {path}" for verb, path in routes_of_xo() if verb not in paths.get(path, {}))
+        self.assertEqual(missing, [])
+
     VERBS = {"get", "put", "post", "patch", "delete"}
 
     def test_openapi(self):
