@@ -231,6 +231,25 @@ SetLease *resource_set_take(ApiCall *call, const char *set_id, const char *vm_id
     return lease;
 }
 
+bool resource_set_take_copy(ApiCall *call, const ApiObject *vm, SetLease **lease, GError **error)
+{
+    const ApiParts *parts = call_parts(call);
+    const char *set_id = api_object_text(vm, "resourceSet");
+    json_t *set = *set_id ? resource_set_get(parts->accounts, set_id, NULL) : NULL;
+    if (!set ||                    /* a mark without a set counts nowhere */
+        MUTANT(set_free_copies)) { /* mutant: system:test_sets.Sets.test_copies */
+        json_decref(set);
+        return true;
+    }
+    set_leases_lock(parts->set_leases);
+    SetDemand demand = demand_of(parts->servers, vm->view);
+    if (account_is_admin(call_user(call)) || check_limits(call, set, &demand, error))
+        *lease = set_lease_take(parts->set_leases, set_id, NULL, NULL, &demand);
+    set_leases_unlock(parts->set_leases);
+    json_decref(set);
+    return *lease != NULL;
+}
+
 json_t *resource_set_tags(ApiCall *call, const char *set_id)
 {
     json_t *set = find(call, set_id, NULL);

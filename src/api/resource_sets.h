@@ -17,6 +17,10 @@ SetLease *resource_set_take(ApiCall *call, const char *set_id, const char *vm_id
 /* The same for what takes nothing: only who, and from what. */
 bool resource_set_lends(ApiCall *call, const char *set_id, const char *const *objects,
                         GError **error);
+/* A copy of a VM carries the mark of the VM's set: takes as much of it for one as the VM has.
+ * *lease stays NULL when the VM is in no set. Administrators are not bound. NOT_ENOUGH_RESOURCES.
+ */
+bool resource_set_take_copy(ApiCall *call, const ApiObject *vm, SetLease **lease, GError **error);
 /* The tags that VMs of the set get, an array; NULL when there is no such set. */
 json_t *resource_set_tags(ApiCall *call, const char *set_id);
 

@@ -73,6 +73,26 @@ class Sets(test_machines.Pool):
         self.make_vm(set_, None, CPUs=64) # administrators are not bound
         self.refused(24, "vm.create", self.sue, template=self.template_id, name_label="x", resourceSet=set_["id"], CPUs=1)
 
+    def test_copies(self):
+        """A copy takes of the set what the machine has, however it is made; administrators are not bound."""
+        set_ = self.make_set(limits={"cpus": 5, "memory": 3 * GIB, "disk": 4 * GIB, "vms": 2})
+        vm = self.make_vm(set_, self.sue)
+        self.call("acl.add", subject=self.user, object=self.sr_id, action="operator")
+        self.addCleanup(self.call, "acl.remove", subject=self.user, object=self.sr_id, action="operator")
+        clone = self.call("vm.clone", self.sue, id=vm, name="second", full_copy=False)
+        self.addCleanup(self.call, "vm.delete", id=clone)
+        limits = self.call("resourceSet.get", id=set_["id"])["limits"]
+        self.assertEqual({name: limit["usage"] for name, limit in limits.items()}, {"cpus": 4, "memory": 2 * GIB, "disk": 2 * GIB, "vms": 2})
+        n_before = len(self.objects(type="VM"))
+        for method, params in (("vm.clone", dict(id=vm, name="third", full_copy=False)), ("vm.clone", dict(id=vm, name="third", full_copy=True)),
+                               ("vm.copy", dict(vm=vm, sr=self.sr_id, name="third"))):
+            error = self.refused(24, method, self.sue, **params)
+            self.assertEqual(sorted(each["resourceType"] for each in error.data), ["cpus", "vms"])
+        self.assertEqual(len(self.objects(type="VM")), n_before)
+        for method, params in (("vm.clone", dict(id=vm, name="third", full_copy=False)), ("vm.copy", dict(vm=vm, sr=self.sr_id, name="fourth"))):
+            self.addCleanup(self.call, "vm.delete", id=self.call(method, **params))
+        self.assertEqual(self.call("resourceSet.get", id=set_["id"])["limits"]["vms"]["usage"], 4)
+
     def test_objects(self):
         set_ = self.make_set()
         other = next(sr["id"] for sr in self.objects(type="SR") if sr["content_type"] == "user" and sr["id"] != self.sr_id)

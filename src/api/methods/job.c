@@ -211,7 +211,7 @@ const Method methods_job[] = {
     { "schedule.set", schedule_set,
       PARAMS(OPT(STR("cron")), OPT(BOOL("enabled")), REQ(STR("id")), OPT(STR("jobId")),
              OPT(TYPED("name", P_STRING | P_NULL), .may_be_empty = true), OPT(STR("timezone"))),
-      .example = "id=$SCHEDULE enabled=false", .summary = "Change a schedule." },
+      .example = "id=$SCHEDULE cron='30 2 * * *'", .summary = "Change a schedule." },
     { "schedule.delete", schedule_delete, PARAMS(REQ(STR("id"))), .example = "id=$SPARE_SCHEDULE",
       .summary = "Delete a schedule." },
     { "job.getAll", call_job_get_all, NULL, .example = "",

@@ -127,7 +127,7 @@ const Method methods_sr[] = {
       .long_running = true, .example = "id=$SPARE_SR",
       .summary = "Detach a storage and forget it; its disks stay on it." },
     { "sr.connectAllPbds", connect_all, PARAMS(REQ(ID("id", "SR", "administrate"))),
-      .access = ACCESS_USER, .long_running = true, .example = "id=$SPARE_SR",
+      .access = ACCESS_USER, .long_running = true, .example = "id=$DETACHED_SR",
       .summary = "Attach a storage to all its hosts." },
     { "sr.disconnectAllPbds", disconnect_all, PARAMS(REQ(ID("id", "SR", "administrate"))),
       .access = ACCESS_USER, .long_running = true, .example = "id=$SPARE_SR",

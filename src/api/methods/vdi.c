@@ -161,7 +161,7 @@ const Method methods_vdi[] = {
     { "vdi.migrate", migrate,
       PARAMS(REQ(ID("id", "VDI", "administrate")),
              OPT(STR("resourceSet"), .words = "that lends the storage"), REQ(STR("sr_id"))),
-      .access = ACCESS_USER, .long_running = true, .example = "id=$SPARE_DISK sr_id=$SR",
+      .access = ACCESS_USER, .long_running = true, .example = "id=$SPARE_DISK sr_id=$SPARE_SR",
       .summary = "Move a disk to another storage; its id is another afterwards." },
     { NULL },
 };

@@ -102,12 +102,17 @@ static json_t *complete(const Copy *copy, const char *ref, GError **error)
 static json_t *copy_vm(ApiCall *call, GError **error)
 {
     Copy copy = { .call = call, .vm = call_object(call, "vm"), .sr = call_object(call, "sr") };
+    g_autoptr(SetLease) lease = NULL;
+    if (!resource_set_take_copy(call, copy.vm, &lease, error))
+        return NULL;
     g_autofree char *name = g_strdup_printf("[Copy] %s", wanted_name(&copy));
     copy.source = machine_readable(api_object_xapi(copy.vm), copy.vm->ref, name, error);
     if (!copy.source)
         return NULL;
     bool inside = copy.vm->link == copy.sr->link;
     g_autofree char *ref = inside ? copy_inside(&copy, error) : copy_across(&copy, error);
+    if (ref)
+        vm_name_lease(lease, api_object_xapi(copy.sr), ref);
     json_t *id = ref ? complete(&copy, ref, error) : NULL;
     machine_release(api_object_xapi(copy.vm), copy.vm->ref, copy.source);
     api_object_barrier(copy.vm);

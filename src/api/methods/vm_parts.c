@@ -35,3 +35,11 @@ bool vm_is_given_to_caller(ApiCall *call, const char *vm_id, GError **error)
     return account_is_admin(call_user(call)) ||
            account_add_acl(call_parts(call)->accounts, call_user_id(call), vm_id, "admin", error);
 }
+
+void vm_name_lease(SetLease *lease, Xapi *xapi, const char *ref)
+{
+    g_autofree char *uuid =
+        lease ? xapi_call_string(xapi, "VM.get_uuid", json_pack("[s]", ref), NULL) : NULL;
+    if (uuid)
+        set_lease_name(lease, uuid);
+}

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "api/objects.h"
+#include "api/resource_sets.h"
 
 /* Destroys one VM or snapshot and, with_disks, the disks that nothing but it uses. A disk that
  * stays is logged: the VM is gone. */
@@ -12,6 +13,8 @@ void vm_unmake(Xapi *xapi, const char *ref);
 bool vm_may_use_storage(ApiCall *call, const ApiObject *vm, GError **error);
 /* The caller, when no administrator, gets all rights on the new VM. */
 bool vm_is_given_to_caller(ApiCall *call, const char *vm_id, GError **error);
+/* What was made under the lease (NULL: none) is this VM: it is not counted twice. */
+void vm_name_lease(SetLease *lease, Xapi *xapi, const char *ref);
 
 typedef struct {
     const char *name;        /* NULL: the machine's and the time */

@@ -91,10 +91,14 @@ static char *copy(ApiCall *call, const ApiObject *vm, GError **error)
 static json_t *clone_vm(ApiCall *call, GError **error)
 {
     const ApiObject *vm = call_object(call, "id");
-    g_autofree char *ref = vm_may_use_storage(call, vm, error) ? copy(call, vm, error) : NULL;
+    g_autoptr(SetLease) lease = NULL;
+    bool may = vm_may_use_storage(call, vm, error) &&
+               resource_set_take_copy(call, vm, &lease, error);
+    g_autofree char *ref = may ? copy(call, vm, error) : NULL;
     Xapi *xapi = api_object_xapi(vm);
     if (!ref)
         return NULL;
+    vm_name_lease(lease, xapi, ref);
     g_autoptr(GError) failure = NULL;
     json_t *id = NULL;
     if (xapi_do(xapi, "VM.set_is_a_template", json_pack("[s, b]", ref, 0), &failure))
