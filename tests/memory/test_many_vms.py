@@ -17,6 +17,7 @@ from box import Refused, Server, Sim  # noqa: E402
 
 N_VMS, CONCURRENCY = 200, 4
 GROWTH = 1.05
+IN_FLIGHT = 2 << 20  # a block's buffer more or less is there when a sample is taken; the thousand machines of --full judge without
 
 
 class Churn(threading.Thread):
@@ -147,10 +148,10 @@ class ManyVms(unittest.TestCase):
         busy = [sample for sample in samples if sample[2]]
         tenth = [sample for sample in busy if N_VMS / 20 <= sample[0] <= N_VMS / 8] or busy[:max(1, len(busy) // 10)]
         end = [sample for sample in busy if sample[0] >= 0.9 * N_VMS] or busy[-3:]
-        for column, name in ((1, "server"), (2, "workers")):
+        for column, name, room in ((1, "server", 0), (2, "workers", IN_FLIGHT)):
             first, last = (statistics.median(s[column] for s in part) for part in (tenth, end))
             print(f"\n{name}: {first / 2**20:.1f} MiB after the first tenth, {last / 2**20:.1f} MiB at the end", file=sys.stderr)
-            self.assertLessEqual(last, first * GROWTH, f"resident memory of the {name} grew")
+            self.assertLessEqual(last, first * GROWTH + room, f"resident memory of the {name} grew")
 
 
 if __name__ == "__main__":
