@@ -500,6 +500,10 @@ class Told(unittest.TestCase):
         cls.world.sues(), cls.world.add_foreign_pool()
         cls.infos = cls.ask("system.getMethodsInfo", {})["result"]
 
+    def tearDown(self):
+        """Whatever is refused is in the server's log, which the ledger reads each time."""
+        self.call("log.delete", namespace="api", id=list(self.call("log.get", namespace="api")))
+
     @classmethod
     def ask(cls, method, params, **login):
         """By a connection of a moment ago: one that waits answers no pings."""
