@@ -2,7 +2,6 @@
  * and off for edges: the kernel keeps both views of a file the same. */
 #include "remote/direct.h"
 
-#include "base/block_buffer.h"
 #include "base/mutant.h"
 
 #include <errno.h>
@@ -21,7 +20,7 @@ void direct_init(DirectFile *file, int fd, bool possible)
 
 void direct_clear(DirectFile *file)
 {
-    g_clear_pointer(&file->window, block_buffer_give);
+    g_clear_pointer(&file->window, g_aligned_free);
 }
 
 static guint64 block_down(guint64 at)
@@ -42,7 +41,7 @@ static bool is_aligned(const void *memory)
 static void make_window(DirectFile *file)
 {
     if (!file->window)
-        file->window = block_buffer_take(DIRECT_WINDOW_BYTES);
+        file->window = g_aligned_alloc(1, DIRECT_WINDOW_BYTES, DIRECT_BLOCK_BYTES);
 }
 
 static bool switch_direct(DirectFile *file, bool on)
