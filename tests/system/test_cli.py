@@ -120,10 +120,24 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(self.complete("cadenza rest get vms fields=id filt"), ["filter="])
         self.assertEqual(self.complete("cadenza --url http://127.0.0.1:1 obj"), ["objects"])
 
-    @unittest.skipUnless(shutil.which("zsh"), "no zsh")
-    def test_zsh_reads_it(self):
-        script = self.server.command("completion", "zsh").stdout
-        self.assertEqual(subprocess.run(["zsh", "-n"], input=script, text=True).returncode, 0)
+    def complete_zsh(self, *words):
+        """What our function gives zsh's own matching at the last word, of which zsh keeps what begins like it."""
+        script = ('compdef() { :; }; compadd() { while [[ $1 != -- ]]; do shift; done; shift; (( $# )) && print -rl -- "$@"; :; }; '
+                  'eval "$(cadenza completion zsh)"; words=("$@"); CURRENT=$#; _cadenza')
+        folder = str(pathlib.Path(program("cadenza")).parent)
+        run = subprocess.run(["zsh", "-fc", script, "zsh", "cadenza", *words], capture_output=True, text=True, timeout=60,
+                             env=dict(self.server.env, PATH=f"{folder}:{os.environ['PATH']}"))
+        self.assertEqual((run.returncode, run.stderr), (0, ""))
+        return [word for word in run.stdout.split("\n") if word and word.startswith(words[-1])]
+
+    def test_completion_of_zsh(self):
+        self.assertEqual(self.complete_zsh("vm.star"), ["vm.start"])
+        self.assertIn("objects", self.complete_zsh(""))
+        self.assertIn("force=", self.complete_zsh("vm.start", ""))
+        self.assertEqual(sorted(self.complete_zsh("vm.start", "force=")), ["force=false", "force=true"])
+        chosen = next(iter(self.machines))
+        self.assertEqual(self.complete_zsh("vm.start", f"id={chosen[:13]}"), [f"id={chosen}"])
+        self.assertEqual(self.complete_zsh("rest", "get", f"vms/{chosen[:13]}"), [f"vms/{chosen}"])
 
     def test_wrong_use(self):
         for words, told in [(["nonsense"], "nonsense"), (["--nonsense", "objects"], "--nonsense"), (["completion", "fish"], "bash|zsh"),
