@@ -33,6 +33,8 @@ class Files(Pool):
             raise unittest.SkipTest("qemu-img is not here")
         super().setUpClass()
 
+    type = "application/octet-stream"
+
     # --- going through an address that works once ---
 
     def get(self, method, **params):
@@ -45,7 +47,7 @@ class Files(Pool):
     def send(self, body, method, **params):
         """(the result, the error)"""
         path = self.call(method, **params)["$sendTo"]
-        request = urllib.request.Request(self.server.url + path, data=body, headers={"Content-Type": "application/octet-stream"})
+        request = urllib.request.Request(self.server.url + path, data=body, headers={"Content-Type": self.type})
         try:
             with urllib.request.urlopen(request, timeout=120) as answer:
                 return json.load(answer)["result"], None
@@ -103,6 +105,25 @@ class Files(Pool):
         self.assertEqual(self.sim.digest(empty), self.sim.digest(disk["id"]))
         for vdi in (made, empty):
             self.call("vdi.delete", id=vdi)
+
+    def test_form(self):
+        """A form as a browser sends it: the part "file" is the content."""
+        disk, sr = self.disk(self.vm()["id"]), self.sr()["id"]
+        image = self.get("disk.exportContent", id=disk["id"], format="vmdk")
+        other = b'--=_x\r\nContent-Disposition: form-data; name="grainTable"; filename="blob"\r\n\r\n\0\1\r\n'
+
+        def form(name):
+            return other + b'--=_x\r\nContent-Disposition: form-data; name="%s"; filename="d.vmdk"\r\n\r\n' % name + image + b"\r\n--=_x--\r\n"
+        self.type = 'multipart/form-data; boundary="=_x"'
+        self.addCleanup(delattr, self, "type")
+        new = dict(name="from a form", sr=sr, type="vmdk")
+        made = self.give(form(b"file"), "disk.import", **new)
+        self.assertEqual(self.sim.digest(made), self.sim.digest(disk["id"]))
+        self.call("vdi.delete", id=made)
+        before = self.everything()
+        self.assertIn('"file"', self.send(form(b"disk"), "disk.import", **new)[1]["message"])
+        self.assertTrue(self.send(form(b"file")[:-100], "disk.import", **new)[1])
+        until(lambda: self.everything() == before, "nothing is left behind", 60)
 
     def test_disk_refusals(self):
         disk, sr = self.disk(self.vm()["id"]), self.sr()["id"]

@@ -45,9 +45,28 @@ Xapi *content_xapi(const Content *content)
     return pool_xapi(link_pool(content->link));
 }
 
-ssize_t content_read(void *data, size_t n, void *request, GError **error)
+static ssize_t read_body(void *data, size_t n, void *request, GError **error)
 {
     return http_read(request, data, n, error);
+}
+
+bool content_body_begin(ContentBody *body, HttpRequest *request, GError **error)
+{
+    const char *type = http_header(request, "content-type");
+    *body = (ContentBody){ NULL, read_body, request, http_body_bytes(request) };
+    if (!multipart_is(type))
+        return true;
+    http_reply_close(request); /* what follows the part is not read */
+    body->form = multipart_new(type, read_body, request, error);
+    body->source = multipart_read;
+    body->user = body->form;
+    body->n_bytes = -1;
+    return body->form && multipart_find(body->form, "file", error);
+}
+
+void content_body_clear(ContentBody *body)
+{
+    g_clear_pointer(&body->form, multipart_free);
 }
 
 void content_barrier(const Content *content)
@@ -151,7 +170,10 @@ static void take_sent(HttpRequest *request, void *user)
 {
     const Content *content = user;
     g_autoptr(GError) error = NULL;
-    json_t *id = content->take(content, content_read, request, http_body_bytes(request), &error);
+    g_auto(ContentBody) body = { NULL };
+    json_t *id = content_body_begin(&body, request, &error)
+                     ? content->take(content, body.source, body.user, body.n_bytes, &error)
+                     : NULL;
     content_answer(content, request, id, error);
 }
 

@@ -5,6 +5,7 @@
 #include "api/disk_flow.h"
 #include "api/method.h"
 #include "api/objects.h"
+#include "http/multipart.h"
 
 typedef struct Content Content;
 /* Takes in what `source` gives, n_bytes of it (-1: unknown); the answer, or NULL with an error. */
@@ -35,8 +36,17 @@ Xapi *content_xapi(const Content *content);
  * an address to send it to. The content is taken over. */
 json_t *content_take(ApiCall *call, Content *content, const char *url, ContentTake take,
                      GError **error);
-/* The body of a request: an HttpSource. */
-ssize_t content_read(void *data, size_t n, void *request, GError **error);
+/* What a request carries. XO takes forms, too, as browsers send them: the part "file" is it. */
+typedef struct {
+    Multipart *form; /* NULL: none */
+    HttpSource source;
+    void *user;
+    gint64 n_bytes; /* -1: unknown */
+} ContentBody;
+bool content_body_begin(ContentBody *body, HttpRequest *request, GError **error);
+void content_body_clear(ContentBody *body);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(ContentBody, content_body_clear)
+
 /* XO's answer to what was sent: {"id": 0, "jsonrpc": "2.0", "result"}; the reference is taken. With
  * an error: status 500 and that error. */
 void content_answer(const Content *content, HttpRequest *request, json_t *result,

@@ -42,8 +42,11 @@ static void take_content(HttpRequest *request, void *user)
 {
     const Content *content = user;
     g_autoptr(GError) error = NULL;
-    DiskIn in = { content->format, content_read, request, http_body_bytes(request) };
-    disk_fill(content_xapi(content), content->ref, &in, &error);
+    g_auto(ContentBody) body = { NULL };
+    if (content_body_begin(&body, request, &error)) {
+        DiskIn in = { content->format, body.source, body.user, body.n_bytes };
+        disk_fill(content_xapi(content), content->ref, &in, &error);
+    }
     content_barrier(content);
     content_answer(content, request, json_true(), error);
 }

@@ -125,7 +125,10 @@ static bool install_copies(const Content *content, Inventory *inventory, const c
 static bool take_iso(const Content *content, HttpRequest *request, GError **error)
 {
     Xapi *xapi = content_xapi(content);
-    const DiskIn in = { "raw", content_read, request, http_body_bytes(request) };
+    g_auto(ContentBody) body = { NULL };
+    if (!content_body_begin(&body, request, error))
+        return false;
+    const DiskIn in = { "raw", body.source, body.user, body.n_bytes };
     if (in.n_bytes <= 0) {
         err_set(error, ERR_INVALID, "say how long the ISO is (Content-Length), and send it");
         return false;

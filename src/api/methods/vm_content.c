@@ -140,6 +140,8 @@ static void take_ova(HttpRequest *request, void *user)
     json_t *data = json_object_get(content->data, "data"), *refs, *ref;
     refs = json_object_get(content->data, "networks");
     g_autoptr(GError) error = NULL;
+    g_auto(ContentBody) body = { NULL };
+    bool sent = content_body_begin(&body, request, &error);
     g_autoptr(Ovf) ovf = data ? ovf_of(data) : NULL;
     g_autoptr(GPtrArray) networks = refs ? g_ptr_array_new() : NULL;
     size_t i;
@@ -152,9 +154,9 @@ static void take_ova(HttpRequest *request, void *user)
                      .network = json_text(content->data, "network"),
                      .networks = networks,
                      .ovf = ovf,
-                     .source = content_read,
-                     .user = request };
-    g_autofree char *vm = machine_take_ova(&in, &error);
+                     .source = body.source,
+                     .user = body.user };
+    g_autofree char *vm = sent ? machine_take_ova(&in, &error) : NULL;
     json_t *id = told(content, vm, error ? NULL : &error);
     content_answer(content, request, id, error);
 }
