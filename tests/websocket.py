@@ -78,13 +78,21 @@ class WebSocket:
         self.send(json.dumps({"jsonrpc": "2.0", "id": self.last_id, "method": method, "params": params or {}}))
         return self.last_id
 
-    def answer(self, timeout=30):
-        """The next answer to a call; notifications on the way are kept."""
+    def receive_answer(self, timeout=30):
+        """The text of the next message that is no notification; those on the way are kept."""
         while True:
-            message = json.loads(self.receive(timeout))
+            text = self.receive(timeout)
+            message = json.loads(text)
+            if not isinstance(message, dict) or "method" not in message:
+                return text
+            self.notifications.append(message)
+
+    def answer(self, timeout=30):
+        """The next answer to a call."""
+        while True:
+            message = json.loads(self.receive_answer(timeout))
             if "id" in message:
                 return message
-            self.notifications.append(message)
 
     def call(self, method, params=None):
         """The whole answer: {"result"} or {"error"}."""

@@ -542,7 +542,7 @@ class Replay(unittest.TestCase):
                 continue
             socket.send(frame["sent"])
             for received in frame["received"]:
-                self.assertEqual(json.loads(socket.receive()), json.loads(received), frame["sent"])
+                self.assertEqual(json.loads(socket.receive_answer()), json.loads(received), frame["sent"])
 
     def logs(self):
         """Logs are asked for in XO's ways; what they hold is compared in test_logs."""

@@ -83,11 +83,11 @@ class Wire(Box):
                 continue
             socket.send(frame["sent"])
             for received in frame["received"]:
-                self.assertEqual(json.loads(received), json.loads(socket.receive()), frame["sent"])
+                self.assertEqual(json.loads(received), json.loads(socket.receive_answer()), frame["sent"])
         for frame in frames:
             if frame["sent"].startswith("["):
                 socket.send(frame["sent"])
-        answers = json.loads(socket.receive())
+        answers = json.loads(socket.receive_answer())
         self.assertEqual([answer["id"] for answer in answers], [2, 3])
         self.assertEqual(answers[1]["error"]["code"], -32601)
         self.assertEqual(socket.call("system.getVersion")["result"], "0.1")

@@ -65,10 +65,10 @@ class Hazards(Pool):
         socket = self.socket()
         for id_ in (str(LEAST), "0", "9007199254740991", '"text"'):
             socket.send(f'{{"jsonrpc":"2.0","id":{id_},"method":"system.getVersion","params":{{}}}}')
-            text = socket.receive()
+            text = socket.receive_answer()
             self.assertRegex(text, rf'"id": ?{id_}[,}}]')
         socket.send('{"jsonrpc":"2.0","id":1,"method":"xo.getAllObjects","params":{"filter":{"type":"SR"}}}')
-        text = socket.receive()
+        text = socket.receive_answer()
         for key in ("size", "physical_usage", "usage"):
             self.assertRegex(text, rf'"{key}": ?\d+[,}}]')
             self.assertNotRegex(text, rf'"{key}": ?\d+[.eE]')
