@@ -356,10 +356,10 @@ class Api:
 class News:
     """Changes at a rate, each with its number in a machine's description; when each client hears of each."""
 
-    MARK = re.compile(rb'"name_description":"news (\d+)"')
-
     def __init__(self, door, sim, token, n_clients, rate, seconds):
         self.door, self.rate, self.n_changes = door, rate, rate * seconds
+        self.title = f"news of {time.monotonic_ns()}"  # what is there from an earlier round is no change
+        self.mark = re.compile(rb'"name_description":"%s: (\d+)"' % self.title.encode())
         self.sim, self.calls = sim, Caller(sim)
         self.vms = self.calls.vms()
         self.clients = [Client(door.url).upgrade(token) for _ in range(n_clients)]
@@ -387,7 +387,7 @@ class News:
     def change_all(self, started):
         for number in range(self.n_changes):
             time.sleep(max(0, started + number / self.rate - time.monotonic()))
-            self.calls.change(self.vms[number % len(self.vms)], f"news {number}")
+            self.calls.change(self.vms[number % len(self.vms)], f"{self.title}: {number}")
             self.done_at[number] = time.monotonic()
 
     def listen(self):
@@ -404,7 +404,7 @@ class News:
             data = client.receive()
             now = time.monotonic()
             client.buffer += data
-            for mark in self.MARK.finditer(client.buffer):
+            for mark in self.mark.finditer(client.buffer):
                 self.heard.setdefault((i, int(mark.group(1))), now)
             del client.buffer[:max(0, len(client.buffer) - 64)]  # a mark may be cut
 
