@@ -3,6 +3,7 @@
  * other_config says, looked at by PUSB.scan (docs/simulator.md). */
 #include "sim/hardware.h"
 
+#include "sim/lifecycle.h"
 #include "sim/population.h"
 
 #include <string.h>
@@ -184,21 +185,11 @@ static json_t *pusb_set_passthrough(Call *call, GError **error)
 
 /* --- What a guest has of it --- */
 
-static bool is_halted(const Obj *vm, GError **error)
-{
-    const char *state = obj_str(vm, "power_state");
-    if (strcmp(state, "Halted") == 0)
-        return true;
-    g_autofree char *actual = g_ascii_strdown(state, -1);
-    sim_error(error, "VM_BAD_POWER_STATE", obj_ref(vm), "halted", actual, NULL);
-    return false;
-}
-
 static json_t *vusb_create(Call *call, GError **error)
 {
     Obj *vm = call_obj(call, 0, "VM", error);
     Obj *group = vm == NULL ? NULL : call_obj(call, 1, "USB_group", error);
-    if (group == NULL || !is_halted(vm, error))
+    if (group == NULL || !vm_is_halted(vm, error))
         return NULL;
     if (obj_set_size(group, "VUSBs") > 0)
         return refuse(error, "USB_GROUP_CONFLICT", group);

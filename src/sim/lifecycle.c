@@ -146,6 +146,16 @@ bool vm_may(Obj *vm, const char *op, GError **error)
            check_agent(vm, rule, error);
 }
 
+bool vm_is_halted(const Obj *vm, GError **error)
+{
+    const char *state = obj_str(vm, "power_state");
+    if (strcmp(state, "Halted") == 0)
+        return true;
+    g_autofree char *actual = g_ascii_strdown(state, -1);
+    sim_error(error, "VM_BAD_POWER_STATE", obj_ref(vm), "halted", actual, NULL);
+    return false;
+}
+
 void vm_refresh(Obj *vm)
 {
     const char *allowed[G_N_ELEMENTS(rules)];

@@ -5,6 +5,8 @@
 
 /* The first reason against, as XAPI's error; true when there is none. */
 bool vm_may(Obj *vm, const char *op, GError **error);
+/* For what only a halted VM can be given; VM_BAD_POWER_STATE for others. */
+bool vm_is_halted(const Obj *vm, GError **error);
 /* Recomputes allowed_operations of the VM. */
 void vm_refresh(Obj *vm);
 
