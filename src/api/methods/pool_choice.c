@@ -1,5 +1,6 @@
 /* pool.*: what tells pools, and hosts of pools, apart: room, versions, patches, readiness. */
 #include "api/method.h"
+#include "api/methods/pool_patches.h"
 #include "api/objects.h"
 
 #include <stdlib.h>
@@ -132,24 +133,11 @@ static json_t *list_matching(ApiCall *call, GError **error)
 
 /* --- pool.getPatchesDifference --- */
 
-/* The names of a host's patches, each as a key. */
-static json_t *patches_of(ApiCall *call, const ApiObject *host)
-{
-    json_t *names = json_object(), *id;
-    size_t i;
-    json_array_foreach (json_object_get(host->view, "patches"), i, id) {
-        const ApiObject *patch = call_find(call, json_string_value(id), "patch", NULL, NULL);
-        if (patch)
-            json_object_set_new(names, api_object_text(patch, "name"), json_true());
-    }
-    return names;
-}
-
 /* What the target has and the source has not. */
 static json_t *difference(ApiCall *call, GError **error)
 {
-    json_t *have = patches_of(call, call_object(call, "target"));
-    json_t *lack = patches_of(call, call_object(call, "source")), *list = json_array(), *one;
+    json_t *have = patches_installed(call, call_object(call, "target"));
+    json_t *lack = patches_installed(call, call_object(call, "source")), *list = json_array(), *one;
     const char *name;
     json_object_foreach (have, name, one)
         if (!json_object_get(lack, name))

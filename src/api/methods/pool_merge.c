@@ -2,6 +2,7 @@
  * end: their hosts are seen through the pool that they are in then. */
 #include "api/method.h"
 #include "api/methods/host_return.h"
+#include "api/methods/pool_patches.h"
 #include "api/objects.h"
 #include "base/log.h"
 #include "base/mutant.h"
@@ -43,18 +44,6 @@ static const ApiObject *master_of(ApiCall *call, const ApiObject *pool, GError *
     return call_find(call, api_object_text(pool, "master"), "host", NULL, error);
 }
 
-static json_t *patches_of(ApiCall *call, const ApiObject *host)
-{
-    json_t *names = json_object(), *id;
-    size_t i;
-    json_array_foreach (json_object_get(host->view, "patches"), i, id) {
-        const ApiObject *patch = call_find(call, json_string_value(id), "patch", NULL, NULL);
-        if (patch)
-            json_object_set_new(names, api_object_text(patch, "name"), json_true());
-    }
-    return names;
-}
-
 /* The same product, version and patches: before anything is done. */
 static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *into, GError **error)
 {
@@ -64,7 +53,7 @@ static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *i
                *to = api_object_text(into, "name_label");
     if (MUTANT(pool_merge_unlike)) /* mutant: system:test_pool_merge.Merging.test_merging */
         return true;
-    json_t *mine = patches_of(call, from), *theirs = patches_of(call, into);
+    json_t *mine = patches_installed(call, from), *theirs = patches_installed(call, into);
     bool ok = false;
     if (strcmp(brand, wanted) != 0)
         err_set(error, ERR_STATE, "a %s pool cannot be merged into a %s pool", brand, wanted);

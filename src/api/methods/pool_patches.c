@@ -51,6 +51,18 @@ static bool note_time(const ApiObject *host, GError **error)
            api_object_do(host, "host.add_to_other_config", json_pack("[s, s]", key, now), error);
 }
 
+json_t *patches_installed(ApiCall *call, const ApiObject *host)
+{
+    json_t *names = json_object(), *id;
+    size_t i;
+    json_array_foreach (json_object_get(host->view, "patches"), i, id) {
+        const ApiObject *patch = call_find(call, json_string_value(id), "patch", NULL, NULL);
+        if (patch)
+            json_object_set_new(names, api_object_text(patch, "name"), json_true());
+    }
+    return names;
+}
+
 bool patches_install(const ApiObject *host, GError **error)
 {
     json_t *answer = is_xcp(host, error) ? updater(host, "update", error) : NULL;

@@ -7,6 +7,8 @@
 /* What waits, an array of {name, version, release, description, size, …}; UNSUPPORTED for other
  * products. */
 json_t *patches_missing(const ApiObject *host, GError **error);
+/* The names of a host's patches, each as a key; a new reference. */
+json_t *patches_installed(ApiCall *call, const ApiObject *host);
 /* Installs all that waits; the host then wants a restart. */
 bool patches_install(const ApiObject *host, GError **error);
 /* The hosts of a pool, objects owned by the call, its master first; NULL with an error. */
