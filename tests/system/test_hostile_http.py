@@ -166,9 +166,10 @@ class Doors(unittest.TestCase):
     def test_slow(self):
         """Many who send byte after byte: each gets its time and no more, and nobody waits for them."""
         starts = [b"GET /healthz HTTP/1.1\r\nX: ", f"POST /nope HTTP/1.1\r\n{HOST}Content-Length: 1000\r\n\r\n".encode(), b""]
-        slow = [self.connect() for _ in range(60)]
-        for number, connection in enumerate(slow):
-            connection.sendall(starts[number % 3])
+        slow = []
+        for number in range(60):  # at once: a head's time begins when the connection does
+            slow.append(self.connect())
+            slow[-1].sendall(starts[number % 3])
         started, alive = time.monotonic(), set(slow)
         while alive and time.monotonic() - started < DEADLINE_S:
             with urllib.request.urlopen(self.server.url + "/healthz", timeout=30):
@@ -188,9 +189,11 @@ class Doors(unittest.TestCase):
                         alive.discard(connection)
             time.sleep(0.1)
         self.assertEqual(len(alive), 0, "connections that send a byte now and then live on")
-        self.logged("Request Timeout")
         for connection in slow:
             connection.close()
+        while not self.ask(starts[0]).startswith(b"HTTP/1.1 408 "):  # one that sent nothing in time gets no words
+            self.assertLess(time.monotonic() - started, 2 * DEADLINE_S, "a slow head is never told of its time")
+        self.logged("Request Timeout")
 
     def test_many_connections(self):
         """The number of connections from one address has a bound; who is beyond it is not let in, and later is."""
