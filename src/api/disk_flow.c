@@ -119,7 +119,8 @@ static bool ended_well(ImageIn *image, const DiskIn *in, GError **error)
 static char *take_image(Xapi *xapi, NewDisk *disk, const DiskIn *in, GError **error)
 {
     const char *format = g_str_equal(in->format, "iso") ? "raw" : in->format;
-    g_autoptr(ImageIn) image = image_in_new(format, in->n_bytes, in->source, in->user, error);
+    g_autoptr(ImageIn)
+        image = image_in_new(format, in->n_bytes, in->source, in->user, in->folder, error);
     if (!image)
         return NULL;
     disk->size_bytes = (gint64) image_in_bytes(image);

@@ -25,7 +25,8 @@ typedef struct {
     const char *format; /* "vhd", "raw", "iso", "qcow2", "vmdk" */
     HttpSource source;
     void *user;
-    gint64 n_bytes; /* of the file, -1: unknown */
+    gint64 n_bytes;     /* of the file, -1: unknown */
+    const char *folder; /* where what comes too early may wait; NULL: nowhere (image_in.h) */
 } DiskIn;
 /* A new disk on the storage: its reference; NULL with an error and nothing left. UNSUPPORTED,
  * CORRUPT, TRUNCATED, or the pool's. */

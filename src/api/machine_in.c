@@ -165,7 +165,7 @@ static bool take_disk(Making *making, const OvfDisk *disk, guint64 n_bytes, GErr
 {
     const MachineIn *in = making->in;
     bool vhd = g_str_has_suffix(disk->path, ".vhd");
-    DiskIn how = { vhd ? "vhd" : "vmdk", tar_in_read, making->tar, (gint64) n_bytes };
+    DiskIn how = { vhd ? "vhd" : "vmdk", tar_in_read, making->tar, (gint64) n_bytes, NULL };
     if (disk->gzip) {
         err_set(error, ERR_UNSUPPORTED,
                 "disk %s is in gzip inside the archive: export it anew without compression",

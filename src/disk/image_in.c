@@ -28,7 +28,7 @@ static bool check_size(const ImageIn *in, GError **error)
 }
 
 ImageIn *image_in_new(const char *name, gint64 file_bytes, ImageSource source, void *user,
-                      GError **error)
+                      const char *folder, GError **error)
 {
     const struct image_in_format *format = find(name);
     if (!format) {
@@ -40,6 +40,7 @@ ImageIn *image_in_new(const char *name, gint64 file_bytes, ImageSource source, v
     in->source = source;
     in->user = user;
     in->file_bytes = file_bytes;
+    in->folder = g_strdup(folder);
     if (format->open(in, error) && check_size(in, error)) {
         in->cluster = g_malloc(in->cluster_bytes);
         return in;
@@ -54,6 +55,7 @@ void image_in_free(ImageIn *in)
         return;
     in->format->close(in);
     g_free(in->cluster);
+    g_free(in->folder);
     g_free(in);
 }
 

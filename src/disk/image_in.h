@@ -2,7 +2,7 @@
  * a stream that cannot be rewound. Memory is the tables and one cluster.
  *
  * raw: as it is. vmdk: stream-optimized, as in an OVA (VMware's Virtual Disk Format 1.1). qcow2:
- * what `qemu-img convert` writes, whose tables come before what they name, in order (QEMU's qcow2
+ * versions 2 and 3, in any order, compressed by zlib or zstd or not at all (QEMU's qcow2
  * specification). Others of these formats are UNSUPPORTED, and the message says what to do. */
 #pragma once
 
@@ -17,9 +17,11 @@ typedef struct ImageIn ImageIn;
 #define IMAGE_IN_MAX_BYTES (G_GUINT64_CONSTANT(1) << 46)
 
 /* Reads the head. `file_bytes`: the length of the file, which a raw image needs; -1: unknown.
- * UNSUPPORTED, CORRUPT, TRUNCATED, LIMIT, INVALID, or the source's error. */
+ * `folder`: what comes before its turn waits there, in a file without a name (image_spool.h); NULL:
+ * an image must be in order. UNSUPPORTED, CORRUPT, TRUNCATED, LIMIT, INVALID, NO_SPACE, or the
+ * source's error. */
 ImageIn *image_in_new(const char *format, gint64 file_bytes, ImageSource source, void *user,
-                      GError **error);
+                      const char *folder, GError **error);
 /* Of the disk. */
 guint64 image_in_bytes(const ImageIn *in);
 /* Up to n bytes of the disk; 0 at its end, when the file was whole; -1 with an error. */

@@ -20,6 +20,7 @@ struct ImageIn {
     ImageSource source;
     void *user;
     gint64 file_bytes;
+    char *folder;     /* for what has to wait; NULL: none */
     guint64 position; /* in the file */
     guint64 size_bytes, given_bytes;
     guint8 *cluster;

@@ -76,6 +76,11 @@ Store *store_open(const char *folder, GError **error)
     return g_steal_pointer(&store);
 }
 
+const char *store_folder(const Store *store)
+{
+    return store->folder;
+}
+
 void store_close(Store *store)
 {
     if (!store)

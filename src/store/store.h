@@ -16,6 +16,8 @@ typedef struct Store Store;
 /* Creates the folder (0700) and the databases when absent. */
 Store *store_open(const char *folder, GError **error);
 void store_close(Store *store);
+/* The data folder. */
+const char *store_folder(const Store *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Store, store_close)
 
 /* Records of a collection ("servers", "users", …), each a JSON object with its own "id". */

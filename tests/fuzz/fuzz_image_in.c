@@ -29,8 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (!size)
         return 0;
     Bytes bytes = { data + 1, size - 1 };
-    g_autoptr(ImageIn)
-        in = image_in_new(formats[data[0] % 3], (gint64) size - 1, take, &bytes, &error);
+    g_autoptr(ImageIn) in = image_in_new(formats[data[0] % 3], (gint64) size - 1, take, &bytes,
+                                         g_get_tmp_dir(), &error);
     g_assert_true(in ? !error : error != NULL);
     for (guint i = 0; in && i < MAX_READS && image_in_read(in, out, 65536, &error) > 0; i++)
         ;

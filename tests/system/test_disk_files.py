@@ -20,6 +20,7 @@ from test_api import NOWHERE, until  # noqa: E402
 from test_machines import MIB, Pool  # noqa: E402
 
 QEMU = shutil.which("qemu-img")
+QEMU_IO = shutil.which("qemu-io")
 OPTIONS = {"vmdk": ["-o", "subformat=streamOptimized"], "vhd": ["-o", "subformat=dynamic,force_size=on"]}
 QEMU_NAME = {"vhd": "vpc", "raw": "raw", "qcow2": "qcow2", "vmdk": "vmdk"}
 
@@ -106,6 +107,35 @@ class Files(Pool):
         for vdi in (made, empty):
             self.call("vdi.delete", id=vdi)
 
+    def test_qcow2_in_any_order(self):
+        """Compressed by zlib and by zstd, both among plain clusters; written from the end to the beginning; small and large clusters.
+        Nothing stays in the data folder."""
+        sr, plain = self.sr()["id"], os.urandom(3 * MIB) + bytes(2 * MIB) + b"some words. " * (MIB // 4) + os.urandom(MIB // 2)
+        source, target = self.folder / "source", self.folder / "target"
+        source.write_bytes(plain)
+        for options in (["-c"], ["-c", "-o", "compression_type=zstd"], ["-c", "-o", "compat=0.10"], ["-c", "-o", "cluster_size=512"],
+                        ["-c", "-o", "compression_type=zstd,cluster_size=2M"], ["-c", "-W", "-m", "16"], ["-W", "-m", "16"]):
+            with self.subTest(" ".join(options)):
+                subprocess.run([QEMU, "convert", *options, "-f", "raw", "-O", "qcow2", source, target], check=True, timeout=120)
+                self.assert_taken(target, plain, sr)
+        size = len(plain)
+        for options in ([], ["-o", "compression_type=zstd"]):
+            with self.subTest("backwards", options=options):
+                subprocess.run([QEMU, "create", "-q", "-f", "qcow2", *options, target, str(size)], check=True, timeout=120)
+                for at in range(size - MIB // 2, -1, -MIB // 2):
+                    source.write_bytes(plain[at:at + MIB // 2])
+                    packed = "-c " if at // (MIB // 2) % 2 else ""
+                    subprocess.run([QEMU_IO, "-f", "qcow2", "-c", f"write {packed}-s {source} {at} {MIB // 2}", target], check=True,
+                                   capture_output=True, timeout=120)
+                self.assert_taken(target, plain, sr)
+
+    def assert_taken(self, file, plain, sr):
+        made = self.give(file.read_bytes(), "disk.import", name="in any order", sr=sr, type="qcow2")
+        whole = plain.ljust(self.view(made)["size"], b"\0")
+        self.assertEqual(self.sim.digest(made), hashlib.sha256(whole).hexdigest())
+        self.call("vdi.delete", id=made)
+        self.assertEqual([name for name in os.listdir(self.server.data) if name.startswith(".arriving")], [])
+
     def test_form(self):
         """A form as a browser sends it: the part "file" is the content."""
         disk, sr = self.disk(self.vm()["id"]), self.sr()["id"]
@@ -129,7 +159,7 @@ class Files(Pool):
         disk, sr = self.disk(self.vm()["id"]), self.sr()["id"]
         plain, before = self.raw(disk["id"])[:8 * MIB], self.everything()
         new = dict(name="never", sr=sr)
-        for format_, option, words in (("vmdk", [], "streamOptimized"), ("qcow2", ["-c"], "qemu-img convert")):
+        for format_, option, words in (("vmdk", [], "streamOptimized"), ("qcow2", ["-o", "extended_l2=on"], "qemu-img convert")):
             source, target = self.folder / "plain", self.folder / "wrong"
             source.write_bytes(plain)
             subprocess.run([QEMU, "convert", *option, "-f", "raw", "-O", format_, source, target], check=True, capture_output=True)

@@ -44,7 +44,7 @@ static void take_content(HttpRequest *request, void *user)
     g_autoptr(GError) error = NULL;
     g_auto(ContentBody) body = { NULL };
     if (content_body_begin(&body, request, &error)) {
-        DiskIn in = { content->format, body.source, body.user, body.n_bytes };
+        DiskIn in = { content->format, body.source, body.user, body.n_bytes, NULL };
         disk_fill(content_xapi(content), content->ref, &in, &error);
     }
     content_barrier(content);
@@ -64,7 +64,8 @@ static json_t *take_in(const Content *content, HttpSource source, void *user, gi
 {
     Xapi *xapi = content_xapi(content);
     DiskIn in = { content->format, source, user,
-                  content->url ? content_url_bytes(content->url) : n_bytes };
+                  content->url ? content_url_bytes(content->url) : n_bytes,
+                  store_folder(content->parts->store) };
     g_autofree char *vdi =
         disk_take(xapi, content->ref, content->new_name, content->description, &in, error);
     g_autofree char *uuid =

@@ -128,7 +128,7 @@ static bool take_iso(const Content *content, HttpRequest *request, GError **erro
     g_auto(ContentBody) body = { NULL };
     if (!content_body_begin(&body, request, error))
         return false;
-    const DiskIn in = { "raw", body.source, body.user, body.n_bytes };
+    const DiskIn in = { "raw", body.source, body.user, body.n_bytes, NULL };
     if (in.n_bytes <= 0) {
         err_set(error, ERR_INVALID, "say how long the ISO is (Content-Length), and send it");
         return false;

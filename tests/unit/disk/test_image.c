@@ -279,8 +279,8 @@ static void test_back(void **state)
             g_autoptr(Image) image = image_new(formats[f], &made.base, NULL);
             Flow flow = { .image = image, .cut_at = G_MAXUINT64 };
             g_autoptr(ImageIn) in = NULL;
-            assert_ok(
-                (in = image_in_new(formats[f], (gint64) image_bytes(image), flow_read, &flow, e_)));
+            assert_ok((in = image_in_new(formats[f], (gint64) image_bytes(image), flow_read, &flow,
+                                         g_get_tmp_dir(), e_)));
             assert_int_equal(image_in_bytes(in), small[i].size_bytes);
             g_autoptr(GError) error = NULL;
             assert_int_equal(compare(in, &made.base, &error), small[i].size_bytes);
@@ -299,8 +299,8 @@ static void test_cut(void **state)
             guint64 whole = image_bytes(image);
             Flow flow = { .image = image, .cut_at = whole * eighth / 8 };
             g_autoptr(GError) error = NULL;
-            g_autoptr(ImageIn)
-                in = image_in_new(formats[f], (gint64) whole, flow_read, &flow, &error);
+            g_autoptr(ImageIn) in =
+                image_in_new(formats[f], (gint64) whole, flow_read, &flow, g_get_tmp_dir(), &error);
             if (in)
                 compare(in, &made.base, &error);
             assert_true(err_is(error, ERR_TRUNCATED));
