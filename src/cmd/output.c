@@ -33,10 +33,15 @@ static const guint8 zeros[HOLE_BYTES];
 
 static char *volatile unfinished; /* a file that must not stay */
 
-static void stop(int signum)
+void output_drop_unfinished(void)
 {
     if (unfinished)
         unlink(unfinished);
+}
+
+static void stop(int signum)
+{
+    output_drop_unfinished();
     signal(signum, SIG_DFL);
     raise(signum);
 }

@@ -16,4 +16,6 @@ bool output_finish(Output *output, GError **error);
 /* What is not finished leaves no file; nor does it when SIGINT, SIGTERM or SIGHUP end the process.
  */
 void output_free(Output *output);
+/* Removes what is not finished, for who ends the process out of turn. */
+void output_drop_unfinished(void);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Output, output_free)

@@ -11,7 +11,7 @@ enum {
     REPO_SOUND = 0,
     REPO_PROBLEMS = 1,
     REPO_USAGE = 2,
-    REPO_UNREADABLE = 3, /* the storage did not answer: nobody knows */
+    REPO_UNREADABLE = 3, /* the storage could not be read, or did not answer: nobody knows */
     REPO_UNTIDY = 4,     /* nothing is lost; repair makes it right */
     REPO_MAX_OPTIONS = 8
 };
@@ -36,6 +36,7 @@ extern const struct repo_verb repo_list, repo_digest, repo_verify, repo_repair, 
 struct repo {
     const struct repo_verb *verb;
     bool json;
+    unsigned patience_ms; /* with a call to the storage */
     const char *words[4]; /* DIR POINT DISK … */
     unsigned n_words;
     const char *values[REPO_MAX_OPTIONS]; /* of the verb's options, in its order; NULL: not given */

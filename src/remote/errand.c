@@ -26,6 +26,7 @@ static void errand_free(Errand *errand)
     held_unref(errand->from);
     g_clear_pointer(&errand->data, g_bytes_unref);
     g_clear_error(&errand->error);
+    g_clear_pointer(&errand->url, remote_url_free);
     g_free(errand->path);
     g_free(errand->to);
     g_free(errand);
@@ -96,10 +97,17 @@ static void wait_for(PatientPlace *place, const Errand *errand)
     }
 }
 
+/* Under the lock. */
 static void say_stuck(const Errand *errand, GError **error)
 {
-    err_set(error, ERR_TIMEOUT, "%s \"%s\": the repository has not answered for %g s", errand->verb,
-            errand->path ? errand->path : "", errand->place->patience_ms / 1000.0);
+    const PatientPlace *place = errand->place;
+    GError *stuck = NULL;
+    err_set(&stuck, ERR_TIMEOUT, "%s \"%s\": the repository has not answered for %g s",
+            errand->verb, errand->path ? errand->path : "", place->patience_ms / 1000.0);
+    log_warning("remote", "%s", stuck->message);
+    if (place->tell)
+        place->tell(place->tell_user, stuck);
+    g_propagate_error(error, stuck);
 }
 
 /* Under the lock. Nothing more is asked of a place that owes an answer. */
@@ -121,8 +129,6 @@ static bool wait_or_give_up(PatientPlace *place, Errand *errand, GError **error)
     errand->given_up = true;
     place->n_stuck++;
     say_stuck(errand, error);
-    log_warning("remote", "%s \"%s\" has not come back for %g s", errand->verb,
-                errand->path ? errand->path : "", place->patience_ms / 1000.0);
     return false;
 }
 

@@ -15,6 +15,8 @@ typedef struct {
     HttpThreads *threads;
     unsigned patience_ms;
     bool passes_reads;
+    RemoteGaveUp *tell; /* of a call that is given up; NULL: nobody */
+    void *tell_user;
     pthread_mutex_t lock;
     pthread_cond_t changed; /* a call has come back */
     unsigned n_stuck;       /* calls that were given up and have not come back */
@@ -35,6 +37,7 @@ struct Errand {
     void (*make)(Errand *errand); /* in the other thread */
     /* Of the errand, copied: */
     char *path, *to;
+    RemoteUrl *url; /* not in messages: it may hold a secret */
     gsize n;
     unsigned mode;
     RemotePut how;

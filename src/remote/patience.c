@@ -238,6 +238,14 @@ void patience_pass_reads(Place *place)
         PATIENT(place)->passes_reads = true;
 }
 
+void patience_on_giving_up(Place *place, RemoteGaveUp *tell, void *user)
+{
+    if (place->ops->close != patient_close)
+        return;
+    PATIENT(place)->tell = tell;
+    PATIENT(place)->tell_user = user;
+}
+
 bool patience_is_stuck(const Place *place)
 {
     if (place->ops->close != patient_close)
@@ -302,17 +310,16 @@ static void close_place(void *place)
 static void make_open(Errand *errand)
 {
     const struct remote_ops *ops = g_bytes_get_data(errand->data, NULL);
-    g_autoptr(RemoteUrl) url = remote_url_parse(errand->to, &errand->error);
-    errand->made = url ? ops->open(url, &errand->error) : NULL;
+    errand->made = ops->open(errand->url, &errand->error);
     errand->unmake = close_place;
 }
 
-Place *patience_open(const struct remote_ops *ops, const char *url, unsigned patience_ms,
+Place *patience_open(const struct remote_ops *ops, const RemoteUrl *url, unsigned patience_ms,
                      GError **error)
 {
     PatientPlace *place = place_new(patience_ms);
     Errand *errand = errand_new(place, "opening", make_open, "");
-    errand->to = g_strdup(url); /* not in messages: it may hold a secret */
+    errand->url = remote_url_copy(url);
     errand->data = g_bytes_new_static(ops, sizeof *ops);
     Place *inner = errand_made(errand_run(errand, error));
     if (inner) {

@@ -115,10 +115,7 @@ static bool refuse_sealed(Remote *remote, GError **error)
 static Place *open_place(const RemoteUrl *parsed, unsigned patience_ms, GError **error)
 {
     const struct remote_ops *ops = place_find(parsed->scheme);
-    if (!patience_ms)
-        return ops->open(parsed, error);
-    g_autofree char *url = remote_url_format(parsed);
-    return patience_open(ops, url, patience_ms, error);
+    return patience_ms ? patience_open(ops, parsed, patience_ms, error) : ops->open(parsed, error);
 }
 
 static Remote *open_parsed(const RemoteUrl *parsed, unsigned patience_ms, GError **error)
@@ -156,27 +153,32 @@ bool remote_is_stuck(Remote *remote)
     return patience_is_stuck(remote->place);
 }
 
-static Remote *open_folder(const char *folder, bool read_only, GError **error)
+void remote_on_giving_up(Remote *remote, RemoteGaveUp *tell, void *user)
+{
+    patience_on_giving_up(remote->place, tell, user);
+}
+
+static Remote *open_folder(const char *folder, bool read_only, unsigned patience_ms, GError **error)
 {
     g_autofree char *absolute = g_canonicalize_filename(folder, NULL);
     RemoteUrl url = {
         .scheme = "file", .path = absolute, .read_only = read_only, .options = json_object()
     };
-    Remote *remote = open_parsed(&url, 0, error);
+    Remote *remote = open_parsed(&url, patience_ms, error);
     json_decref(url.options);
     return remote;
 }
 
-Remote *remote_open_folder(const char *folder, GError **error)
+Remote *remote_open_folder(const char *folder, unsigned patience_ms, GError **error)
 {
-    return open_folder(folder, true, error);
+    return open_folder(folder, true, patience_ms, error);
 }
 
-Remote *remote_open_own_folder(const char *folder, GError **error)
+Remote *remote_open_own_folder(const char *folder, unsigned patience_ms, GError **error)
 {
-    Remote *there = open_folder(folder, true, error); /* which makes nothing */
+    Remote *there = open_folder(folder, true, patience_ms, error); /* which makes nothing */
     remote_close(there);
-    return there ? open_folder(folder, false, error) : NULL;
+    return there ? open_folder(folder, false, patience_ms, error) : NULL;
 }
 
 void remote_close(Remote *remote)

@@ -26,10 +26,15 @@ Remote *remote_open_patient(const char *url, unsigned patience_ms, GError **erro
 void remote_read_unwatched(Remote *remote);
 /* A call has not come back. Closing leaves then what it may still use. */
 bool remote_is_stuck(Remote *remote);
-/* A folder that is there, only to be read: it need not be writable, and nothing is made. */
-Remote *remote_open_folder(const char *folder, GError **error);
+/* Of a patient one: whenever a call is given up, `tell` hears of it in the thread that made it,
+ * while nobody else gets an answer. It may end the process; it must not use the remote. */
+typedef void RemoteGaveUp(void *user, const GError *error);
+void remote_on_giving_up(Remote *remote, RemoteGaveUp *tell, void *user);
+/* A folder that is there, only to be read: it need not be writable, and nothing is made. Patient as
+ * above. */
+Remote *remote_open_folder(const char *folder, unsigned patience_ms, GError **error);
 /* The same, to be changed too; NOT_FOUND when it is not there. */
-Remote *remote_open_own_folder(const char *folder, GError **error);
+Remote *remote_open_own_folder(const char *folder, unsigned patience_ms, GError **error);
 void remote_close(Remote *remote);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Remote, remote_close)
 

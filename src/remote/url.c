@@ -163,6 +163,19 @@ RemoteUrl *remote_url_parse(const char *text, GError **error)
     return parse_into(url, copy, error) ? g_steal_pointer(&url) : NULL;
 }
 
+RemoteUrl *remote_url_copy(const RemoteUrl *url)
+{
+    RemoteUrl *copy = g_new0(RemoteUrl, 1);
+    *copy = (RemoteUrl){ .scheme = g_strdup(url->scheme),
+                         .username = g_strdup(url->username),
+                         .password = g_strdup(url->password),
+                         .path = g_strdup(url->path),
+                         .region = g_strdup(url->region),
+                         .read_only = url->read_only,
+                         .options = json_deep_copy(url->options) };
+    return copy;
+}
+
 /* As encodeURIComponent. */
 static char *encode(const char *text)
 {

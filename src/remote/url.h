@@ -17,6 +17,7 @@ typedef struct {
 
 /* INVALID names what is wrong, without the secrets. */
 RemoteUrl *remote_url_parse(const char *text, GError **error);
+RemoteUrl *remote_url_copy(const RemoteUrl *url);
 /* As XO writes it. */
 char *remote_url_format(const RemoteUrl *url);
 /* Replaces the password and the encryption key by XO's placeholder. */

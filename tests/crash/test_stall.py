@@ -1,5 +1,6 @@
 """A repository that hangs in the midst of a run, in a call that is no data: a stat, an open, an fsync, a rename. It is
 given up, the other repository has its backups, of that VM and of the next; once the first answers again, so has it."""
+import json
 import os
 import pathlib
 import shutil
@@ -143,6 +144,35 @@ class Stalls(unittest.TestCase):
         told = []
         self.restore(self.world.points(self.remote)[-1], told)
         self.assertEqual(len(told[0]), 36, told)
+
+    def offline(self, call, verb, *words):
+        """A verb of `cadenza repo` while such a call hangs: given up, and nothing said but that."""
+        if call == "all":
+            self.hanging.process.send_signal(signal.SIGSTOP)
+        else:
+            self.order(call)
+        try:
+            run = repo(verb, "--json", "--stall-timeout", 1, self.there, *words)
+        finally:
+            self.hanging.process.send_signal(signal.SIGCONT)
+            self.release()
+        self.assertEqual((run.returncode, run.stdout), (3, ""), run.stderr)
+        self.assertRegex(run.stderr, f'^cadenza: file:{self.there}: .*: the repository has not answered for 1 s\n')
+
+    def test_without_server(self):
+        self.run_job()
+        metadata = next(self.there.glob("xo-vm-backups/*/*.json"))
+        point, image = f"{metadata.parent.name}/{metadata.stem}", self.folder / "disk.raw"
+        disk = next(iter(json.loads(metadata.read_text())["vhds"].values()))
+        rows = [("all", "list"), ("mkdir", "repair"), ("read", "extract", point, disk, image)]
+        more = [("readdir", "list"), ("open", "verify", "--deep"), ("read", "digest", point)] if FULL else []
+        for row in rows + more:
+            with self.subTest(row=row[:2]):
+                self.offline(*row)
+        self.assertFalse(image.exists())
+        self.assertEqual(list(self.folder.glob(".disk*")), [])
+        verify = repo("verify", "--deep", self.there)
+        self.assertEqual(verify.returncode, 0, verify.stdout + verify.stderr)
 
     @unittest.skipUnless(FULL, "a listing is waited for 45 s")
     def test_listing(self):

@@ -282,7 +282,7 @@ int main(int argc, char **argv)
     g_autoptr(GError) error = NULL;
     Reader reader = { .known = g_ptr_array_new(), .said = g_string_new(NULL) };
     log_set_level(LOG_LEVEL_ERROR);
-    reader.remote = remote_open_folder(argv[1], &error);
+    reader.remote = remote_open_folder(argv[1], 0, &error);
     reader.catalog = reader.remote ? catalog_open(reader.remote, &error) : NULL;
     if (!reader.catalog)
         g_error("%s", error->message);
