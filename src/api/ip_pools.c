@@ -67,18 +67,25 @@ void ip_pool_show(const ApiParts *parts, json_t *pool)
 
 /* --- By resource sets --- */
 
-static bool is_of_set(const ApiParts *parts, json_t *vif_id, const char *set_id)
+static const char *id_of(json_t *record)
+{
+    return json_string_value(json_object_get(record, "id"));
+}
+
+/* The machine of an interface, if it is of the set; copy. */
+static char *machine_of_set(const ApiParts *parts, json_t *vif_id, const char *set_id)
 {
     json_t *vif = servers_object(parts->servers, json_string_value(vif_id));
     const char *vm_id = json_string_value(json_object_get(vif, "$VM"));
     json_t *vm = vm_id ? servers_object(parts->servers, vm_id) : NULL;
-    bool is = g_strcmp0(json_string_value(json_object_get(vm, "resourceSet")), set_id) == 0;
+    const char *set = json_string_value(json_object_get(vm, "resourceSet"));
+    char *id = g_strcmp0(set, set_id) == 0 ? g_strdup(vm_id) : NULL;
     json_decref(vm);
     json_decref(vif);
-    return is;
+    return id;
 }
 
-/* How many addresses of the pool the machines of a set have. */
+/* How many addresses of the pool the machines of a set have. The leases are locked. */
 static json_int_t used_by(const ApiParts *parts, json_t *pool, const char *set_id)
 {
     json_t *used = ip_pool_usage(parts, pool), *vifs, *id;
@@ -86,72 +93,141 @@ static json_int_t used_by(const ApiParts *parts, json_t *pool, const char *set_i
     json_int_t n = 0;
     json_object_foreach (used, address, vifs) {
         size_t i;
-        json_array_foreach (vifs, i, id)
-            n += is_of_set(parts, id, set_id);
+        json_array_foreach (vifs, i, id) {
+            g_autofree char *vm_id = machine_of_set(parts, id, set_id);
+            n += vm_id && !address_leases_have(parts->address_leases, vm_id);
+        }
     }
     json_decref(used);
-    return n;
+    if (MUTANT(ip_pool_no_leases)) /* mutant: system:test_many.Many.test_addresses_at_once */
+        return n;
+    return n + address_leases_sum(parts->address_leases, set_id, id_of(pool));
+}
+
+static json_t *limit_of(json_t *set, json_t *pool)
+{
+    g_autofree char *name = g_strconcat(LIMIT, id_of(pool), NULL);
+    return json_object_get(json_object_get(set, "limits"), name);
 }
 
 void ip_pools_measure(const ApiParts *parts, json_t *set)
 {
-    const char *name, *id = json_string_value(json_object_get(set, "id"));
+    const char *name;
     json_t *limit;
+    address_leases_lock(parts->address_leases);
     json_object_foreach (json_object_get(set, "limits"), name, limit) {
         if (!g_str_has_prefix(name, LIMIT))
             continue;
         json_t *pool = store_get(parts->store, IP_POOLS, name + strlen(LIMIT), NULL);
-        json_object_set_new(limit, "usage", json_integer(pool ? used_by(parts, pool, id) : 0));
+        json_object_set_new(limit, "usage",
+                            json_integer(pool ? used_by(parts, pool, id_of(set)) : 0));
         json_decref(pool);
     }
+    address_leases_unlock(parts->address_leases);
 }
 
 /* --- May a machine have more? --- */
 
-static json_int_t n_in(json_t *pool, const char *network_id, json_t *addresses)
+static json_int_t n_of_list(json_t *pool, json_t *addresses)
 {
-    json_t *network = json_string(network_id), *address;
     json_int_t n = 0;
     size_t i;
-    if (has(json_object_get(pool, "networks"), network))
-        json_array_foreach (addresses, i, address)
-            n += json_object_get(json_object_get(pool, "addresses"), json_string_value(address)) !=
-                 NULL;
-    json_decref(network);
+    json_t *address;
+    json_array_foreach (addresses, i, address)
+        n += json_is_string(address) && json_object_get(json_object_get(pool, "addresses"),
+                                                        json_string_value(address)) != NULL;
     return n;
 }
 
-static bool check_limit(const ApiParts *parts, json_t *set, json_t *pool, json_int_t more,
-                        GError **error)
+/* How many addresses of the pool interfaces have. */
+static json_int_t n_of(json_t *pool, json_t *vifs)
 {
-    const char *id = json_string_value(json_object_get(set, "id"));
-    g_autofree char *name =
-        g_strconcat(LIMIT, json_string_value(json_object_get(pool, "id")), NULL);
-    json_t *total = json_object_get(json_object_get(json_object_get(set, "limits"), name), "total");
-    json_int_t left = json_integer_value(total) - (total ? used_by(parts, pool, id) : 0);
-    if (!total || more <= left ||
-        MUTANT(ip_pool_no_limit)) /* mutant: system:test_pool_methods.Methods.test_ip_limit */
-        return true;
-    api_error_plain(error, API_NOT_ENOUGH_RESOURCES,
-                    json_pack("[{s:s, s:s, s:I, s:I}]", "resourceSet", id, "resourceType", name,
-                              "available", left, "requested", more));
-    return false;
+    json_int_t n = 0;
+    size_t i;
+    json_t *vif;
+    json_array_foreach (vifs, i, vif)
+        if (has(json_object_get(pool, "networks"), json_object_get(vif, "$network")))
+            n += n_of_list(pool, json_object_get(vif, "allowedIpv4Addresses")) +
+                 n_of_list(pool, json_object_get(vif, "allowedIpv6Addresses"));
+    return n;
 }
 
-bool ip_pools_allow(ApiCall *call, const char *set_id, const char *network_id, json_t *addresses,
-                    GError **error)
+/* The interfaces that the objects show of a machine; new reference. */
+static json_t *vifs_of(const ApiParts *parts, const char *vm_id)
+{
+    json_t *vm = servers_object(parts->servers, vm_id), *vifs = json_array(), *id;
+    size_t i;
+    json_array_foreach (json_object_get(vm, "VIFs"), i, id) {
+        json_t *vif = servers_object(parts->servers, json_string_value(id));
+        if (vif)
+            json_array_append_new(vifs, vif);
+    }
+    json_decref(vm);
+    return vifs;
+}
+
+/* What a call is about to change. */
+typedef struct {
+    ApiCall *call;
+    json_t *set, *before, *after, *vifs; /* the last: all of the machine as they are */
+    json_t *now, *more, *lacking;        /* by pool; and what there is not enough of */
+} Change;
+
+/* What the change takes of one pool. The leases are locked. */
+static void weigh(Change *change, json_t *pool)
+{
+    json_t *total = json_object_get(limit_of(change->set, pool), "total");
+    json_int_t more = n_of(pool, change->after) - n_of(pool, change->before);
+    if (!limit_of(change->set, pool))
+        return;
+    json_object_set_new(change->now, id_of(pool), json_integer(n_of(pool, change->vifs)));
+    if (more <= 0)
+        return;
+    json_object_set_new(change->more, id_of(pool), json_integer(more));
+    json_int_t left = json_integer_value(total) -
+                      used_by(call_parts(change->call), pool, id_of(change->set));
+    if (!total || more <= left || account_is_admin(call_user(change->call)) ||
+        MUTANT(ip_pool_no_limit)) /* mutant: system:test_pool_methods.Methods.test_ip_limit */
+        return;
+    g_autofree char *name = g_strconcat(LIMIT, id_of(pool), NULL);
+    json_array_append_new(change->lacking,
+                          json_pack("{s:s, s:s, s:I, s:I}", "resourceSet", id_of(change->set),
+                                    "resourceType", name, "available", left, "requested", more));
+}
+
+static bool take(Change *change, json_t *pools, const char *vm_id, AddressLease **lease,
+                 GError **error)
+{
+    AddressLeases *leases = call_parts(change->call)->address_leases;
+    size_t i;
+    json_t *pool;
+    address_leases_lock(leases);
+    json_array_foreach (pools, i, pool)
+        weigh(change, pool);
+    bool enough = json_array_size(change->lacking) == 0;
+    if (enough && json_object_size(change->more) > 0)
+        *lease = address_lease_take(leases, id_of(change->set), vm_id, change->now, change->more);
+    address_leases_unlock(leases);
+    if (!enough)
+        api_error_plain(error, API_NOT_ENOUGH_RESOURCES, json_incref(change->lacking));
+    return enough;
+}
+
+bool ip_pools_take(ApiCall *call, const char *set_id, const char *vm_id, json_t *before,
+                   json_t *after, AddressLease **lease, GError **error)
 {
     const ApiParts *parts = call_parts(call);
-    if (!set_id || json_array_size(addresses) == 0 || account_is_admin(call_user(call)))
+    json_t *set = set_id ? resource_set_get(parts->accounts, set_id, NULL) : NULL;
+    if (!set)
         return true;
-    json_t *set = resource_set_get(parts->accounts, set_id, NULL), *pool;
-    json_t *pools = set ? store_list(parts->store, IP_POOLS, error) : NULL;
-    bool ok = !set || pools;
-    size_t i;
-    json_array_foreach (pools, i, pool) {
-        json_int_t more = n_in(pool, network_id, addresses);
-        ok = ok && (more == 0 || check_limit(parts, set, pool, more, error));
-    }
+    json_t *pools = store_list(parts->store, IP_POOLS, error);
+    Change change = { call,          set,           before,      after, vifs_of(parts, vm_id),
+                      json_object(), json_object(), json_array() };
+    bool ok = pools && take(&change, pools, vm_id, lease, error);
+    json_decref(change.vifs);
+    json_decref(change.now);
+    json_decref(change.more);
+    json_decref(change.lacking);
     json_decref(pools);
     json_decref(set);
     return ok;

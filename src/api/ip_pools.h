@@ -15,7 +15,9 @@ void ip_pool_show(const ApiParts *parts, json_t *pool);
 /* What the machines of a resource set (its record) have of the pools that it limits: {usage} beside
  * each limit "ipPool:<id>". */
 void ip_pools_measure(const ApiParts *parts, json_t *set);
-/* Whether a machine of this resource set (NULL: of none) may have these addresses on a network, in
- * so far as pools have them: administrators always may. NOT_ENOUGH_RESOURCES. */
-bool ip_pools_allow(ApiCall *call, const char *set_id, const char *network_id, json_t *addresses,
-                    GError **error);
+/* Takes of what a resource set (NULL: none) limits the addresses that its machine gets by the
+ * interfaces `after` in the place of those of `before`: arrays of {$network, allowedIpv4Addresses?,
+ * allowedIpv6Addresses?}, borrowed. *lease ends when the objects show what was done; it stays NULL
+ * when nothing is limited. Administrators are counted and not bound. NOT_ENOUGH_RESOURCES. */
+bool ip_pools_take(ApiCall *call, const char *set_id, const char *vm_id, json_t *before,
+                   json_t *after, AddressLease **lease, GError **error);

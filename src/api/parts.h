@@ -2,6 +2,7 @@
 #pragma once
 
 #include "account/account.h"
+#include "api/address_leases.h"
 #include "api/downloads.h"
 #include "api/duties.h"
 #include "api/errands.h"
@@ -29,6 +30,7 @@ typedef struct ApiParts {
     Downloads *downloads;
     Errands *errands;
     SetLeases *set_leases;
+    AddressLeases *address_leases;
     Duties *duties;
     Tasks *tasks;          /* NULL: what lasts is no task */
     Pace *pace;            /* NULL: any number of calls */

@@ -94,6 +94,7 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->pace = pace_new(&options->pace);
     parts->errands = errands_new();
     parts->set_leases = set_leases_new();
+    parts->address_leases = address_leases_new();
     parts->duties = duties_new(parts);
     parts->tasks = tasks_new(parts->store);
     parts->cloud_drive_ms = (gint64) options->cloud_drive_s * 1000;
@@ -270,6 +271,7 @@ static void stop_calls(Server *server)
     g_clear_pointer(&server->parts.errands, errands_free);
     g_clear_pointer(&server->parts.duties, duties_free);
     g_clear_pointer(&server->parts.set_leases, set_leases_free);
+    g_clear_pointer(&server->parts.address_leases, address_leases_free);
 }
 
 static void stop(Server *server)

@@ -105,6 +105,39 @@ class Many(Made):
         self.assertEqual(sorted("result" in answer for answer in answers), [False] * 3 + [True] * 2)
         self.assertEqual(self.usage(set_)["disk"], 9 * 8 * MIB)
 
+    def test_addresses_at_once(self):
+        """Of a pool of addresses, too, a set gets as many as its limit says, in whatever way they are asked for at once."""
+        user = self.user("addressed")
+        login = dict(email="addressed", password="secret")
+        pool = self.call("ipPool.create", name="few", addresses={f"10.98.0.{i}": {} for i in range(40)}, networks=[self.network])
+        limit = f"ipPool:{pool}"
+        set_ = self.make_set(user, **{limit: 5})
+        self.sim.control("/sim/faults", {"kind": "latency", "method": "VIF.create", "ms": 200})
+        self.addCleanup(self.sim.control, "/sim/faults/clear", {})
+        answers = self.at_once(login, [
+            dict(name_label=f"a{i}", resourceSet=set_, memory=64 * MIB, VIFs=[dict(network=self.network, allowedIpv4Addresses=[f"10.98.0.{i}"])])
+            for i in range(10)])
+        made = [answer["result"] for answer in answers if "result" in answer]
+        self.assertEqual({answer["error"]["code"] for answer in answers if "error" in answer}, {24})
+        self.assertEqual((len(made), self.usage(set_)), (5, {limit: 5}))
+        self.assertEqual([vm["name_label"] for vm in self.objects(type="VM") if vm.get("resourceSet") == set_ and vm["id"] not in made], [])
+        self.call("resourceSet.addLimit", id=set_, limitId=limit, quantity=8)
+        clients = [self.client(**login) for _ in range(5)]
+        self.call("acl.add", subject=user, object=self.network, action="operator")
+        with concurrent.futures.ThreadPoolExecutor(5) as workers: # three more fit
+            answers = list(workers.map(lambda i: clients[i].call("vm.createInterface", dict(
+                vm=made[i], network=self.network, allowedIpv4Addresses=[f"10.98.0.{20 + i}"])), range(5)))
+        self.assertEqual(sorted("result" in answer for answer in answers), [False] * 2 + [True] * 3, answers)
+        self.assertEqual(self.usage(set_), {limit: 8})
+        vif = next(answer["result"] for answer in answers if "result" in answer)
+        clients[0].call("vif.set", dict(id=vif, allowedIpv4Addresses=["10.98.0.30"])) # one for another needs no more
+        self.assertEqual((self.view(vif)["allowedIpv4Addresses"], self.usage(set_)), (["10.98.0.30"], {limit: 8}))
+        self.assertEqual(clients[0].call("vif.set", dict(id=vif, allowedIpv4Addresses=["10.98.0.30", "10.98.0.31"]))["error"]["code"], 24)
+        for id_ in made:
+            self.call("vm.delete", id=id_)
+        self.assertEqual(self.usage(set_), {limit: 0})
+        self.call("ipPool.delete", id=pool)
+
     def test_every_parameter(self):
         """All of the table, in either way of writing."""
         host = self.objects(type="host")[1]["id"]

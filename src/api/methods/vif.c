@@ -42,22 +42,33 @@ static char *free_device(ApiCall *call, const ApiObject *vm, GError **error)
     return device;
 }
 
-/* What pools have of the addresses that were given, the machine's resource set must have left.
- * `now`: those that the interface has already. */
-static bool may_have(ApiCall *call, const char *vm_id, const char *network_id, json_t *now,
-                     GError **error)
+/* What the interface will be: what was asked, else what it is (`vif` NULL: nothing yet); new
+ * reference, an array. */
+static json_t *will_be(ApiCall *call, const ApiObject *vif, const char *network_id)
 {
     static const char *const names[] = { "allowedIpv4Addresses", "allowedIpv6Addresses" };
-    json_t *vm = servers_object(call_parts(call)->servers, vm_id), *more = json_array(), *address;
+    json_t *shape = json_pack("{s:s}", "$network", network_id);
     for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
-        size_t k;
-        json_array_foreach (call_get(call, names[i]), k, address)
-            if (!json_object_get(now, json_string_value(address)))
-                json_array_append(more, address);
+        json_t *given = call_get(call, names[i]);
+        if (!given && vif)
+            given = json_object_get(vif->view, names[i]);
+        if (given)
+            json_object_set(shape, names[i], given);
     }
-    bool ok = ip_pools_allow(call, json_string_value(json_object_get(vm, "resourceSet")),
-                             network_id, more, error);
-    json_decref(more);
+    return json_pack("[o]", shape);
+}
+
+/* What pools have of its addresses, the machine's resource set must have left. */
+static bool may_have(ApiCall *call, const char *vm_id, const ApiObject *vif, const char *network_id,
+                     AddressLease **lease, GError **error)
+{
+    json_t *vm = servers_object(call_parts(call)->servers, vm_id);
+    json_t *before = vif ? json_pack("[O]", vif->view) : NULL;
+    json_t *after = will_be(call, vif, network_id);
+    bool ok = ip_pools_take(call, json_string_value(json_object_get(vm, "resourceSet")), vm_id,
+                            before, after, lease, error);
+    json_decref(after);
+    json_decref(before);
     json_decref(vm);
     return ok;
 }
@@ -67,13 +78,15 @@ static json_t *create_interface(ApiCall *call, GError **error)
     const ApiObject *vm = call_object(call, "vm"), *network = call_object(call, "network");
     g_autofree char *device = free_device(call, vm, error);
     g_autofree char *ref = NULL;
-    if (!device || !may_have(call, vm->id, network->id, NULL, error) ||
+    g_autoptr(AddressLease) lease = NULL;
+    if (!device || !may_have(call, vm->id, NULL, network->id, &lease, error) ||
         !vif_create(api_object_xapi(vm), vm->ref, network, device, call_params(call), &ref, error))
         return NULL;
     if (!g_str_equal(api_object_text(vm, "power_state"), "Running") ||
         xapi_do(api_object_xapi(vm), "VIF.plug", json_pack("[s]", ref), error))
         return api_object_made(vm, "VIF", ref, error);
-    xapi_do(api_object_xapi(vm), "VIF.destroy", json_pack("[s]", ref), NULL);
+    if (xapi_do(api_object_xapi(vm), "VIF.destroy", json_pack("[s]", ref), NULL))
+        api_object_barrier(vm);
     return NULL;
 }
 
@@ -251,31 +264,16 @@ static bool may_lock(ApiCall *call, const char *network, GError **error)
            call_find(call, network, "network", "operate", error) != NULL;
 }
 
-/* On another network its addresses count anew. */
-static bool may_address(ApiCall *call, const ApiObject *vif, const char *network, GError **error)
-{
-    static const char *const names[] = { "allowedIpv4Addresses", "allowedIpv6Addresses" };
-    bool stays = g_str_equal(network, api_object_text(vif, "$network"));
-    json_t *now = json_object(), *address;
-    for (unsigned i = 0; stays && i < G_N_ELEMENTS(names); i++) {
-        size_t k;
-        json_array_foreach (json_object_get(vif->view, names[i]), k, address)
-            json_object_set_new(now, json_string_value(address), json_true());
-    }
-    bool ok = may_have(call, api_object_text(vif, "$VM"), network, now, error);
-    json_decref(now);
-    return ok;
-}
-
 static json_t *vif_set(ApiCall *call, GError **error)
 {
     const ApiObject *vif = call_object(call, "id");
     const char *now = api_object_text(vif, "$network"), *network = call_string(call, "network");
     const char *mac = call_string(call, "mac");
     bool moves = network && !g_str_equal(network, now);
+    g_autoptr(AddressLease) lease = NULL;
     bool renames = mac && g_ascii_strcasecmp(mac, api_object_text(vif, "MAC")) != 0;
     if (!may_lock(call, network ? network : now, error) ||
-        !may_address(call, vif, network ? network : now, error))
+        !may_have(call, api_object_text(vif, "$VM"), vif, network ? network : now, &lease, error))
         return NULL;
     bool was = is_attached(vif), again = moves || renames;
     if (again && !(vif = recreate(call, vif, moves ? network : now, error)))

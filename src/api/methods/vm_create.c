@@ -238,18 +238,32 @@ static bool make_drive(VmChange *vm, const char *birth_id, GError **error)
            (!vdi || !lose || vm_cloud_drive_lose(vm, vdi, error));
 }
 
+/* What the creation takes of its resource set until the objects show it. */
+typedef struct {
+    SetLease *set;
+    AddressLease *addresses;
+} Taken;
+
+static void taken_end(Taken *taken)
+{
+    set_lease_end(taken->set);
+    address_lease_end(taken->addresses);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Taken, taken_end)
+
 static bool complete(ApiCall *call, const ApiObject *template, const char *ref,
-                     const VmBirth *birth, SetLease *lease, GError **error)
+                     const VmBirth *birth, Taken *taken, GError **error)
 {
     g_auto(VmChange) vm = { NULL };
     if (!vm_change_begin(&vm, call, template, ref, error))
         return false;
-    set_lease_name(lease, vm_change_text(&vm, "uuid"));
-    return provision(template, ref, error) && set_all(&vm, error) &&
-           vm_interfaces_make(&vm, error) && vm_disks_make(&vm, birth->id, error) &&
-           make_drive(&vm, birth->id, error) && install(&vm, error) &&
-           complete_platform(&vm, template, error) && note_creation(&vm, template, error) &&
-           add_tags(&vm, error) && add_rules(&vm, error) &&
+    set_lease_name(taken->set, vm_change_text(&vm, "uuid"));
+    return vm_interfaces_lease(&vm, &taken->addresses, error) && provision(template, ref, error) &&
+           set_all(&vm, error) && vm_interfaces_make(&vm, error) &&
+           vm_disks_make(&vm, birth->id, error) && make_drive(&vm, birth->id, error) &&
+           install(&vm, error) && complete_platform(&vm, template, error) &&
+           note_creation(&vm, template, error) && add_tags(&vm, error) && add_rules(&vm, error) &&
            vm_change_do(&vm, "set_name_label", json_pack("[s]", call_string(call, "name_label")),
                         error);
 }
@@ -266,7 +280,7 @@ static void undo(ApiCall *call, const ApiObject *template, VmBirth *birth, const
         account_forget_object(call_parts(call)->accounts, uuid, NULL);
 }
 
-static json_t *make(ApiCall *call, const ApiObject *template, SetLease *lease, GError **error)
+static json_t *make(ApiCall *call, const ApiObject *template, Taken *taken, GError **error)
 {
     g_autoptr(GError) failure = NULL;
     g_auto(VmBirth) birth = { NULL };
@@ -275,7 +289,7 @@ static json_t *make(ApiCall *call, const ApiObject *template, SetLease *lease, G
         return NULL;
     g_autofree char *ref = copy_template(call, template, birth.name, &failure);
     json_t *id = NULL;
-    if (ref && complete(call, template, ref, &birth, lease, &failure))
+    if (ref && complete(call, template, ref, &birth, taken, &failure))
         id = api_object_made(template, "VM", ref, &failure);
     if (id || (!ref && err_is(failure, ERR_XAPI))) /* the pool has told that there is nothing */
         vm_birth_done(&birth);
@@ -292,11 +306,11 @@ static json_t *make(ApiCall *call, const ApiObject *template, SetLease *lease, G
 static json_t *create(ApiCall *call, GError **error)
 {
     const ApiObject *template = call_object(call, "template");
-    g_autoptr(SetLease) lease = NULL;
+    g_auto(Taken) taken = { NULL };
     if (!settle_names(call_params(call), error) || !check_supported(call_params(call), error) ||
-        !check_allowed(call, template, &lease, error))
+        !check_allowed(call, template, &taken.set, error))
         return NULL;
-    return make(call, template, lease, error);
+    return make(call, template, &taken, error);
 }
 
 const Method methods_vm_create[] = {

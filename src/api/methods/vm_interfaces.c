@@ -1,5 +1,6 @@
 /* The network interfaces of a VM that is being created. */
 #include "api/methods/vm_interfaces.h"
+#include "api/ip_pools.h"
 #include "api/methods/vm_devices.h"
 
 #include <string.h>
@@ -85,4 +86,31 @@ bool vm_interfaces_make(VmChange *vm, GError **error)
             return false;
     }
     return true;
+}
+
+/* {network, …} of the call as the objects have it: {$network, …}; NULL: nothing to count. */
+static json_t *shape_of(VmChange *vm, json_t *wanted)
+{
+    const char *id = json_string_value(json_object_get(wanted, "network"));
+    const ApiObject *network = id ? call_find(vm->call, id, "network", NULL, NULL) : NULL;
+    if (!network || json_is_true(json_object_get(wanted, "destroy")))
+        return NULL;
+    json_t *shape = json_copy(wanted);
+    json_object_set_new(shape, "$network", json_string(network->id));
+    return shape;
+}
+
+bool vm_interfaces_lease(VmChange *vm, AddressLease **lease, GError **error)
+{
+    const char *set = call_string(vm->call, "resourceSet");
+    json_t *shapes = json_array(), *wanted;
+    size_t i;
+    json_array_foreach (call_get(vm->call, "VIFs"), i, wanted) {
+        json_t *shape = shape_of(vm, wanted);
+        if (shape)
+            json_array_append_new(shapes, shape);
+    }
+    bool ok = ip_pools_take(vm->call, set, vm_change_text(vm, "uuid"), NULL, shapes, lease, error);
+    json_decref(shapes);
+    return ok;
 }
