@@ -61,7 +61,8 @@ static bool down(const ApiObject *host, const char *method, GError **error)
 {
     if (host_go_down(host, method, error))
         return true;
-    api_object_do(host, "host.enable", NULL, NULL);
+    if (api_object_do(host, "host.enable", NULL, NULL))
+        api_object_barrier(host);
     return false;
 }
 
