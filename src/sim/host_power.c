@@ -97,6 +97,14 @@ static void host_back(Sim *sim, const char *ref)
         obj_put_bool(host, "enabled", true);
 }
 
+/* Up already, by a power-on in the midst of a reboot: it does not start twice. */
+static void host_booted(Sim *sim, const char *ref)
+{
+    const Obj *host = obj_find(sim, "host", ref);
+    if (host != NULL && !obj_bool(obj_follow(host, "metrics"), "live"))
+        host_back(sim, ref);
+}
+
 static void host_down(Sim *sim, const char *ref)
 {
     const Obj *host = obj_find(sim, "host", ref);
@@ -150,7 +158,7 @@ static json_t *host_reboot(Call *call, GError **error)
     obj_put_bool(obj_follow(host, "metrics"), "live", false);
     clock_after(clock, BEFORE_MS, host_down, obj_ref(host));
     if (away_ms(host) >= 0)
-        clock_after(clock, BEFORE_MS + (guint) away_ms(host), host_back, obj_ref(host));
+        clock_after(clock, BEFORE_MS + (guint) away_ms(host), host_booted, obj_ref(host));
     return call_void();
 }
 
@@ -172,7 +180,7 @@ static json_t *host_power_on(Call *call, GError **error)
     if (*obj_str(host, "power_on_mode") == '\0')
         return refuse(error, "HOST_POWER_ON_MODE_DISABLED", NULL);
     if (!obj_bool(obj_follow(host, "metrics"), "live"))
-        clock_after(sim_clock(call_sim(call)), REBOOT_MS, host_back, obj_ref(host));
+        clock_after(sim_clock(call_sim(call)), REBOOT_MS, host_booted, obj_ref(host));
     return call_void();
 }
 
