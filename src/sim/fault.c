@@ -19,6 +19,7 @@ typedef struct {
     guint ms;
     guint nth, seen; /* calls: fails from the nth on … */
     guint left;      /* … so many times; streams: how many */
+    guint64 passed;  /* throttle: bytes so far, of all its streams */
     json_t *code;    /* [CODE, params…] */
 } Rule;
 
@@ -135,10 +136,11 @@ json_t *fault_list(Sim *sim)
     pthread_mutex_lock(&faults->mutex);
     for (guint i = 0; i < faults->rules->len; i++) {
         const Rule *rule = faults->rules->pdata[i];
-        json_array_append_new(list, json_pack("{si ss ss ss sI sI}", "id", (int) rule->id, "kind",
-                                              kinds[rule->kind], "method", rule->method, "path",
-                                              rule->path, "at", (json_int_t) rule->at, "left",
-                                              (json_int_t) rule->left));
+        json_array_append_new(list, json_pack("{si ss ss ss sI sI sI}", "id", (int) rule->id,
+                                              "kind", kinds[rule->kind], "method", rule->method,
+                                              "path", rule->path, "at", (json_int_t) rule->at,
+                                              "left", (json_int_t) rule->left, "passed",
+                                              (json_int_t) rule->passed));
     }
     pthread_mutex_unlock(&faults->mutex);
     return list;
@@ -260,6 +262,7 @@ static size_t stream_verdict(FaultStream *stream, size_t n, gint64 *wait_us)
             gint64 due = stream->began_us + (gint64) ((double) (stream->position + n) /
                                                       (double) rule->bytes_per_s * G_USEC_PER_SEC);
             *wait_us = MAX(*wait_us, due - g_get_monotonic_time());
+            rule->passed += n;
         } else if (rule->kind != THROTTLE && stream->position + n > rule->at) {
             rule->left--;
             if (rule->kind == STALL)
