@@ -1,5 +1,6 @@
 /* Objects of pools, as methods use them. */
 #include "api/objects.h"
+#include "api/methods/late_task.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -40,8 +41,16 @@ bool api_object_do(const ApiObject *object, const char *method, json_t *more, GE
 char *api_object_task(const ApiObject *object, const char *method, json_t *params, GError **error)
 {
     ApiCall *call = object->call;
-    return xapi_call_task(api_object_xapi(object), method, params, call_cancel(call),
-                          call_tell_progress, call, error);
+    Xapi *xapi = api_object_xapi(object);
+    g_autofree char *left = NULL;
+    if (!late_task_matters(method))
+        return xapi_call_task(xapi, method, params, call_cancel(call), call_tell_progress, call,
+                              error);
+    char *result = xapi_call_task_or_leave(xapi, method, params, call_cancel(call),
+                                           call_tell_progress, call, &left, error);
+    if (left)
+        late_task_add(call, api_object_text(object, "$pool"), method, left);
+    return result;
 }
 
 json_t *api_object_made(const ApiObject *object, const char *cls, const char *ref, GError **error)

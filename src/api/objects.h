@@ -21,7 +21,7 @@ json_t *api_object_record(const ApiObject *object);
  * none), whose reference is taken. */
 bool api_object_do(const ApiObject *object, const char *method, json_t *more, GError **error);
 /* As xapi_call_task in the object's pool: who looks at the call's task sees how far it is, and may
- * end it. */
+ * end it: what the pool makes then all the same is taken away again. */
 char *api_object_task(const ApiObject *object, const char *method, json_t *params, GError **error);
 /* XO's id (uuid) of what a call of the object's pool made. Waits for the inventory; NULL with an
  * error. */

@@ -207,9 +207,9 @@ static json_t *call_within(Xapi *xapi, const char *method, const char *task, uns
     return result;
 }
 
-/* Until the pool has ended the task, or the time is over. No event is waited for: of a stalled
- * transfer there may be none. */
-static void cancel_task(Xapi *xapi, const char *task)
+/* Until the pool has ended the task, or the time is over: whether nothing came of it, for sure. No
+ * event is waited for: of a stalled transfer there may be none. */
+static bool cancel_task(Xapi *xapi, const char *task)
 {
     gint64 deadline = now_ms() + TASK_CANCEL_MS;
     TaskState state = { 0 };
@@ -222,23 +222,31 @@ static void cancel_task(Xapi *xapi, const char *task)
         if (!is_settled(&state))
             xapi_pause((unsigned) MIN(TASK_CANCEL_POLL_MS, left_ms), NULL);
     }
+    bool nothing = is_settled(&state) && strcmp(status_of(&state), "success") != 0;
     task_state_clear(&state);
+    return nothing;
 }
 
-void task_cancel_and_destroy(Xapi *xapi, const char *task, bool cancel)
+static void destroy_task(Xapi *xapi, const char *task)
 {
     g_autoptr(GError) failure = NULL;
-    if (cancel)
-        cancel_task(xapi, task);
     json_t *done = call_within(xapi, "task.destroy", task, TASK_DESTROY_MS, &failure);
     if (!done && !xapi_is_gone(failure))
         log_debug("xapi", "a task was left behind: %s", failure->message);
     json_decref(done);
 }
 
+void task_cancel_and_destroy(Xapi *xapi, const char *task, bool cancel)
+{
+    if (cancel)
+        cancel_task(xapi, task);
+    destroy_task(xapi, task);
+}
+
 /* The result of a task of ours. One that the end of the program leaves behind is the pool's. */
 static char *follow_to_end(Xapi *xapi, const char *method, const char *task, Cancel *cancel,
-                           void (*progress)(double done, void *user), void *user, GError **error)
+                           void (*progress)(double done, void *user), void *user, char **left_over,
+                           GError **error)
 {
     TaskState state = { 0 };
     g_autoptr(GError) failure = NULL;
@@ -251,17 +259,23 @@ static char *follow_to_end(Xapi *xapi, const char *method, const char *task, Can
         g_prefix_error(&failure, "%s: ", method);
     xapi_explain_left(xapi, method, NULL, &failure);
     bool left = err_is(failure, ERR_INTERRUPTED);
+    bool cancelled = !ok && err_is(failure, ERR_CANCELLED);
     if (!ok)
         g_propagate_error(error, g_steal_pointer(&failure));
-    if (!left || MUTANT(xapi_left_task)) /* mutant: xapi_calls */
+    if (cancelled && left_over && !cancel_task(xapi, task))
+        *left_over = g_strdup(task);
+    else if (cancelled && left_over)
+        destroy_task(xapi, task);
+    else if (!left || MUTANT(xapi_left_task)) /* mutant: xapi_calls */
         task_cancel_and_destroy(xapi, task,
                                 !ok && !MUTANT(xapi_leaves_task_running)); /* mutant: xapi_calls */
     task_state_clear(&state);
     return result;
 }
 
-char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
-                     void (*progress)(double done, void *user), void *user, GError **error)
+static char *call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
+                       void (*progress)(double done, void *user), void *user, char **left,
+                       GError **error)
 {
     g_autofree char *async = g_strconcat("Async.", method, NULL);
     if (cancel_check(cancel, method, error)) {
@@ -271,5 +285,33 @@ char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *can
     g_autofree char *task = xapi_call_string(xapi, async, params, error);
     if (!task)
         return NULL;
-    return follow_to_end(xapi, method, task, cancel, progress, user, error);
+    return follow_to_end(xapi, method, task, cancel, progress, user, left, error);
+}
+
+char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
+                     void (*progress)(double done, void *user), void *user, GError **error)
+{
+    return call_task(xapi, method, params, cancel, progress, user, NULL, error);
+}
+
+char *xapi_call_task_or_leave(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
+                              void (*progress)(double done, void *user), void *user, char **left,
+                              GError **error)
+{
+    *left = NULL;
+    return call_task(xapi, method, params, cancel, progress, user, left, error);
+}
+
+bool xapi_task_outcome(Xapi *xapi, const char *task, bool *ended, char **result, GError **error)
+{
+    TaskState state = { 0 };
+    *result = NULL;
+    *ended = false;
+    if (!look(xapi, task, &state, error))
+        return false;
+    *ended = is_settled(&state);
+    if (*ended)
+        *result = task_result(&state, task, NULL);
+    task_state_clear(&state);
+    return true;
 }

@@ -61,6 +61,15 @@ char *xapi_call_string(Xapi *xapi, const char *method, json_t *params, GError **
 char *xapi_call_task(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
                      void (*progress)(double done, void *user), void *user, GError **error);
 
+/* The same; but the pool may go on with what was cancelled, or have ended it well meanwhile: *left,
+ * else NULL, is then the task (caller frees), which stays for xapi_task_outcome. */
+char *xapi_call_task_or_leave(Xapi *xapi, const char *method, json_t *params, Cancel *cancel,
+                              void (*progress)(double done, void *user), void *user, char **left,
+                              GError **error);
+/* One look at what such a task has come to. *result once it has *ended is as above, NULL when it
+ * failed or the pool does not know it any more. It is not destroyed. */
+bool xapi_task_outcome(Xapi *xapi, const char *task, bool *ended, char **result, GError **error);
+
 /* X.get_all_records and event.from, each record handed over as it is parsed, never as one text:
  * `record` is a new reference owned by the callee. */
 typedef void (*XapiRecordSeen)(const char *cls, const char *ref, json_t *record, void *user);

@@ -632,6 +632,19 @@ class Tasks(Rest):
         self.assertIn("abortionRequestedAt", ended)
         self.assertEqual(box.server.objects(name_label="is never made"), [])
 
+    def test_abort_too_late(self):
+        """A pool that goes on with what it was told to end: the caller is told of the end, and what comes of it is taken away again."""
+        vm = self.vm("Running")["id"]
+        disks = {disk["id"] for type_ in ("VDI", "VDI-snapshot") for disk in box.server.objects(type=type_)}
+        task, pool_task = self.slow(lambda: self.ask(f"/vms/{vm}/actions/snapshot", "POST", body={"name_label": "too late"}).json["taskId"])
+        box.sim.fault(kind="error", method="task.cancel", error=["OPERATION_NOT_ALLOWED", "not any more"])
+        self.assertEqual(self.ask(f"/tasks/{task}/actions/abort", "POST").status, 204)
+        self.assertEqual(self.get(f"/tasks/{task}?wait")["status"], "failure")
+        until(lambda: pool_task not in self.pending(), "the end of the pool's task", 30)
+        until(lambda: not self.pool.call("VM.get_by_name_label", "too late"), "the snapshot has gone", 30)
+        until(lambda: disks == {disk["id"] for type_ in ("VDI", "VDI-snapshot") for disk in box.server.objects(type=type_)}, "its disks, too", 30)
+        until(lambda: pool_task not in self.pool.call("task.get_all"), "and the task", 30)
+
     def setUp(self):
         self.pool = box.sim.session()
         self.addCleanup(self.pool.proxy("close"))
