@@ -18,7 +18,8 @@ static const struct {
 static bool may(RestRequest *request, const char *id, GError **error)
 {
     g_autoptr(AccountRights) rights = session_rights(request->session);
-    if (rights && rights_may(rights, id, "administrate", servers_text, request->parts->servers))
+    if (rest_is_granted(request) ||
+        (rights && rights_may(rights, id, "administrate", servers_text, request->parts->servers)))
         return true;
     api_error_unauthorized(error, "administrate", id);
     return false;
@@ -57,8 +58,8 @@ static void get_file(RestRequest *request)
 
 const RestRoute rest_host_routes[] = {
     { "GET", "hosts/{id}/audit.txt", get_file, .summary = "The audit log of a host's own API.",
-      .example = "$HOST --output audit.txt", .needs = "administrate" },
+      .example = "$HOST --output audit.txt", .needs = "administrate", .action = "export:logs" },
     { "GET", "hosts/{id}/logs.tgz", get_file, .summary = "The logs of a host, as an archive.",
-      .example = "$HOST --output logs.tgz", .needs = "administrate" },
+      .example = "$HOST --output logs.tgz", .needs = "administrate", .action = "export:logs" },
     { NULL },
 };

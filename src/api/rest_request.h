@@ -69,5 +69,8 @@ json_t *rest_call_on(RestRequest *request, const char *method, json_t *params,
                      const CallTerms *terms, GError **error);
 /* Whether a role of REST lets the caller do what the route does to the object {id} of its path. */
 bool rest_is_granted(RestRequest *request);
+/* Whether a role lets the caller do `action` to an object of XO's type `wanted`. */
+bool rest_grants(const RestRequest *request, const char *id, const char *wanted,
+                 const char *action);
 /* Whether the caller is shown an object, with its type and its text. */
 bool rest_may_view(RestRequest *request, const char *id, const char *type, GBytes *text);

@@ -30,8 +30,9 @@ typedef struct {
     /* What the names of the path stand for, in their order, then the rest of a line of `cadenza
      * rest`: "$DISK --output disk.raw". "" when there is nothing to say. Of calls: their rows'. */
     const char *example;
-    const char *needs; /* the permission on {id} that the route itself asks; "admin" */
-    bool untold;       /* changes nothing that lasts, or tells the audit log by itself */
+    const char *needs;  /* the permission on {id} that the route itself asks; "admin" */
+    const char *action; /* what privileges call it; NULL: follows from verb and path */
+    bool untold;        /* changes nothing that lasts, or tells the audit log by itself */
 } RestRoute;
 
 RestRouter *rest_router_new(void);

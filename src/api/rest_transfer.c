@@ -27,8 +27,15 @@ static void target_clear(Target *target)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC(Target, target_clear)
 
+static bool is_of_path(RestRequest *request, const char *id)
+{
+    return g_strcmp0(rest_arg(request, "id"), id) == 0;
+}
+
 static bool may(RestRequest *request, const char *id, const char *permission, GError **error)
 {
+    if (is_of_path(request, id) && rest_is_granted(request))
+        return true;
     g_autoptr(AccountRights) rights = session_rights(request->session);
     if (rights && rights_may(rights, id, permission, servers_text, request->parts->servers))
         return true;
@@ -36,7 +43,7 @@ static bool may(RestRequest *request, const char *id, const char *permission, GE
     return false;
 }
 
-/* `id` must be of `type`. */
+/* `id` must be of `type`; permission NULL: what is done needs none on it. */
 static bool find(RestRequest *request, const char *id, const char *type, const char *permission,
                  Target *target, GError **error)
 {
@@ -50,9 +57,9 @@ static bool find(RestRequest *request, const char *id, const char *type, const c
         api_error_no_such(error, id, type);
         return false;
     }
-    if (!may(request, id, permission, error))
+    if (permission && !may(request, id, permission, error))
         return false;
-    if (!g_str_equal(permission, "view") && link_is_read_only(target->link)) {
+    if (g_strcmp0(permission, "view") != 0 && link_is_read_only(target->link)) {
         err_set(error, ERR_DENIED, "%s: the server of this pool is set to read only", id);
         return false;
     }
@@ -204,11 +211,12 @@ static gint64 disk_bytes(RestRequest *request, bool raw, VhdArrival *body, GErro
     return -1;
 }
 
-static bool fill(RestRequest *request, const char *id, const char *format, VhdArrival *body,
-                 GError **error)
+/* `permission` as of find. */
+static bool fill(RestRequest *request, const char *id, const char *permission, const char *format,
+                 VhdArrival *body, GError **error)
 {
     g_auto(Target) vdi = { NULL };
-    return find(request, id, "VDI", "operate", &vdi, error) &&
+    return find(request, id, "VDI", permission, &vdi, error) &&
            xapi_import_vdi(xapi_of(&vdi), vdi.ref, format, vhd_arrival_read,
                            http_body_bytes(request->http), body, NULL, error) &&
            pool_barrier(link_pool(vdi.link), BARRIER_MS, error);
@@ -218,10 +226,17 @@ static void put_disk(RestRequest *request)
 {
     g_autoptr(GError) error = NULL;
     VhdArrival body = { .source = receive, .user = request->http };
-    if (fill(request, rest_arg(request, "id"), format_of(request), &body, &error))
+    if (fill(request, rest_arg(request, "id"), "operate", format_of(request), &body, &error))
         rest_reply_nothing(request);
     else
         rest_fail(request, error);
+}
+
+/* What the request may do to an object: as far as a role of the caller goes that let it come here,
+ * and to what it made itself. */
+static CallTerms terms_on(RestRequest *request, const char *id)
+{
+    return (CallTerms){ .granted = rest_is_granted(request) ? id : NULL };
 }
 
 /* A disk of that size, made by the method that makes disks; its id. */
@@ -230,7 +245,8 @@ static char *make_disk(RestRequest *request, gint64 size_bytes, GError **error)
     const char *name = http_query(request->http, "name_label");
     json_t *params = json_pack("{s:s, s:I, s:s}", "name", name && *name ? name : "imported", "size",
                                (json_int_t) size_bytes, "sr", rest_arg(request, "id"));
-    json_t *made = rest_call(request, "disk.create", params, error);
+    CallTerms terms = terms_on(request, rest_arg(request, "id"));
+    json_t *made = rest_call_on(request, "disk.create", params, &terms, error);
     char *id = g_strdup(json_string_value(made));
     json_decref(params);
     json_decref(made);
@@ -241,7 +257,8 @@ static bool describe(RestRequest *request, const char *id, GError **error)
 {
     const char *text = http_query(request->http, "name_description");
     json_t *params = text ? json_pack("{s:s, s:s}", "id", id, "name_description", text) : NULL;
-    json_t *told = params ? rest_call(request, "vdi.set", params, error) : NULL;
+    CallTerms terms = terms_on(request, id);
+    json_t *told = params ? rest_call_on(request, "vdi.set", params, &terms, error) : NULL;
     bool ok = !params || told;
     json_decref(params);
     json_decref(told);
@@ -251,7 +268,8 @@ static bool describe(RestRequest *request, const char *id, GError **error)
 static void drop_disk(RestRequest *request, const char *id)
 {
     json_t *params = json_pack("{s:s}", "id", id);
-    json_decref(rest_call(request, "vdi.delete", params, NULL));
+    CallTerms terms = terms_on(request, id);
+    json_decref(rest_call_on(request, "vdi.delete", params, &terms, NULL));
     json_decref(params);
 }
 
@@ -272,7 +290,7 @@ static void import_disk(RestRequest *request)
     gint64 size_bytes = ok ? disk_bytes(request, raw, &body, &error) : -1;
     g_autofree char *id = size_bytes > 0 ? make_disk(request, size_bytes, &error) : NULL;
     if (id && describe(request, id, &error) &&
-        fill(request, id, raw ? "raw" : "vhd", &body, &error)) {
+        fill(request, id, NULL, raw ? "raw" : "vhd", &body, &error)) {
         made(request, "vdis", id);
         return;
     }
@@ -319,9 +337,15 @@ static void import_machine(RestRequest *request)
     g_autoptr(GError) error = NULL;
     g_auto(Target) pool = { NULL }, sr = { NULL };
     const char *id = rest_arg(request, "id");
-    bool ok = find(request, id, "pool", "administrate", &pool, &error);
-    g_autofree char *storage = ok ? storage_of(request, &pool, &error) : NULL;
-    ok = storage && find(request, storage, "SR", "administrate", &sr, &error);
+    bool ok = find(request, id, "pool", NULL, &pool, &error);
+    g_autoptr(GError) nowhere = NULL;
+    g_autofree char *storage = ok ? storage_of(request, &pool, &nowhere) : NULL;
+    bool granted = storage && rest_grants(request, storage, "SR", "import:vm");
+    ok = ok && (granted || may(request, id, "administrate", &error));
+    if (ok && !storage)
+        g_propagate_error(&error, g_steal_pointer(&nowhere));
+    ok = ok && storage &&
+         find(request, storage, "SR", granted ? NULL : "administrate", &sr, &error);
     if (ok && g_strcmp0(json_string_value(json_object_get(sr.view, "$pool")), id) != 0) {
         err_set(&error, ERR_INVALID, "sr: %s is not in pool %s", storage, id);
         ok = false;
@@ -342,43 +366,44 @@ static void import_machine(RestRequest *request)
     g_free(arrival.uuid);
 }
 
-#define DISK(of, format, one)                                                                      \
+#define DISK(of, format, one, does)                                                                \
     {                                                                                              \
         "GET", of "/{id}." format, get_disk, .summary = "The content of a disk, as " format ".",   \
                                              .example = one " --output disk." format,              \
-                                             .needs = "view"                                       \
+                                             .needs = "view", .action = does                       \
     }
 
 const RestRoute rest_transfer_routes[] = {
-    DISK("vdis", "raw", "$DISK"),
-    DISK("vdis", "vhd", "$DISK"),
-    DISK("vdi-snapshots", "raw", "$DISK_SNAPSHOT"),
-    DISK("vdi-snapshots", "vhd", "$DISK_SNAPSHOT"),
+    DISK("vdis", "raw", "$DISK", "export-content"),
+    DISK("vdis", "vhd", "$DISK", "export-content"),
+    DISK("vdi-snapshots", "raw", "$DISK_SNAPSHOT", "export"),
+    DISK("vdi-snapshots", "vhd", "$DISK_SNAPSHOT", "export"),
     { "PUT", "vdis/{id}.raw", put_disk, .summary = "Replace the content of a disk, from raw.",
-      .example = "$DISK --input disk.raw", .needs = "operate" },
+      .example = "$DISK --input disk.raw", .needs = "operate", .action = "import-content" },
     { "PUT", "vdis/{id}.vhd", put_disk, .summary = "Replace the content of a disk, from VHD.",
-      .example = "$DISK --input disk.vhd", .needs = "operate" },
+      .example = "$DISK --input disk.vhd", .needs = "operate", .action = "import-content" },
     { "POST", "srs/{id}/vdis", import_disk,
       .summary = "Make a disk of the body: VHD, or raw with raw=true; name_label, "
                  "name_description.",
-      .example = "$SR --input disk.raw raw=true name_label=data", .needs = "operate" },
+      .example = "$SR --input disk.raw raw=true name_label=data", .needs = "operate",
+      .action = "import:vdi" },
     { "GET", "vms/{id}.xva", get_machine, .summary = "A whole machine as an archive (XVA).",
-      .example = "$VM --output machine.xva", .needs = "administrate" },
+      .example = "$VM --output machine.xva", .needs = "administrate", .action = "export" },
     { "GET", "vm-snapshots/{id}.xva", get_machine,
       .summary = "A whole snapshot as an archive (XVA).",
-      .example = "$SNAPSHOT --output machine.xva", .needs = "administrate" },
+      .example = "$SNAPSHOT --output machine.xva", .needs = "administrate", .action = "export" },
     { "GET", "vm-templates/{id}.xva", get_machine,
       .summary = "A whole template as an archive (XVA).",
-      .example = "$TEMPLATE --output machine.xva", .needs = "administrate" },
+      .example = "$TEMPLATE --output machine.xva", .needs = "administrate", .action = "export" },
     { "GET", "vms/{id}.ova", get_machine,
       .summary = "A whole machine as an archive for other products (OVA).",
-      .example = "$VM --output machine.ova", .needs = "administrate" },
+      .example = "$VM --output machine.ova", .needs = "administrate", .action = "export" },
     { "GET", "vm-snapshots/{id}.ova", get_machine,
       .summary = "A whole snapshot as an archive for other products (OVA).",
-      .example = "$SNAPSHOT --output machine.ova", .needs = "administrate" },
+      .example = "$SNAPSHOT --output machine.ova", .needs = "administrate", .action = "export" },
     { "GET", "vm-templates/{id}.ova", get_machine,
       .summary = "A whole template as an archive for other products (OVA).",
-      .example = "$TEMPLATE --output machine.ova", .needs = "administrate" },
+      .example = "$TEMPLATE --output machine.ova", .needs = "administrate", .action = "export" },
     { "POST", "pools/{id}/vms", import_machine,
       .summary = "Make a machine of an archive (XVA), on the storage that sr names.",
       .example = "$POOL --input machine.xva sr=$SR", .needs = "administrate" },

@@ -73,7 +73,7 @@ class Box:
 
 
 class Rest(unittest.TestCase):
-    def ask(self, path, verb="GET", body=None, token=None, headers=None, root=BASE):
+    def ask(self, path, verb="GET", body=None, token=None, headers=None, root=BASE, data=None):
         """A request below /rest/v0 as the administrator, or with a token, or (False) as nobody."""
         connection = http.client.HTTPConnection(urllib.parse.urlsplit(box.server.url).netloc, timeout=60)
         self.addCleanup(connection.close)
@@ -83,7 +83,7 @@ class Rest(unittest.TestCase):
         if body is not None:
             sent["Content-Type"] = "application/json"
             body = json.dumps(body)
-        connection.request(verb, path if path.startswith(BASE) else root + path, body, sent)
+        connection.request(verb, path if path.startswith(BASE) else root + path, body if data is None else data, sent)
         return Answer(connection.getresponse())
 
     def get(self, path, **more):
@@ -1018,6 +1018,43 @@ class People(Rest):
         box.server.call("user.delete", id=user)
         self.assertEqual(self.get(f"/acl-roles/{copy}/users"), [])
         self.ask(f"/acl-roles/{copy}", "DELETE")
+
+    def test_roles_on_transfers(self):
+        """What goes in and out as files is given by roles in XO's words, each by its own, and only by that."""
+        user = box.server.call("user.create", email="carrier@example.org", password="a password")
+        token = box.server.call_with({}, "token.create", user="carrier@example.org", password="a password", token="")
+        role = self.ask("/acl-roles", "POST", body={"name": "carriers"}).json["id"]
+        self.assertEqual(self.ask(f"/acl-roles/{role}/users/{user}", "PUT").status, 204)
+        vm, pool, host = self.vm("Halted")["id"], box.server.objects(type="pool")[0], box.server.objects(type="host")[0]["id"]
+        sr = next(each["id"] for each in box.server.objects(type="SR") if each["shared"] and each["content_type"] == "user")
+        disk = box.server.call("disk.create", name="carried", size=1 << 20, sr=sr)
+        self.addCleanup(box.server.call, "vdi.delete", id=disk)
+        content = bytes(range(256)) * 4096
+        archive = self.ask(f"/vms/{vm}.xva").body
+
+        def drop(answer, method):
+            box.server.call(method, id=answer.json["id"])
+        table = [("vm", "export", "GET", f"/vms/{vm}.xva", None, 200), ("vm", "export", "GET", f"/vms/{vm}.ova", None, 200),
+                 ("vdi", "export-content", "GET", f"/vdis/{disk}.raw", None, 200), ("vdi", "export-content", "GET", f"/vdis/{disk}.vhd", None, 200),
+                 ("vdi", "import-content", "PUT", f"/vdis/{disk}.raw", content, 204), ("host", "export:logs", "GET", f"/hosts/{host}/audit.txt", None, 200),
+                 ("sr", "import:vdi", "POST", f"/srs/{sr}/vdis?raw=true&name_description=told", content, 201),
+                 ("sr", "import:vm", "POST", f"/pools/{pool['id']}/vms?sr={sr}", archive, 201)]
+        for resource, action, verb, path, data, status in table:
+            with self.subTest(f"{verb} {path}"):
+                other = self.ask("/acl-privileges", "POST", body={"roleId": role, "resource": resource, "action": "read"}).json["id"]
+                few = data and data[:16] # nothing is read of what is refused
+                self.refused(403, path, verb, data=few, token=token) # to see it is not enough
+                right = self.ask("/acl-privileges", "POST", body={"roleId": role, "resource": resource, "action": action}).json["id"]
+                answer = self.ask(path, verb, data=data, token=token)
+                self.assertEqual(answer.status, status, answer.text if status != 200 else "")
+                if status == 201:
+                    drop(answer, "vm.delete" if resource == "sr" and action == "import:vm" else "vdi.delete")
+                deny = self.ask("/acl-privileges", "POST", body={"roleId": role, "resource": resource, "action": action, "effect": "deny"}).json["id"]
+                self.refused(403, path, verb, data=few, token=token)
+                for id_ in (other, right, deny):
+                    self.assertEqual(self.ask(f"/acl-privileges/{id_}", "DELETE").status, 204)
+        self.ask(f"/acl-roles/{role}", "DELETE")
+        box.server.call("user.delete", id=user)
 
     def test_others(self):
         """Others than administrators see what an access rule shows them, and no records."""
