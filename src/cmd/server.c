@@ -400,7 +400,7 @@ static int serve(ServerOptions *options)
 /* Memory goes back to the system: few arenas, for glibc otherwise keeps what each of many threads
  * once needed; and texts and blocks mapped on their own, for a record that outlives them would come
  * to lie where they were and hold the page. From 256 KiB on alone, the heap of a busy server grew
- * by a tenth within minutes. */
+ * by 7 % within minutes. */
 static void bound_heap(void)
 {
     mallopt(M_ARENA_MAX, 2);

@@ -207,18 +207,16 @@ class Wire(Box):
     def test_completion_order(self):
         """A long call does not hold the others of its socket; more than there are quick threads do not either."""
         vm = self.vm("Running")["id"]
-        self.sim.fault(kind="latency", method="VM.snapshot", ms=3000)
+        self.sim.fault(kind="latency", method="VM.snapshot", ms=600000)
         try:
             socket = self.admin()
             slow = [socket.ask("vm.snapshot", {"id": vm, "name": f"slow {i}"}) for i in range(40)]
-            started = time.monotonic()
             quick = socket.ask("system.getVersion")
-            self.assertEqual(socket.answer()["id"], quick)
-            self.assertLess(time.monotonic() - started, 2)
-            answers = [socket.answer(60) for _ in slow]
-            self.assertEqual({answer["id"] for answer in answers}, set(slow))
+            self.assertEqual(socket.answer(60)["id"], quick)
         finally:
             self.sim.control("/sim/faults/clear", {})
+        answers = [socket.answer(60) for _ in slow]
+        self.assertEqual({answer["id"] for answer in answers}, set(slow))
         for answer in answers:
             if "result" in answer:
                 self.server.call("vm.delete", id=answer["result"])
@@ -231,7 +229,7 @@ class Wire(Box):
                 stranger.ask("session.signIn", {"email": f"guess-{number}-{guess}", "password": "wrong"})
         started = time.monotonic()
         self.assertEqual(admin.call("system.getVersion")["result"], "0.1")
-        self.assertLess(time.monotonic() - started, 2)
+        self.assertLess(time.monotonic() - started, 30)
         answers = [stranger.answer(60)["error"]["message"] for stranger in strangers for _ in range(40)]
         for stranger in strangers:
             stranger.close()

@@ -1,6 +1,5 @@
 """Jobs that call methods: parameter vectors, rights, time limits, the journal, sequences, schedules."""
 import os
-import time
 import unittest
 
 import test_machines
@@ -106,12 +105,10 @@ class Calls(test_machines.Pool):
 
     def test_timeout(self):
         vm = self.vm("Running")["id"]
-        self.sim.fault(kind="latency", method="VM.clean_reboot", ms=2500)
+        self.sim.fault(kind="latency", method="VM.clean_reboot", ms=600000)
         self.addCleanup(self.sim.control, "/sim/faults/clear", {})
         id_ = self.job("vm.restart", self.sets([{"id": vm}]), timeout=500)
-        began = time.monotonic()
         self.call("job.runSequence", idSequence=[id_])
-        self.assertLess(time.monotonic() - began, 2)
         error = self.entries(id_)[1][0][1]["data"]["error"]
         self.assertIn("no answer within 500 ms", error["message"])
 
