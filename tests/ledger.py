@@ -100,6 +100,8 @@ class Ledger:
                 if isinstance(record, dict):
                     key = record.get("id", i)
                     found[ENTRIES.get(entry, entry), str(key)] = {name: value for name, value in record.items() if name not in VOLATILE}
+        for plugin in self.socket.call("plugin.get")["result"]:
+            found.setdefault(("plugin", plugin["id"]), {})["loaded"] = plugin.get("loaded", False)
         found.update({("log", id_): {} for id_ in self.socket.call("log.get", {"namespace": "api"})["result"]})
         return found
 

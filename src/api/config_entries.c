@@ -9,6 +9,7 @@
 #include "base/json_text.h"
 #include "base/mutant.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TEXT_BYTES = 64 * 1024 };
@@ -473,6 +474,43 @@ static json_t *take_ip_pool(Import *import, json_t *sent, GError **error)
     return pool;
 }
 
+/* --- Plug-ins: the store seals the text of a configuration --- */
+
+static bool check_plugin(Import *import, json_t *configuration)
+{
+    g_autoptr(GError) refusal = NULL;
+    if (!plugins_know(import->id))
+        import_note(import, "is kept, but this server has no such plug-in yet");
+    else if (configuration && !plugins_check(import->id, configuration, &refusal))
+        import_skip(import, "%s", refusal->message);
+    return !refusal;
+}
+
+static json_t *take_plugin(Import *import, json_t *sent, GError **error)
+{
+    json_t *configuration = json_object_get(sent, "configuration");
+    if (json_is_null(configuration))
+        configuration = NULL;
+    if (!check_plugin(import, configuration))
+        return NULL;
+    json_t *record = COPY(NULL, "id", "autoload");
+    settle_flag(record, "autoload", true);
+    char *text = configuration ? plugins_text(configuration) : NULL;
+    if (text)
+        json_object_set_new(record, "configuration", json_string(text));
+    free(text);
+    return record;
+}
+
+static json_t *show_plugin(const ApiParts *parts, json_t *record)
+{
+    json_t *text = json_object_get(record, "configuration");
+    if (text)
+        json_object_set_new(record, "configuration",
+                            json_loads(json_string_value(text), JSON_DECODE_ANY, NULL));
+    return record;
+}
+
 /* --- The table --- */
 
 #define WITH(...)                                                                                  \
@@ -498,7 +536,7 @@ const ConfigEntry config_entries[] = {
     { "privileges", "aclPrivileges", .take = take_privilege, .with = WITH("roles") },
     { "userRole", .reason = NO_ROLES },
     { "groupRole", .reason = NO_ROLES },
-    { "plugins", .reason = "this server has no plug-ins yet" },
+    { "plugins", PLUGINS, .take = take_plugin, .show = show_plugin, .sealed = "configuration" },
     { "proxies", .reason = "proxies of XO are not supported" },
     { "resourceSets", RESOURCE_SETS, .take = take_resource_set, .show = show_resource_set,
       .with = WITH("users", "groups") },

@@ -282,6 +282,8 @@ static void tell(Import *import)
     jobs_look_again(import->parts->jobs);
     json_object_foreach (json_object_get(import->changes, "servers"), id, record)
         servers_look_again(import->parts->servers, id);
+    if (json_object_get(import->changes, PLUGINS))
+        plugins_look_again(import->parts->plugins);
 }
 
 json_t *config_import(const ApiParts *parts, GBytes *file, const char *passphrase, GError **error)

@@ -13,6 +13,7 @@
 #include "api/set_leases.h"
 #include "api/tasks.h"
 #include "job/job.h"
+#include "plugin/plugins.h"
 #include "run/repositories.h"
 #include "run/runs.h"
 #include "run/schedules.h"
@@ -32,6 +33,7 @@ typedef struct ApiParts {
     SetLeases *set_leases;
     AddressLeases *address_leases;
     Duties *duties;
+    Plugins *plugins;
     Tasks *tasks;          /* NULL: what lasts is no task */
     Pace *pace;            /* NULL: any number of calls */
     gint64 cloud_drive_ms; /* how long a drive that is to go stays beside the tools that report */

@@ -96,6 +96,8 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->set_leases = set_leases_new();
     parts->address_leases = address_leases_new();
     parts->duties = duties_new(parts);
+    parts->plugins = plugins_new(parts->store, NULL);
+    plugins_start(parts->plugins);
     parts->tasks = tasks_new(parts->store);
     parts->cloud_drive_ms = (gint64) options->cloud_drive_s * 1000;
     RunsConfig config = { .store = parts->store,
@@ -272,6 +274,7 @@ static void stop_calls(Server *server)
     g_clear_pointer(&server->parts.duties, duties_free);
     g_clear_pointer(&server->parts.set_leases, set_leases_free);
     g_clear_pointer(&server->parts.address_leases, address_leases_free);
+    g_clear_pointer(&server->parts.plugins, plugins_free);
 }
 
 static void stop(Server *server)

@@ -21,7 +21,7 @@ from websocket import WebSocket  # noqa: E402
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo"))
 PASSPHRASE = "correct horse battery staple"
 # What XO's configuration has and this server does not keep.
-NOT_KEPT = {"plugins", "userRole", "groupRole", "proxies", "resourceSets"}
+NOT_KEPT = {"userRole", "groupRole", "proxies", "resourceSets"}
 
 
 def exported_by_xo():
@@ -106,8 +106,12 @@ class Configuration(unittest.TestCase):
                              ("mirrorBackup", "mirrorBackup.getAllJobs"), ("call", "job.getAll")):
             theirs = {job["id"]: job for job in document["jobs"] if job["type"] == kind}
             self.assertEqual({job["id"]: job for job in server.call(method)}, theirs, kind)
+            one = method.replace("getAllJobs", "getJob").replace("job.getAll", "job.get")
+            self.assertEqual({id_: server.call(one, id=id_) for id_ in theirs}, theirs, one)
         theirs = {schedule["id"]: schedule for schedule in document["schedules"]}
         self.assertEqual({schedule["id"]: schedule for schedule in server.call("schedule.getAll")}, theirs)
+        given = json.loads(gzip.decompress(self.give(server, "given.gz").read_bytes()))
+        self.assertEqual(*({each["id"]: each for each in each_["plugins"]} for each_ in (given, document)))
         connected = server.call("server.getAll")[0]
         for key in ("id", "host", "username", "label", "allowUnauthorized", "enabled", "readOnly"):
             self.assertEqual(connected[key], document["xenServers"][0][key], key)

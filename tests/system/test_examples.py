@@ -27,6 +27,8 @@ ENDLESS = ("cadenza rest get events",)
 N_READERS = 3
 CHANGES = pathlib.Path(__file__).resolve().parent / "changes.txt"
 PATIENCE_S = 30
+# Of a host that an example before sent away: it comes back a little later.
+LATER = {"host.other_config.agent_start_time", "host.other_config.boot_time"}
 
 
 def changes():
@@ -125,7 +127,7 @@ class Examples(unittest.TestCase):
         if said[:1] == ["see"] and any("host" in word for word in differences(before, world.ledger.write())):
             world.member()  # the next example is about hosts in service
         while said[:1] != ["see"]:
-            now = differences(before, world.ledger.write())
+            now = [word for word in differences(before, world.ledger.write()) if word in said or word not in LATER]
             if now == said:
                 break
             if time.monotonic() > until:

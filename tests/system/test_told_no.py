@@ -97,6 +97,13 @@ NO = [
     *((f"plugin.{verb}", {"id": NOWHERE}, 1, "no such plugin") for verb in "load unload enableAutoload disableAutoload purgeConfiguration".split()),
     ("plugin.configure", {"id": NOWHERE, "configuration": {}}, 1, "no such plugin"),
     ("plugin.test", {"id": NOWHERE, "data": {}}, 1, "no such plugin"),
+    ("plugin.load", {"id": "transport-email"}, 10, "plugin not configured: transport-email"),
+    ("plugin.unload", {"id": "transport-email"}, 10, "plugin already unloaded: transport-email"),
+    ("plugin.test", {"id": "transport-email", "data": {"to": "a@example.org"}}, 10, "plugin not loaded: transport-email"),
+    ("plugin.configure", {"id": "transport-email", "configuration": {"from": {"address": "a@example.org"}}}, 10,
+     "the configuration of plugin transport-email: must have required property 'transport'"),
+    ("plugin.configure", {"id": "transport-email", "configuration": {"from": {"address": "nobody"}, "transport": {"host": "x"}}}, 10,
+     "/from/address must match pattern"),
     # --- all objects ---
     ("tag.add", {"id": "$PBD", "tag": "x"}, 10, "objects of type PBD have no tags"),
     ("tag.remove", {"id": "$PBD", "tag": "x"}, 10, "objects of type PBD have no tags"),

@@ -10,6 +10,7 @@ import urllib.request
 
 from box import BUILD, Refused, Server, Sim
 from ledger import Ledger
+from mail_server import MailServer
 
 NOWHERE = "11111111-2222-4333-8444-555555555555"
 DISK_BYTES = 1 << 20
@@ -33,6 +34,8 @@ class World:
             child.wait()
         for stream in self.streams:
             stream.close()
+        if self.mail_server.cache_info().currsize:
+            self.mail_server().stop()
         self.ledger.close()
         self.box.stop()
         self.sim.stop()
@@ -346,7 +349,7 @@ class World:
         """There is none here: the example is refused."""
         return NOWHERE
 
-    proxy = plugin = metadata_job = mirror_job = pgpu
+    proxy = pgpu
 
     def lone_pool(self):
         """No pool of the examples may be taken apart: refused."""
@@ -473,6 +476,23 @@ class World:
         return self.call("job.create", job={"type": "call", "key": "genericTask", "name": "spare", "method": "vm.set", "paramsVector": {
             "type": "crossProduct", "items": [{"type": "set", "values": [{"id": self.vm(), "name_description": "set by a job"}]}]}})
 
+    def kept_job(self, kind):
+        """Jobs of this kind come with a configuration of XO."""
+        job = {"id": f"of-XO-{kind}", "type": kind, "name": "XO's", "settings": {"": {}}}
+        path = self.home / f"{kind}.json"
+        path.write_text(json.dumps({"jobs": [job]}))
+        ran = self.box.command("xo.importConfig", f"@={path}")
+        assert ran.returncode == 0, ran.stderr
+        return job["id"]
+
+    @functools.cache
+    def metadata_job(self):
+        return self.kept_job("metadataBackup")
+
+    @functools.cache
+    def mirror_job(self):
+        return self.kept_job("mirrorBackup")
+
     def backup(self):
         self.call("backupNg.runJob", id=self.job(), schedule=self.schedule())
         listed = self.call("backupNg.listVmBackups", remotes=[self.repository()])
@@ -496,6 +516,31 @@ class World:
         except Refused:
             pass
         return max(self.call("log.get", namespace="api"))
+
+    # --- plug-ins ---
+
+    @functools.cache
+    def mail_server(self):
+        return MailServer()
+
+    def unloaded_plugin(self):
+        """Configured, and loaded at start."""
+        plugin = "transport-email"
+        self.call("plugin.purgeConfiguration", id=plugin)
+        self.call("plugin.configure", id=plugin, configuration={"from": {"address": "xo@example.org", "name": "the server"}, "transport": {
+            "host": "127.0.0.1", "port": self.mail_server().port}})
+        self.call("plugin.enableAutoload", id=plugin)
+        return plugin
+
+    def plugin(self):
+        plugin = self.unloaded_plugin()
+        self.call("plugin.load", id=plugin)
+        return plugin
+
+    def manual_plugin(self):
+        plugin = self.plugin()
+        self.call("plugin.disableAutoload", id=plugin)
+        return plugin
 
     # --- this server ---
 

@@ -39,12 +39,14 @@ static Place *place_new(void)
     place->parts.remotes = remotes_new(place->parts.store);
     place->parts.servers = servers_new(place->parts.store, NULL);
     place->parts.set_leases = set_leases_new();
+    place->parts.plugins = plugins_new(place->parts.store, NULL);
     assert_true(account_first_admin(place->parts.accounts, "first", &made, NULL));
     return place;
 }
 
 static void place_free(Place *place)
 {
+    plugins_free(place->parts.plugins);
     set_leases_free(place->parts.set_leases);
     servers_free(place->parts.servers);
     remotes_free(place->parts.remotes);
@@ -107,7 +109,9 @@ static const char whole[] =
     "  {\"id\": \"s4\", \"jobId\": \"j9\", \"cron\": \"0 0 * * *\"}],"
     " \"tags\": [{\"id\": \"prod\", \"color\": \"#00ff80\"}],"
     " \"cloudConfigs\": [{\"id\": \"c1\", \"name\": \"a\", \"template\": \"#cloud-config\"}],"
-    " \"plugins\": [{\"id\": \"netbox\"}], \"somethingNew\": [{}, {}]}";
+    " \"plugins\": [{\"id\": \"netbox\", \"configuration\": {\"token\": \"t0k3n\"}},"
+    "  {\"id\": \"transport-email\", \"autoload\": \"false\", \"configuration\": {\"from\": 5}}],"
+    " \"somethingNew\": [{}, {}]}";
 
 static void test_takes_in(void **state)
 {
@@ -122,7 +126,7 @@ static void test_takes_in(void **state)
     } expected[] = { { "users", 1, 0 },        { "groups", 1, 0 },     { "acls", 1, 1 },
                      { "authTokens", 1, 1 },   { "xenServers", 1, 0 }, { "remotes", 1, 1 },
                      { "jobs", 2, 1 },         { "schedules", 2, 2 },  { "tags", 1, 0 },
-                     { "cloudConfigs", 1, 0 }, { "plugins", 0, 1 },    { "somethingNew", 0, 2 } };
+                     { "cloudConfigs", 1, 0 }, { "plugins", 1, 1 },    { "somethingNew", 0, 2 } };
     for (gsize i = 0; i < G_N_ELEMENTS(expected); i++) {
         assert_int_equal(counted(report, expected[i].entry, "added"), expected[i].added);
         assert_int_equal(counted(report, expected[i].entry, "notTaken"), expected[i].refused);
@@ -132,6 +136,10 @@ static void test_takes_in(void **state)
     assert_null(strstr(json_string_value(json_object_get(server, "password")), "secret"));
     assert_true(json_is_false(json_object_get(server, "enabled")));
     json_decref(server);
+    json_t *plugin = store_get(place->parts.store, "plugins", "netbox", NULL);
+    assert_true(json_is_true(json_object_get(plugin, "autoload")));
+    assert_null(strstr(json_string_value(json_object_get(plugin, "configuration")), "t0k3n"));
+    json_decref(plugin);
     json_t *schedule = store_get(place->parts.store, "schedules", "s1", NULL);
     assert_string_equal(json_string_value(json_object_get(schedule, "cron")), "0 3 * jan mon-wen");
     json_decref(schedule);
