@@ -50,7 +50,7 @@ static char *one_line(const char *text)
 {
     char *line = g_utf8_make_valid(text, -1);
     for (char *c = line; *c; c++)
-        if (((guchar) *c < ' ' || *c == 127) && !MUTANT(mail_injection)) /* mutant: mail */
+        if (((guchar) *c < ' ' || *c == 127) && !MUTANT(mail_injection)) /* mutant: notify_mail */
             *c = ' ';
     return line;
 }

@@ -84,9 +84,9 @@ static void set_trust(CURL *easy, const SmtpServer *server)
         [SMTP_PLAIN] = CURLUSESSL_NONE,
         [SMTP_TLS] = CURLUSESSL_ALL,
     };
-    bool forced = server->security == SMTP_FORCE && MUTANT(smtp_force);
-    curl_easy_setopt(easy, CURLOPT_USE_SSL, /* mutant: system:test_plugins.Plugins.test_encrypted */
-                     forced ? (long) CURLUSESSL_TRY : modes[server->security]);
+    /* mutant: system:test_plugins.Plugins.test_encrypted */
+    bool lenient = server->security == SMTP_FORCE && MUTANT(smtp_force);
+    curl_easy_setopt(easy, CURLOPT_USE_SSL, modes[lenient ? SMTP_UPGRADE : server->security]);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, server->trust_any ? 0L : 1L);
     curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, server->trust_any ? 0L : 2L);
     if (server->user) {
