@@ -1,5 +1,6 @@
 /* A table of records in memory, and the same in the store. The lock is not held during a look. */
 #include "api/duties.h"
+#include "api/methods/host_leaving.h"
 #include "api/methods/host_return.h"
 #include "api/methods/late_task.h"
 #include "api/methods/vm_birth.h"
@@ -9,8 +10,8 @@
 
 #define DUTIES "duties"
 
-static const DutyKind *const kinds[] = { &host_return_duty, &late_task_duty, &vm_birth_duty,
-                                         &vm_cloud_drive_duty };
+static const DutyKind *const kinds[] = { &host_leaving_duty, &host_return_duty, &late_task_duty,
+                                         &vm_birth_duty, &vm_cloud_drive_duty };
 
 typedef struct {
     const DutyKind *kind;

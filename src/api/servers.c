@@ -320,6 +320,57 @@ static bool set_enabled(Servers *servers, const char *id, bool enabled, GError *
     return ok;
 }
 
+/* --- One of a pool's hosts by itself --- */
+
+static char *find_by_host(Servers *servers, const char *host)
+{
+    json_t *list = store_list(servers->store, SERVERS_COLLECTION, NULL), *record;
+    char *id = NULL;
+    size_t i;
+    json_array_foreach (list, i, record)
+        if (!id && g_strcmp0(text_of(record, "host"), host) == 0)
+            id = g_strdup(text_of(record, "id"));
+    json_decref(list);
+    return id;
+}
+
+/* Its certificate is another one: the fingerprint stays behind. */
+static json_t *record_like(Servers *servers, const Link *link, const char *address, GError **error)
+{
+    static const char *const same[] = { "username", "password", "label", "allowUnauthorized",
+                                        "readOnly" };
+    json_t *like = servers_record(servers, link->server_id, error);
+    if (!like)
+        return NULL;
+    g_autofree char *host = xapi_address_beside(text_of(like, "host"), address);
+    g_autofree char *id = g_uuid_string_random();
+    json_t *record = json_pack("{s:s, s:s, s:b}", "id", id, "host", host, "enabled", 1);
+    for (unsigned i = 0; i < G_N_ELEMENTS(same); i++)
+        if (json_object_get(like, same[i]))
+            json_object_set(record, same[i], json_object_get(like, same[i]));
+    json_decref(like);
+    return record;
+}
+
+char *servers_add_beside(Servers *servers, const Link *link, const char *address, GError **error)
+{
+    json_t *record = record_like(servers, link, address, error);
+    if (!record)
+        return NULL;
+    g_autofree char *id = find_by_host(servers, text_of(record, "host"));
+    bool ok = id ? set_enabled(servers, id, true, error)
+                 : check_host(servers, text_of(record, "host"), NULL, error) &&
+                       store_add(servers->store, SERVERS_COLLECTION, text_of(record, "id"), record,
+                                 error);
+    if (ok && !id)
+        id = g_strdup(text_of(record, "id"));
+    json_decref(record);
+    if (!ok)
+        return NULL;
+    servers_look_again(servers, id);
+    return g_steal_pointer(&id);
+}
+
 bool servers_enable(Servers *servers, const char *id, GError **error)
 {
     return set_enabled(servers, id, true, error) && links_connect(servers, id, error);

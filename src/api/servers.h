@@ -35,6 +35,9 @@ json_t *servers_list(Servers *servers, GError **error);
 /* {host, username, password, label?, autoConnect?, allowUnauthorized?, fingerprint?} → id. A host
  * that is there already is API_OBJECT_ALREADY_EXISTS. */
 char *servers_add(Servers *servers, json_t *params, GError **error);
+/* A host that has left the pool of a link, at `address`: a server of its own, which the same user
+ * manages, connected in the background. One that somebody added already is enabled. Its id. */
+char *servers_add_beside(Servers *servers, const Link *link, const char *address, GError **error);
 /* Fields given replace the old ones, null removes. API_INCORRECT_STATE when the connection would
  * have to change under a live pool. */
 bool servers_set(Servers *servers, const char *id, json_t *changes, GError **error);

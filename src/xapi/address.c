@@ -75,3 +75,15 @@ char *xapi_address_host_port(const XapiAddress *address, const char *host)
     guint port = address->port ? address->port : address->tls ? 443 : 80;
     return g_strdup_printf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, port);
 }
+
+char *xapi_address_beside(const char *known, const char *host)
+{
+    XapiAddress address;
+    if (!xapi_address_parse(known, &address, NULL))
+        return g_strdup(host);
+    char *beside = strstr(known, "://") ? xapi_address_url(&address, host)
+                   : address.port       ? xapi_address_host_port(&address, host)
+                                        : g_strdup(host);
+    g_free(address.host);
+    return beside;
+}

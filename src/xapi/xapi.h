@@ -44,6 +44,8 @@ bool xapi_has_left(const Xapi *xapi);
 /* "https://10.1.1.1" of the present master; copy. */
 char *xapi_base_url(Xapi *xapi);
 char *xapi_session(Xapi *xapi);
+/* How another host is written that is reached as `known` is (by its scheme and port); copy. */
+char *xapi_address_beside(const char *known, const char *host);
 /* Adds addresses to fall back to (host.address of all members). */
 void xapi_add_hosts(Xapi *xapi, const char *const *addresses);
 

@@ -289,9 +289,16 @@ class Leaving(Pool):
         self.assertIn("master", self.refused(-32000, "host.detach", id=master).message)
         self.assertIn("master", self.refused(-32000, "host.forget", id=master).message)
         self.assertIn("is up", self.refused(-32000, "host.forget", id=others[0]["id"]).message)
+        self.assertEqual(len(self.call("server.getAll")), 1) # what was refused adds none
         self.call("host.setMaintenanceMode", id=others[0]["id"], maintenance=True)
         self.call("host.detach", id=others[0]["id"])
         self.assertEqual(self.objects(id=others[0]["id"]), [])
+        # It is a server of its own, known by the same user; its restart is waited for.
+        pool, own = sorted(self.call("server.getAll"), key=lambda server: server["host"] != self.sim.url)
+        self.assertEqual(own["host"], self.sim.url.replace(self.view(master)["address"], others[0]["address"]))
+        self.assertEqual([own[key] for key in ("username", "allowUnauthorized", "enabled")], [pool[key] for key in (
+            "username", "allowUnauthorized", "enabled")])
+        self.assertNotIn("password", own)
         self.assertEqual(self.view(vm["id"])["power_state"], "Running")
         self.call("host.stop", id=others[1]["id"])
         self.call("host.forget", id=others[1]["id"])

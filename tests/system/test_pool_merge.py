@@ -157,6 +157,9 @@ class Merging(Pool):
             self.call("vm.delete", id=vm)
         self.call("host.detach", id=host)
         until(lambda: len(self.of(self.pool_id, type="host")) == 2, "two hosts", PATIENCE)
+        for server in self.call("server.getAll"):
+            if server["id"] != self.server_id:
+                self.call("server.remove", id=server["id"])
 
     def rest(self, path, body):
         asked = urllib.request.Request(f"{self.server.url}/rest/v0/{path}", data=json.dumps(body).encode(), method="POST", headers={
@@ -185,6 +188,26 @@ class Merging(Pool):
         self.assertEqual(self.task(host)["status"], "success")
         self.assertEqual((self.view(host)["$pool"], len(self.call("server.getAll"))), (self.pool_id, 1))
         self.leave(host, vm)
+
+    def test_there_and_back(self):
+        """A host that leaves its pool is a server of its own, connected as soon as it is no member any more."""
+        self.call("server.disable", id=self.server_id)
+        self.call("server.set", id=self.server_id, host=self.sim.plain_url)
+        self.call("server.enable", id=self.server_id)
+        sim, pool = self.newcomer(86)
+        host = self.of(pool, type="host")[0]["id"]
+        vm, _, _ = self.forget_shared(pool)
+        self.call("pool.mergeInto", target=self.pool_id, source=pool)
+        self.call("vm.delete", id=vm)
+        self.call("host.detach", id=host)
+        until(lambda: len(self.of(self.pool_id, type="host")) == 2, "two hosts", PATIENCE)
+        # For now it answers as a member: that would be a second server of the pool.
+        own = until(lambda: [each for each in self.call("server.getAll") if each.get("error", {}).get("code") == "EXISTS"], "a twin", PATIENCE)[0]
+        self.addCleanup(self.call, "server.remove", id=own["id"])
+        sim.control("/sim/objects", {"class": "pool", "uuid": pool, "fields": {"other_config": {}}})
+        until(lambda: self.of(pool, type="host"), "its own pool", PATIENCE)
+        self.assertEqual(self.view(host)["$pool"], pool)
+        self.assertEqual(sorted(each.get("poolId") for each in self.call("server.getAll")), sorted([pool, self.pool_id]))
 
     def test_fault(self):
         """A pool that fails in the middle of the admission: the newcomer stays as it is."""

@@ -1,6 +1,7 @@
 /* host.*: settings, and in and out of the pool. Up and down is host_power.c's. */
 #include "api/method.h"
 #include "api/methods/host_clear.h"
+#include "api/methods/host_leaving.h"
 #include "api/methods/host_multipathing.h"
 #include "api/objects.h"
 
@@ -56,7 +57,10 @@ static json_t *disable(ApiCall *call, GError **error)
 
 static json_t *detach(ApiCall *call, GError **error)
 {
-    return act(call, "pool.eject", error);
+    const ApiObject *host = call_object(call, "id");
+    if (host_detach(host, error))
+        api_object_barrier(host);
+    return NULL;
 }
 
 static json_t *forget(ApiCall *call, GError **error)
@@ -139,7 +143,8 @@ const Method methods_host[] = {
       .summary = "Let no machine start on a host." },
     { "host.detach", detach, PARAMS(HOST("administrate")), .access = ACCESS_USER,
       .long_running = true, .example = "id=$LEAVING_HOST",
-      .summary = "Take a host out of its pool; its own disks are lost." },
+      .summary =
+          "Take a host out of its pool, to be a server of its own; its own disks are lost." },
     { "host.forget", forget, PARAMS(HOST("administrate")), .access = ACCESS_USER,
       .example = "id=$LEAVING_HOST",
       .summary = "Forget a host that is down and will not come back." },
