@@ -12,6 +12,7 @@
 typedef struct Accounts Accounts;
 
 enum { ACCOUNT_MAX_HASHES = 2, ACCOUNT_THROTTLE_MS = 2000, ACCOUNT_MAX_PASSWORD_BYTES = 1024 };
+enum { ACCOUNT_TOKENS_MAX = 1000 /* of one user */ };
 #define ACCOUNT_TOKEN_DEFAULT_MS ((gint64) 30 * 86400 * 1000)
 #define ACCOUNT_TOKEN_MAX_MS     ((gint64) 366 * 86400 * 1000)
 
@@ -71,7 +72,9 @@ bool account_remove_provider(Accounts *accounts, const char *id, const char *pro
 /* --- Tokens --- */
 
 /* {client?: {id}, description?, expiresIn?: ms or "30 days"}: the token. A live token of the same
- * user and client is extended and returned instead. INVALID for under a minute or over a year. */
+ * user and client is extended and returned instead. Of ACCOUNT_TOKENS_MAX, the one without client
+ * and description that was not used for longest makes room; LIMIT when all have one. INVALID for
+ * under a minute or over a year. */
 char *account_create_token(Accounts *accounts, const char *user_id, json_t *params, GError **error);
 /* {id, user_id, created_at, expiration, description?, client?, last_uses?} of one user, or of all
  * with NULL; expired ones are left out. */

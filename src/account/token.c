@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { TOKEN_BYTES = 32, MIN_LIFE_MS = 60000, USE_MS = 60000, MAX_USES = 10, MAX_PER_USER = 1000 };
+enum { TOKEN_BYTES = 32, MIN_LIFE_MS = 60000, USE_MS = 60000, MAX_USES = 10 };
 
 static bool is_live(json_t *token, gint64 now)
 {
@@ -86,6 +86,38 @@ static char *save_token(Accounts *accounts, json_t *token, json_t *params, gint6
                : NULL;
 }
 
+static gint64 last_use(json_t *token)
+{
+    gint64 last = json_integer_value(json_object_get(token, "created_at"));
+    const char *peer;
+    json_t *use;
+    json_object_foreach (json_object_get(token, "last_uses"), peer, use)
+        last = MAX(last, json_integer_value(json_object_get(use, "timestamp")));
+    return last;
+}
+
+static bool is_nameless(json_t *token)
+{
+    return !*field(token, "description") && !json_object_get(token, "client");
+}
+
+/* Programs make a nameless token at each start and leave it (Terraform's provider, several times a
+ * minute): when there are too many, the one that was not used for longest makes room. */
+static bool make_room(Accounts *accounts, json_t *tokens, const char *user_id, GError **error)
+{
+    json_t *token, *idle = NULL;
+    gsize i;
+    if (json_array_size(tokens) < ACCOUNT_TOKENS_MAX)
+        return true;
+    json_array_foreach (tokens, i, token)
+        if (is_nameless(token) && (!idle || last_use(token) < last_use(idle)))
+            idle = token;
+    if (idle && !MUTANT(account_tokens_full)) /* mutant: account */
+        return store_drop(accounts->store, "tokens", field(idle, "id"), NULL, error);
+    err_set(error, ERR_LIMIT, "user %s has %d tokens: delete some", user_id, ACCOUNT_TOKENS_MAX);
+    return false;
+}
+
 char *account_create_token(Accounts *accounts, const char *user_id, json_t *params, GError **error)
 {
     gint64 life_ms, now = account_now();
@@ -96,9 +128,7 @@ char *account_create_token(Accounts *accounts, const char *user_id, json_t *para
     json_t *tokens = live_tokens(accounts, user_id, error);
     json_t *token =
         json_incref(find_of_client(tokens, field(json_object_get(params, "client"), "id")));
-    if (tokens && !token && json_array_size(tokens) >= MAX_PER_USER)
-        err_set(error, ERR_LIMIT, "user %s has %d tokens: delete some", user_id, MAX_PER_USER);
-    else if (tokens)
+    if (tokens && (token || make_room(accounts, tokens, user_id, error)))
         id = save_token(accounts, token ? token : (token = new_token(user_id, params, now)), params,
                         now + life_ms, error);
     pthread_mutex_unlock(&accounts->lock);

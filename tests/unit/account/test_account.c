@@ -160,6 +160,49 @@ static void expire(const char *id)
     json_decref(record);
 }
 
+/* As many as a user may have, made an hour ago and later: nameless ones but for the first. */
+static void fill_with_tokens(const char *user_id)
+{
+    static StoreChange changes[ACCOUNT_TOKENS_MAX];
+    static char ids[ACCOUNT_TOKENS_MAX][16];
+    gint64 now = g_get_real_time() / 1000;
+    for (int i = 0; i < ACCOUNT_TOKENS_MAX; i++) {
+        g_snprintf(ids[i], sizeof ids[i], "token-%d", i);
+        json_t *record = json_pack("{s:s, s:s, s:I, s:I}", "id", ids[i], "user_id", user_id,
+                                   "created_at", (json_int_t) (now - 3600000 + i), "expiration",
+                                   (json_int_t) (now + 3600000));
+        if (i == 0)
+            json_object_set_new(record, "description", json_string("of a script"));
+        changes[i] = (StoreChange){ "tokens", ids[i], record };
+    }
+    assert_true(store_change_all(store, changes, ACCOUNT_TOKENS_MAX, NULL));
+    for (int i = 0; i < ACCOUNT_TOKENS_MAX; i++)
+        json_decref(changes[i].record);
+}
+
+static bool is_good(const char *token_id)
+{
+    json_t *user = account_sign_in_token(accounts, token_id, "10.0.0.1", NULL);
+    json_decref(user);
+    return user != NULL;
+}
+
+/* Who makes a token at each start goes on; what somebody named, or used, stays. */
+static void test_many_tokens(void **state)
+{
+    g_autofree char *id = add_user("{\"email\":\"eve\",\"password\":\"secret\"}", NULL);
+    fill_with_tokens(id);
+    assert_true(is_good("token-1")); /* used now: the next in line has idled for longest */
+    g_autofree char *new = token(id, "{}", NULL);
+    assert_non_null(new);
+    assert_true(is_good(new));
+    json_t *tokens = account_tokens(accounts, id, NULL);
+    assert_int_equal(json_array_size(tokens), ACCOUNT_TOKENS_MAX);
+    json_decref(tokens);
+    assert_true(is_good("token-0") && is_good("token-1") && is_good("token-3"));
+    assert_false(is_good("token-2"));
+}
+
 static void test_tokens(void **state)
 {
     g_autoptr(GError) error = NULL;
@@ -474,10 +517,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_STORE(test_first_admin), WITH_STORE(test_first_admin_later),
         WITH_STORE(test_users),       WITH_STORE(test_foreign_hashes),
-        WITH_STORE(test_tokens),      WITH_STORE(test_may),
-        WITH_STORE(test_inheritance), WITH_STORE(test_viewer),
-        WITH_STORE(test_otp),         WITH_STORE(test_brake),
-        WITH_STORE(test_clean)
+        WITH_STORE(test_tokens),      WITH_STORE(test_many_tokens),
+        WITH_STORE(test_may),         WITH_STORE(test_inheritance),
+        WITH_STORE(test_viewer),      WITH_STORE(test_otp),
+        WITH_STORE(test_brake),       WITH_STORE(test_clean)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
