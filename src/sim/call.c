@@ -311,6 +311,12 @@ static bool call_sync(Call *call, Wire *out, GError **error)
 {
     Calls *calls = sim_calls(call->sim);
     const char *name = call->message->name;
+    json_t *ordered = fault_answer(call->sim, name);
+    if (ordered != NULL) {
+        wire_json(out, ordered);
+        json_decref(ordered);
+        return true;
+    }
     const Writer *writer = g_hash_table_lookup(calls->writers, name);
     if (writer != NULL)
         return writer->write(call, out, error);
@@ -334,7 +340,9 @@ static void call_finish_async(gpointer data, gpointer user)
     json_t *result = NULL;
     if (fault_call(call->sim, call->message->name, &error)) {
         sim_lock(call->sim);
-        result = call_alive(call, &error) ? method_run(call, &error) : NULL;
+        result = call_alive(call, &error) ? fault_answer(call->sim, call->message->name) : NULL;
+        if (result == NULL && error == NULL)
+            result = method_run(call, &error);
     } else {
         sim_lock(call->sim);
     }

@@ -6,9 +6,9 @@
 #include <pthread.h>
 #include <string.h>
 
-typedef enum { LATENCY, ERROR, CUT, STALL, THROTTLE } Kind;
+typedef enum { LATENCY, ERROR, ANSWER, CUT, STALL, THROTTLE } Kind;
 
-static const char *const kinds[] = { "latency", "error", "cut", "stall", "throttle" };
+static const char *const kinds[] = { "latency", "error", "answer", "cut", "stall", "throttle" };
 
 typedef struct {
     Kind kind;
@@ -21,6 +21,7 @@ typedef struct {
     guint left;      /* … so many times; streams: how many */
     guint64 passed;  /* throttle: bytes so far, of all its streams */
     json_t *code;    /* [CODE, params…] */
+    json_t *value;   /* what is answered; NULL: "" */
 } Rule;
 
 struct Faults {
@@ -45,6 +46,7 @@ static void rule_free(gpointer data)
     g_free(rule->path);
     g_free(rule->object);
     json_decref(rule->code);
+    json_decref(rule->value);
     g_free(rule);
 }
 
@@ -87,7 +89,7 @@ static Rule *rule_parse(json_t *spec, GError **error)
         k++;
     if (k == G_N_ELEMENTS(kinds)) {
         err_set(error, ERR_INVALID,
-                "fault: kind \"%s\" is none of latency, error, cut, stall, throttle", kind);
+                "fault: kind \"%s\" is none of latency, error, answer, cut, stall, throttle", kind);
         return NULL;
     }
     Rule *rule = g_new0(Rule, 1);
@@ -99,8 +101,8 @@ static Rule *rule_parse(json_t *spec, GError **error)
     rule->bytes_per_s = number_of(spec, "bytes_per_s", 0);
     rule->ms = (guint) number_of(spec, "ms", k == STALL ? G_MAXUINT : 0);
     rule->nth = (guint) number_of(spec, "nth", 1);
-    rule->left =
-        (guint) number_of(spec, "count", k == ERROR || k == CUT || k == STALL ? 1 : G_MAXUINT);
+    rule->left = (guint) number_of(spec, "count", k == LATENCY || k == THROTTLE ? G_MAXUINT : 1);
+    rule->value = json_incref(json_object_get(spec, "value"));
     json_t *code = json_object_get(spec, "error");
     rule->code = json_is_array(code) && json_array_size(code) > 0
                      ? json_incref(code)
@@ -225,6 +227,23 @@ bool fault_call(Sim *sim, const char *method, GError **error)
                    (const char *) detail->pdata[0]);
     json_decref(due);
     return false;
+}
+
+json_t *fault_answer(Sim *sim, const char *method)
+{
+    Faults *faults = sim_faults(sim);
+    json_t *due = NULL;
+    pthread_mutex_lock(&faults->mutex);
+    for (guint i = 0; i < faults->rules->len && due == NULL; i++) {
+        Rule *rule = faults->rules->pdata[i];
+        if (rule->kind != ANSWER || !matches(rule->method, method) || ++rule->seen < rule->nth ||
+            rule->left == 0)
+            continue;
+        rule->left--;
+        due = rule->value == NULL ? json_string("") : json_incref(rule->value);
+    }
+    pthread_mutex_unlock(&faults->mutex);
+    return due;
 }
 
 /* --- Streams --- */

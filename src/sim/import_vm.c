@@ -219,7 +219,9 @@ static void finish(Import *import, const GError *error)
     if (error) {
         fail_task(import, error);
     } else {
-        json_t *result = result_of(import);
+        json_t *result = fault_answer(import->sim, "/import");
+        if (result == NULL)
+            result = result_of(import);
         sim_task_succeed(import->sim, import->task, result);
         json_decref(result);
     }

@@ -99,3 +99,5 @@ Obj *record_create(Sim *sim, const char *cls, json_t *record, GError **error);
 
 /* Before each call, without the lock: waits as long as the rules say, fails when they say so. */
 bool fault_call(Sim *sim, const char *method, GError **error);
+/* What the rules have the call answer in place of what it does, a new reference, or NULL. */
+json_t *fault_answer(Sim *sim, const char *method);
