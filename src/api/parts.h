@@ -36,5 +36,6 @@ typedef struct ApiParts {
     Plugins *plugins;
     Tasks *tasks;          /* NULL: what lasts is no task */
     Pace *pace;            /* NULL: any number of calls */
+    gint64 host_wait_ms;   /* how long hosts are waited for; 0: as long as each of them may take */
     gint64 cloud_drive_ms; /* how long a drive that is to go stays beside the tools that report */
 } ApiParts;

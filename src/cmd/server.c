@@ -99,6 +99,7 @@ static bool open_rooms(Server *server, const ServerOptions *options, GError **er
     parts->plugins = plugins_new(parts->store, NULL);
     plugins_start(parts->plugins);
     parts->tasks = tasks_new(parts->store);
+    parts->host_wait_ms = options->host_wait_ms;
     parts->cloud_drive_ms = (gint64) options->cloud_drive_s * 1000;
     RunsConfig config = { .store = parts->store,
                           .jobs = parts->jobs,

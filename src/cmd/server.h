@@ -18,6 +18,7 @@ typedef struct {
     bool reset_admin;
     bool show_all;     /* objects, to everybody who is signed in */
     int cloud_drive_s; /* how long a cloud-init drive that is to go stays, once the guest reports */
+    unsigned host_wait_ms; /* how long hosts are waited for; 0: each as long as it may take */
     LogLevel log_level;
     PaceConfig pace;
     HttpServerConfig http; /* limits; the rest is not of the options */

@@ -82,6 +82,7 @@ static const struct {
     { "send-timeout-ms", offsetof(ServerOptions, http.send_timeout_ms), false, 3600000 },
     { "calls-per-user", offsetof(ServerOptions, pace.user_rate), false, 1000000 },
     { "calls-per-address", offsetof(ServerOptions, pace.address_rate), false, 1000000 },
+    { "host-wait-ms", offsetof(ServerOptions, host_wait_ms), false, 24 * 3600000 },
 };
 G_STATIC_ASSERT(sizeof(size_t) == sizeof(guint64));
 

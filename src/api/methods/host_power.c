@@ -141,7 +141,8 @@ static bool suspend_one(Xapi *xapi, const char *vm, GError **error)
     return done != NULL;
 }
 
-static bool suspend_and_reboot(const ApiObject *host, const Residents *residents, GError **error)
+static bool suspend_and_reboot(ApiCall *call, const ApiObject *host, const Residents *residents,
+                               GError **error)
 {
     Xapi *xapi = api_object_xapi(host);
     const char *vm;
@@ -153,7 +154,7 @@ static bool suspend_and_reboot(const ApiObject *host, const Residents *residents
         if (!suspend_one(xapi, vm, error))
             return false;
     return host_go_down(host, "host.reboot", error) &&
-           host_wait_back(xapi, host, since, true, HOST_BACK_MS, error);
+           host_wait_back(xapi, host, since, true, host_patience_ms(call, HOST_BACK_MS), error);
 }
 
 /* Whatever happens on the way, the host comes back into service and its machines wake up. */
@@ -173,7 +174,7 @@ static bool smart_reboot(ApiCall *call, const ApiObject *host, GError **error)
     json_t *kept = json_deep_copy(debt);
     g_autofree char *id = host_debt_begin(call, debt, error);
     g_autoptr(GError) failure = NULL, unpaid = NULL;
-    bool ok = id && suspend_and_reboot(host, &residents, &failure);
+    bool ok = id && suspend_and_reboot(call, host, &residents, &failure);
     bool paid = id && host_debt_pay(call, id, kept, &unpaid);
     json_decref(kept);
     if (failure)
@@ -245,7 +246,8 @@ static json_t *restart_agent(ApiCall *call, GError **error)
         return NULL;
     double since = host_agent_start(xapi, host->ref, error);
     if (since >= 0 && api_object_do(host, "host.restart_agent", NULL, error))
-        host_wait_back(xapi, host, since, was_enabled, HOST_AGENT_MS, error);
+        host_wait_back(xapi, host, since, was_enabled, host_patience_ms(call, HOST_AGENT_MS),
+                       error);
     return seen(host);
 }
 

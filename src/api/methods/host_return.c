@@ -74,6 +74,12 @@ static bool is_back(Xapi *xapi, const char *ref, double since, bool enable, GErr
     return back;
 }
 
+gint64 host_patience_ms(ApiCall *call, gint64 usual_ms)
+{
+    gint64 told_ms = call_parts(call)->host_wait_ms;
+    return told_ms ? told_ms : usual_ms;
+}
+
 bool host_wait_back(Xapi *xapi, const ApiObject *host, double since, bool enable, gint64 timeout_ms,
                     GError **error)
 {

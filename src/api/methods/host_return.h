@@ -21,6 +21,8 @@ double host_agent_start(Xapi *xapi, const char *host, GError **error);
  * answer with it: that is a success, too. A toolstack that has just started puts its host back into
  * service, also one that was taken out of it meanwhile: then once more. */
 bool host_go_down(const ApiObject *host, const char *method, GError **error);
+/* `usual_ms`, or what the server was told instead. */
+gint64 host_patience_ms(ApiCall *call, gint64 usual_ms);
 /* Waits until it is live with an agent that started after `since`; with `enable` enabled, too, by
  * this call when it is not by itself. TIMEOUT names the host. */
 bool host_wait_back(Xapi *xapi, const ApiObject *host, double since, bool enable, gint64 timeout_ms,

@@ -85,9 +85,10 @@ static json_t *set_default_sr(ApiCall *call, GError **error)
 /* --- The master --- */
 
 /* The new master may take a while to answer for the pool. */
-static bool wait_master(const ApiObject *host, const ApiObject *pool, GError **error)
+static bool wait_master(ApiCall *call, const ApiObject *host, const ApiObject *pool, GError **error)
 {
-    gint64 until_us = g_get_monotonic_time() + (gint64) HOST_AGENT_MS * 1000;
+    gint64 patience_ms = host_patience_ms(call, HOST_AGENT_MS);
+    gint64 until_us = g_get_monotonic_time() + patience_ms * 1000;
     for (;;) {
         g_autoptr(GError) failure = NULL;
         g_autofree char *master = xapi_call_string(api_object_xapi(host), "pool.get_master",
@@ -98,8 +99,9 @@ static bool wait_master(const ApiObject *host, const ApiObject *pool, GError **e
             if (failure)
                 g_propagate_error(error, g_steal_pointer(&failure));
             else
-                err_set(error, ERR_TIMEOUT, "host %s has not become the master within %d s",
-                        api_object_text(host, "name_label"), HOST_AGENT_MS / 1000);
+                err_set(error, ERR_TIMEOUT,
+                        "host %s has not become the master within %" G_GINT64_FORMAT " s",
+                        api_object_text(host, "name_label"), patience_ms / 1000);
             return false;
         }
         g_usleep(HOST_POLL_MS * 1000);
@@ -110,7 +112,7 @@ static json_t *set_master(ApiCall *call, GError **error)
 {
     const ApiObject *host = call_object(call, "host"), *pool = pool_of(call, host, error);
     if (pool && api_object_do(host, "pool.designate_new_master", NULL, error) &&
-        wait_master(host, pool, error))
+        wait_master(call, host, pool, error))
         host_settle(host);
     return NULL;
 }

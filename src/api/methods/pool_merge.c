@@ -144,7 +144,8 @@ static bool join(ApiCall *call, const ApiObject *source, const ApiObject *into, 
     }
     if (done)
         forget_server(call, server);
-    if (!wait_member(call, host, target->id, done ? HOST_AGENT_MS : HOST_SETTLE_MS)) {
+    if (!wait_member(call, host, target->id,
+                     host_patience_ms(call, done ? HOST_AGENT_MS : HOST_SETTLE_MS))) {
         if (failure)
             g_propagate_error(error, g_steal_pointer(&failure));
         else

@@ -159,7 +159,8 @@ static bool roll_host(const Rolling *rolling, const ApiObject *host, GError **er
     return since >= 0 && shut_pinned(rolling, host, error) && host_clear(host, NULL, error) &&
            (!rolling->update || patches_install(host, error)) &&
            host_go_down(host, "host.reboot", error) &&
-           host_wait_back(xapi, host, since, true, HOST_BACK_MS, error);
+           host_wait_back(xapi, host, since, true, host_patience_ms(rolling->call, HOST_BACK_MS),
+                          error);
 }
 
 /* Between two hosts it can be stopped without harm. */

@@ -97,11 +97,9 @@ static bool add_host(const Content *content, json_t *host, Delivery *delivery, G
     unlink(path);
     g_strdelimit(name, "/", '_');
     bool ok = xapi_host_download(content_xapi(content), address, PATH, keep, &spool, NULL, error);
-    if (ok && !tar_header(header, name, spool.n_bytes)) {
-        err_set(error, ERR_LIMIT, "the name of the host at %s is too long for an archive", address);
-        ok = false;
-    }
-    ok = ok && delivery_write(header, sizeof(header), delivery, error) &&
+    /* a name that was cut to so many bytes always fits into a header */
+    ok = ok && tar_header(header, name, spool.n_bytes) &&
+         delivery_write(header, sizeof(header), delivery, error) &&
          copy_out(&spool, delivery, error);
     close(spool.fd);
     return ok;
