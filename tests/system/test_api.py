@@ -33,6 +33,7 @@ def recorded(name):
 class Box(unittest.TestCase):
     """One pool and one server for all tests of a class."""
     SIM = ("--hosts", 2, "--vms", 4, "--running", "0.5", "--boot-delay", "0.3", "--disk-size", "64MiB", "--seed", 3)
+    OPTIONS = ()
 
     @classmethod
     def setUpClass(cls):
@@ -40,7 +41,7 @@ class Box(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.folder, ignore_errors=True)
         cls.sim = Sim(*cls.SIM, log=cls.folder / "sim.log")
         cls.addClassCleanup(cls.sim.stop)
-        cls.server = Server(str(cls.folder / "data"), log=cls.folder / "server.log")
+        cls.server = Server(str(cls.folder / "data"), cls.OPTIONS, log=cls.folder / "server.log")
         cls.addClassCleanup(cls.stop_server)
         cls.pool = cls.server.connect(cls.sim)
 

@@ -213,6 +213,11 @@ class Files(Pool):
         self.assertEqual(self.view(machine)["name_label"], vm["name_label"])
         self.call("vm.delete", id=machine)
         before = self.everything()
+        self.sim.fault(kind="answer", method="/import", value="<value></value>")
+        self.assertIn("made no machine of this archive", self.refused(-32000, "vm.import", sr=sr, url=url + "/machine.xva").message)
+        for each in self.objects(type="VM"):
+            if each["id"] not in before:  # it did, and nobody knows of it but the pool
+                self.call("vm.delete", id=each["id"])
         self.assertIn("404", self.refused(-32000, "vm.import", sr=sr, url=url + "/nothing").message)
         self.refused(-32000, "disk.import", name="x", sr=sr, type="vhd", url=url + "/nothing")
         self.refused(10, "vm.import", sr=sr, type="ova", url=url + "/machine.xva")

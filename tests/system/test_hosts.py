@@ -156,6 +156,10 @@ class Hosts(Pool):
         vm = self.bring_vm(self.other)
         self.call("vm.set", id=vm, blockedOperations={"pool_migrate": "stays here", "migrate_send": "stays here"})
         self.refused(19, "host.setMaintenanceMode", id=self.other, maintenance=True)
+        self.sim.fault(kind="error", method="host.evacuate", error=["CANNOT_EVACUATE_HOST", "somebody stays"])
+        self.sim.fault(kind="answer", method="host.get_vms_which_prevent_evacuation", value={self.view(vm)["_xapiRef"]: ["VM_LACKS_FEATURE"]})
+        error = self.refused(-32000, "host.setMaintenanceMode", id=self.other, maintenance=True)
+        self.assertRegex(error.message, f"VM {self.view(vm)['name_label']} cannot leave host .*: shut it down, or move it")
         self.assertTrue(self.host()["enabled"])
         self.assertEqual(self.view(vm)["$container"], self.other)
         self.call("host.setMaintenanceMode", id=self.other, maintenance=True, vmsToForceMigrate=[vm])
@@ -214,6 +218,11 @@ class Hosts(Pool):
         self.assertEqual((self.view(vm)["power_state"], self.host()["enabled"]), ("Running", True))
         self.assertIn("suspend", self.view(vm)["blockedOperations"])
         self.call("vm.set", id=vm, blockedOperations={"suspend": None})
+        # It is back, and lost again at once: what is owed is paid later.
+        self.sim.fault(kind="answer", method="host_metrics.get_live", nth=2, value=False)
+        error = self.refused(-32000, "host.restart", id=self.other, suspendResidentVms=True)
+        self.assertRegex(error.message, "is still down: it is brought back as soon as that is possible")
+        until(lambda: (self.view(vm)["power_state"], self.host()["enabled"]) == ("Running", True), "the machine", PATIENCE)
 
     def test_restart_of_the_master(self):
         """The pool answers nothing meanwhile, and then as before."""

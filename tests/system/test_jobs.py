@@ -163,6 +163,9 @@ class Runs(JobsBox):
         with self.assertRaises(Refused) as caught:
             self.server.call("backupNg.runJob", id=job, schedule=schedule)
         self.assertIn("already running", caught.exception.message)
+        with self.assertRaises(Refused) as caught:
+            self.server.call("log.delete", namespace="jobs", id=live["id"])
+        self.assertIn("is going on: its log cannot be deleted", caught.exception.message)
         self.assertIs(self.server.call("job.cancel", runId=live["id"]), True)
         runner.join(60)
         self.assertFalse(runner.is_alive())

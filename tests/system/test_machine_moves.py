@@ -248,6 +248,11 @@ class Moves(Pool):
         self.far.fault(kind="error", method="VM.set_name_label", error=["INTERNAL_ERROR", "broken"])
         self.refused(-32000, "vm.copy", vm=vm, sr=sr)
         until(lambda: self.everything(self.far_pool) == far, "nothing is left over there")
+        self.far.fault(kind="answer", method="/import", value="<value></value>")
+        self.assertRegex(self.refused(-32000, "vm.copy", vm=vm, sr=sr).message, "made no machine of the archive of VM never copied")
+        for each in self.objects(type="VM", **{"$pool": self.far_pool}):
+            if each["id"] not in far:  # it did, and nobody knows of it but that pool
+                self.forget(each["id"])
         self.assertEqual(self.everything(self.near_pool), near)
 
 

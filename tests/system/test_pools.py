@@ -197,6 +197,45 @@ class Pools(Pool):
         self.assertEqual(self.homes(), homes)
 
 
+class Impatient(Pool):
+    """A server that waits for hosts no longer than a moment: what does not come is told, and nothing has changed."""
+    SIM = ("--hosts", 2, "--vms", 1, "--running", "0", "--disk-size", "1MiB", "--seed", 68)
+    OPTIONS = ("--limit", "host-wait-ms=900")
+
+    def lied_to(self, call, words, *refused, **params):
+        """The pool says that it did, and did not."""
+        self.sim.fault(kind="answer", method=call)
+        before = self.all_hosts()
+        self.assertRegex(self.refused(-32000, *refused, **params).message, words)
+        self.assertEqual(self.all_hosts(), before)
+
+    def all_hosts(self):
+        return sorted((each["id"], each["$pool"], each["enabled"]) for each in self.objects(type="host"))
+
+    def test_waiting(self):
+        pool = self.only(type="pool")
+        host = next(each for each in self.objects(type="host") if each["id"] != pool["master"])
+        self.lied_to("host.restart_agent", f"host {host['name_label']} has not come back for 0 s", "host.restartAgent", id=host["id"])
+        self.lied_to("pool.designate_new_master", "has not become the master within 0 s", "pool.setPoolMaster", host=host["id"])
+        self.assertEqual(self.view(pool["id"])["master"], pool["master"])
+
+    def test_merging(self):
+        pool = self.only(type="pool")["id"]
+        other = Sim("--hosts", 1, "--vms", 0, "--seed", 69)
+        self.addCleanup(other.stop)
+        self.server.connect(other)
+        source = next(each for each in self.objects(type="pool") if each["id"] != pool)
+        master = self.view(source["master"])
+        made = other.control("/sim/objects", {"class": "host_patch", "fields": {"name_label": "XS82E001", "host": master["_xapiRef"]}})
+        until(lambda: self.view(master["id"])["patches"], "the patch", PATIENCE)
+        self.assertIn("have different patches", self.refused(-32000, "pool.mergeInto", target=pool, source=source["id"]).message)
+        other.control("/sim/objects", {"class": "host_patch", "uuid": made["uuid"], "fields": {"host": "OpaqueRef:NULL"}})
+        until(lambda: not self.view(master["id"])["patches"], "no patch", PATIENCE)
+        other.fault(kind="answer", method="pool.join")
+        self.assertIn("which does not show it yet", self.refused(-32000, "pool.mergeInto", target=pool, source=source["id"]).message)
+        self.assertEqual({each["$pool"] for each in self.objects(type="host")}, {pool})  # its connection was forgotten
+
+
 class Alone(Pool):
     SIM = ("--hosts", 1, "--vms", 1, "--running", "1", "--disk-size", "16MiB", "--seed", 66)
 

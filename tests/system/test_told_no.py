@@ -2,6 +2,7 @@
 raise, from the rows of NO; each with its code and words, and with the pool (asked directly) and what the server keeps as they were.
 What the code can raise and no row drives is an error of this test, unless ELSEWHERE names who drives it, or why nobody can."""
 import functools
+import io
 import json
 import os
 import pathlib
@@ -9,9 +10,12 @@ import re
 import shlex
 import shutil
 import sys
+import tarfile
 import tempfile
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import ROOT, Refused, until  # noqa: E402
@@ -45,7 +49,22 @@ NO = [
     ("session.signIn", {"email": "sue", "password": "wrong"}, 3, "invalid credentials"),
     ("session.signInWithToken", {"token": "wrong"}, 3, "invalid credentials"),
     ("role.addPrivilege", {"roleId": "$ROLE", "resource": "nothing", "action": "read"}, 10, "resource: nothing is none that privileges are given on"),
+    ("user.create", {"email": "x" * 300, "password": "x"}, None, "email: expected 1 to"),
+    ("user.create", {"email": "x", "password": "x" * 10000}, None, "password: expected 1 to"),
+    ("group.create", {"name": ""}, None, "name"),
+    ("token.create", {"expiresIn": "a moment"}, None, "expiresIn: "),
+    ("role.set", {"id": NOWHERE, "name": "x"}, 1, "no such"),
+    ("role.copy", {"id": NOWHERE}, 1, "no such acl-role"),
+    ("role.removePrivilege", {"id": NOWHERE}, 1, "no such"),
+    ("ipPool.set", {"id": NOWHERE, "name": "x"}, 1, "no such ipPool"),
+    ("vm.dance", {}, -32601, "method not found: vm.dance"),
+    ("audit.checkIntegrity", {"newest": "$NO_RECORD"}, 22, "missing record"),
+    ("xo.getAllObjects", {"filter": {"__or": 5}}, None, "filter: "),
+    ("xo.exportConfig", {"entries": ["nonsense"]}, 10, "entries: there is no part nonsense"),
+    ("task.abort", {"id": "$TASK"}, None, "has ended"),
     # --- records ---
+    ("resourceSet.create", {"name": ""}, None, "name"),
+    ("resourceSet.create", {"name": "x", "subjects": [5]}, None, "subjects"),
     ("cloudConfig.update", {"id": NOWHERE, "name": "x"}, 1, "no such cloud config"),
     ("cloudConfig.delete", {"id": NOWHERE}, 1, "no such cloud config"),
     ("resourceSet.get", {"id": NOWHERE}, 1, "no such resourceSet"),
@@ -104,6 +123,16 @@ NO = [
      "the configuration of plugin transport-email: must have required property 'transport'"),
     ("plugin.configure", {"id": "transport-email", "configuration": {"from": {"address": "nobody"}, "transport": {"host": "x"}}}, 10,
      "/from/address must match pattern"),
+    ("job.create", {"job": {"type": "call", "name": "x", "key": "k", "method": "m", "paramsVector": {"type": "set"}}}, None, "paramsVector: set"),
+    ("job.create", {"job": {"type": "call", "name": "x", "key": "k", "method": "m", "paramsVector": {"type": "dance"}}}, None, "Unsupported function 'dance'."),
+    ("backupNg.createJob", {"name": "x", "mode": "delta", "vms": {"__or": 5}}, None, "vms: "),
+    ("backupNg.createJob", {"name": "x", "mode": "delta", "vms": {}, "settings": {"": 5}}, None, "settings"),
+    ("backupNg.createJob", {"name": "x", "mode": "delta", "vms": {}, "schedules": {"a": {"cron": "whenever"}}}, None, "schedules.*cron"),
+    ("backupNg.runJob", {"id": "$NOBODYS_JOB", "schedule": "$NOBODYS_SCHEDULE"}, 27, "no VMs match this pattern"),
+    ("backupNg.deleteVmBackup", {"id": "$NO_BACKUP"}, None, "is not the path of a backup"),
+    ("backupNg.runJob", {"id": "$OFF_JOB", "schedule": "$OFF_SCHEDULE"}, None, "couldn't instantiate any remote: remote off .* is disabled: enable it"),
+    ("backupNg.runJob", {"id": "$VAIN_JOB", "schedule": "$VAIN_SCHEDULE"}, None, "exportRetention is 0, so no backup would be kept"),
+    ("remote.set", {"id": "$REPOSITORY", "url": "file:///x?encryptionKey=%22obfuscated-q3oi6d9X8uenGvdLnHk2%22&useVhdDirectory=true"}, 10, "contains an obfuscated secret and differs from the stored one"),
     # --- all objects ---
     ("tag.add", {"id": "$PBD", "tag": "x"}, 10, "objects of type PBD have no tags"),
     ("tag.remove", {"id": "$PBD", "tag": "x"}, 10, "objects of type PBD have no tags"),
@@ -127,6 +156,14 @@ NO = [
     ("pif.reconfigureIp", {"id": "$VLAN_PIF", "mode": "Static", "ip": "nonsense", "netmask": "x"}, None, "INVALID_IP_ADDRESS_SPECIFIED"),
     ("pif.reconfigureIp", {"id": "$VLAN_PIF", "mode": "Guess"}, 10, "mode"),
     ("pbd.delete", {"id": "$PBD"}, None, "OPERATION_NOT_ALLOWED|attached"),
+    # --- another pool that is odd ---
+    ("vm.attachPcis", {"id": "$HALTED_VM", "pcis": ["$FOREIGN_PCI"]}, 10, "pcis: .* is not of the pool of VM"),
+    ("vusb.create", {"vmId": "$HALTED_VM", "usbGroupId": "$FOREIGN_USB_GROUP"}, 10, "usbGroupId: .* is not of the pool of VM"),
+    ("pool.listMissingPatches", {"host": "$OTHERS_HOST"}, None, "runs XenServer: updates are known of XCP-ng alone"),
+    ("vm.migrate", {"vm": "$HALTED_VM", "targetHost": "$HOMELESS_HOST"}, 10, "sr: say where disk .* and the pool has no default one"),
+    ("vm.migrate", {"vm": "$HALTED_VM", "targetHost": "$UNMANAGED_HOST", "sr": "$FOREIGN_SR"}, 10, "has no management interface, name one"),
+    ("vm.import", {"sr": "$UNMANAGED_SR", "type": "ova"}, None, "the pool has no management network"),
+    ("sm.getFromSr", {"sr": "$TAPE_SR"}, None, "the pool has no driver for storages of type tape"),
     # --- hosts, pools ---
     ("host.start", {"id": "$MEMBER"}, None, "HOST_POWER_ON_MODE_DISABLED"),
     ("pool.managementReconfigure", {"pool": "$POOL", "network": "$FOREIGN_NETWORK"}, 10, "is not a network of pool"),
@@ -222,6 +259,54 @@ NO = [
     ("vm.migrate", {"vm": "$RUNNING_VM", "targetHost": "$OTHER_HOST", "sr": "$FOREIGN_SR"}, 10, "sr: .* is not in the pool of host"),
     ("vm.migrate", {"vm": "$RUNNING_VM", "targetHost": "$OTHER_HOST", "migrationNetwork": "$FOREIGN_NETWORK"}, 10, "migrationNetwork: .* is not in the pool of host"),
     ("vm.migrate", {"vm": "$PINNED_VM", "targetHost": "$OTHER_HOST"}, None, "does not move to host|blocked"),
+    # --- the last, as from here on the other pool is closed ---
+    ("network.set", {"id": "$SEALED_NETWORK", "name_description": "x"}, None, "the server of this pool is set to read only"),
+]
+#: What the pool answers in place of the truth: its call, the answer, and what is said of it.
+POOL_LIES = [
+    ("host.call_plugin", "nonsense", "host.getIpmiSensors", {"id": "$HOST"}, "ipmitool.py answered what is no JSON"),
+    ("host.call_plugin", "nonsense", "host.getMdadmHealth", {"id": "$HOST"}, "raid.py answered what is no JSON"),
+    ("host.call_plugin", "nonsense", "pool.listMissingPatches", {"host": "$HOST"}, "updater.py answered what is no JSON"),
+    ("host.call_plugin", "{}", "pool.listMissingPatches", {"host": "$HOST"}, "updater.py answered no list"),
+    ("host.call_plugin", "nonsense", "sr.probeZfs", {"host": "$HOST"}, "its list of ZFS pools with what is no JSON"),
+    ("host.call_plugin", "it is busy", "vm.coalesceLeaf", {"id": "$VM"}, "were not merged: the host says it is busy"),
+    ("SR.probe", "nonsense", "sr.probeNfsExists", {"host": "$HOST", "server": "nas", "serverPath": "/x"}, "the probe with what is no list"),
+    ("host.get_servertime", "yesterday", "host.stats", {"host": "$HOST", "granularity": "seconds"}, '"yesterday" is no time'),
+    ("host.get_servertime", "20200101T00:00:00Z", "host.stats", {"host": "$HOST", "granularity": "seconds"}, "are the clocks of the pool right"),
+]
+#: An OVF whose disk is packed.
+PACKED = b'''<Envelope xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1" xmlns:rasd="r">
+<References><File ovf:id="f" ovf:href="a.vmdk" ovf:compression="gzip"/></References>
+<DiskSection><Disk ovf:diskId="d" ovf:fileRef="f" ovf:capacity="1048576"/></DiskSection>
+<VirtualSystem ovf:id="x"><VirtualHardwareSection><Item><rasd:ResourceType>17</rasd:ResourceType><rasd:HostResource>ovf:/disk/d</rasd:HostResource>
+</Item></VirtualHardwareSection></VirtualSystem></Envelope>'''
+#: What is sent after the call: (method, params, what is sent, what the answer to that says).
+SENT_NO = [
+    ("xo.importConfig", {}, b"nonsense", "the configuration is not JSON: line 1"),
+    ("xo.importConfig", {}, b"[]", "the configuration must be an object of lists"),
+    ("xo.importConfig", {}, b"\x1f\x8b nonsense", "the configuration: "),
+    ("xo.importConfig", {}, "$SEALED", "this configuration is sealed: give its passphrase"),
+    ("xo.importConfig", {"passphrase": "wrong"}, "$SEALED", "the configuration: "),
+    ("xo.importConfig", {}, {"users": 5}, "users: expected a list"),
+    ("xo.importConfig", {}, {"tags": [{"id": "t"}] * 100001}, "tags: more than 100000 records"),
+    ("xo.importConfig", {}, {"users": [5]}, r"users\[0\]: expected an object"),
+    ("xo.importConfig", {}, {"users": [{"id": ""}]}, r"users\[0\]: id: expected a text of 1 to"),
+    ("xo.importConfig", {}, {"tags": [{"id": "t"}, {"id": "t"}]}, r"tags\[1\]: id: t is there twice"),
+    ("xo.importConfig", {}, {"users": [{"id": "u"}]}, r"users\[0\]: email: expected a text of 1 to"),
+    ("xo.importConfig", {}, {"users": [{"id": "u", "email": "x"}, {"id": "v", "email": "X"}]}, r"users\[1\]: email: X is there twice"),
+    ("xo.importConfig", {}, {"users": [{"id": "u", "email": "x", "preferences": 5}]}, "preferences: expected an object"),
+    ("xo.importConfig", {}, {"groups": [{"id": "g", "name": "x", "users": 5}]}, r"groups\[0\]: users: expected a list"),
+    ("xo.importConfig", {}, {"users": [{"id": "$ME", "email": "admin@admin.net", "permission": "none"}]}, "no administrator who can sign in would remain"),
+    ("xo.importConfig", {}, {"authTokens": [{"id": "t", "user_id": "$ME"}]}, "expiration: expected a time in milliseconds"),
+    ("xo.importConfig", {}, {"privileges": [{"id": "p", "roleId": "$ROLE", "resource": "vm", "action": "read", "effect": "perhaps"}]},
+     "effect: expected allow or deny"),
+    ("vm.import", {"sr": "$SR", "type": "ova"}, {}, "the archive is empty: it is no OVA"),
+    ("vm.import", {"sr": "$SR", "type": "ova"}, {"readme.txt": b"x"}, "the archive does not begin with an OVF but with readme.txt"),
+    ("vm.import", {"sr": "$SR", "type": "ova"}, {"x.ovf": 9 << 20}, r"the OVF has more than \d+ bytes"),
+    ("vm.import", {"sr": "$SR", "type": "ova", "data": {"nameLabel": "x", "disks": [{"path": "a.vmdk", "nameLabel": "a", "capacity": 1 << 20}]}},
+     {"x.ovf": b""}, "the archive holds 0 of the 1 disks of the machine"),
+    ("vm.import", {"sr": "$SR", "type": "ova"}, {"x.ovf": PACKED, "a.vmdk": b"x"}, "disk a.vmdk is in gzip inside the archive"),
+    ("disk.import", {"sr": "$SR", "name": "x", "type": "vhd"}, b"short", "this is no VHD: it has 5 bytes"),
 ]
 #: As somebody without rights.
 NO_RIGHTS = [
@@ -263,10 +348,17 @@ ELSEWHERE = {
     "the backup job ": "test_hosts.Hosts.test_backup_guard",
     "the master of the pool, host": "test_hosts.Hosts.test_restart_order",
     " machines on host": "test_hosts.Hosts.test_smart_reboot",
+    "is still down": "test_hosts.Hosts.test_smart_reboot",
+    "shut it down, or move it": "test_hosts.Hosts.test_maintenance_refused",
     "host %s is out of service": "test_pools.Pools.test_rolling_refused",
     "VM %s cannot leave its host": "test_pools.Pools.test_rolling_refused",
+    "it ended at host": "test_pools.Pools.test_rolling_ends",
     "the pool has one host": "test_pools.Alone.test_alone",
     "the updates were not installed": "test_pools.Pools.test_patches",
+    "has not come back": "test_pools.Impatient.test_waiting",
+    "has not become the master": "test_pools.Impatient.test_waiting",
+    "have different patches": "test_pools.Impatient.test_merging",
+    "which does not show it yet": "test_pools.Impatient.test_merging",
     "pcis: ": "test_pool_methods.Methods.test_pci_refused",
     "is in service, and this restarts it": "test_pool_methods.Methods.test_memory",
     "memory: expected a number of bytes": "test_pool_methods.Methods.test_memory",
@@ -275,22 +367,57 @@ ELSEWHERE = {
     "sources: ": "test_pool_merge.Merging.test_merging",
     "cannot be merged into": "test_pool_merge.Merging.test_merging",
     "the hosts are not compatible": "test_pool_merge.Merging.test_merging",
+    "of %u pools were merged": "test_pool_merge.Merging.test_merging",
     "is attached to no host, so nobody": "test_pool_methods.Methods.test_stats",
     "room for the ISO": "test_pool_methods.Methods.test_packs_refused",
     "say how long the ISO is": "test_pool_methods.Methods.test_packs_refused",
+    "the pool made no machine of": "test_disk_files.Files.test_from_addresses",
+    "made no machine of the archive of": "test_machine_moves.Moves.test_copy_refusals",
+    "too fast authentication": "test_api.Wire.test_too_fast",
+    "too many calls: ": "test_pace.Pace.test_loop",
+    "is already connected, through": "test_api.Servers.test_twin",
+    "no objects match this pattern": "test_calls.Calls.test_smart_selection",
+    "%s: no answer within": "test_calls.Calls.test_timeout",
+    "run %s was cancelled": "test_jobs.Runs.test_live_and_cancelled",
+    "is already running": "test_jobs.Runs.test_live_and_cancelled",
+    "its log cannot be deleted": "test_jobs.Runs.test_live_and_cancelled",
+    "is being backed up by run": "test_runs.Together.test_same_vm",
+    "job %s: no VMs match": "test_logs.Logs.test_no_match",
+    "no XAPI associated": "test_logs.Logs.test_unknown_vm",
+    "the server is stopping": "test_stop.Stop.test_repository",
 }
 UNDRIVEN = {
-    "updates are known of XCP-ng alone": "every simulated host runs XCP-ng", "it ended at host": "a restart that fails takes minutes to be given up",
-    "gave statistics in steps": "the simulator's clocks are right", "made no machine of": "the simulator makes one, or says why not",
-    "has no management network": "every simulated pool has one", "has no management interface": "every simulated host has one",
-    "is not of the pool of VM": "the other simulated pool has no USB devices", "addresses: more than": "a limit that takes too long to reach",
-    "have different patches": "simulated hosts keep no record of them", "which does not show it yet": "minutes of waiting",
-    "has no driver for storages": "every simulated pool has all", "the status of a host": "a file of gigabytes, or a full disk",
-    "too long for an archive": "addresses of simulated hosts are short",
-    "say where disk": "every simulated pool has a default storage", "were not merged": "the simulator's plug-in merges",
-    "there are already": "a limit that takes too long to reach",
-    "no JSON": "plug-ins of the simulator answer JSON", "no list": "plug-ins of the simulator answer JSON", "is no time": "the simulator tells times",
-    "has not come back": "minutes of waiting", "is still down": "minutes of waiting", "has not become the master": "minutes of waiting",
+    "the status of a host": "the disk of the temporary folder fills or fails in the middle of a download, or 4 GiB come: the download ends then",
+    "is the last administrator": "who calls is an administrator, and cannot demote or delete itself: tests/unit/account",
+    "not enough memory (64 MiB)": "a machine without memory",
+    "no pipe between two": "a server without file descriptors", "the other end of the transfer": "the other end's own failure is told in its place",
+    "name: expected text": "the parameter's own check comes before; an import tells it of what it does not take",
+    "expected a list of texts": "the parameter's own check comes before; an import tells it of what it does not take",
+    "expected a resource, an action": "the parameters' own checks come before",
+    "downloads are waiting": "ten thousand calls", "was disabled meanwhile": "two calls in the same millisecond",
+    "the length is known": "ends a first pass over a disk, is never told", "changed while it was exported": "a disk whose size changes between two passes",
+    "unknown error from the peer": "the method is open to those who are signed in",
+    "no connected pool has": "the pool was connected when the call began, and went away in the same moment",
+    "jobs of type": "no method makes a job of another type", "an object of schedules": "the parameter's own check comes before",
+    "no such log": "who asks for logs by their ids gets those that are there",
+    "pool %s is not connected": "told in the log of a run: tests/unit/run",
+    "calls are going on": "as many calls of a remote that hang as there may be processes", "does not respond since": "tests/unit/run",
+    "a repository worker gave": "a defect of the worker", "the process that works on it has ended": "tests/unit/run",
+    "journals: ": "the server does not start then", "the worker named no VM": "a defect of the worker",
+    "statistics: more than": "a host that sends gigabytes", "is no JSON": "the simulator's statistics are whole: tests/unit/stats", "is no time": "rest_host asks for the same in test_rest",
+}
+
+
+#: Where refusals are looked for: all that a method calls in the server's own process …
+REACHED = ["api/**/*.c", "account/*.c", "job/*.c", "run/*.c", "pool/*.c", "store/*.c", "stats/*.c"]
+#: … but for these, and why.
+UNREACHED = {
+    "api/rest*.c": "the other surface, which test_rest drives", "api/error.c": "what sets them",
+    "run/worker*.c": "of the process that makes a run, told in its log: test_runs, test_logs, test_faults",
+    "run/re*_worker.c": "of the process that works on a repository, but for its own mistakes it says what catalog and remote say",
+    "run/run.c": "told in the log of a run", "run/pro*.c": "between the server and its processes: tests/unit/run",
+    "pool/*.c": "a connection that comes, goes or cannot be: tests/unit/pool, test_faults",
+    "store/*.c": "a data folder that cannot be used: tests/unit/store, test_damage",
 }
 
 
@@ -299,6 +426,10 @@ def said_in_source(text):
     text = re.sub(r'"\s*(?:G_GINT64_FORMAT|PRI\w+)\s*"', "d%d", text)
     literals = "".join(re.findall(r'"((?:\\.|[^"\\])*)"', text))
     return literals.replace('\\"', '"')
+
+
+def told_by(error):
+    return error["message"] + " " + json.dumps(error.get("data"), ensure_ascii=False)
 
 
 def is_said(words, answer):
@@ -312,22 +443,35 @@ def is_said(words, answer):
     return True
 
 
+def words_of(call, arguments, plain):
+    """The format of what a call that sets an error says; "" when it passes on what others say."""
+    if call == "api_error_plain":
+        return plain[re.search(r"API_(\w+)", arguments)[1]]
+    if call == "api_error_unauthorized":
+        return plain["UNAUTHORIZED"] + (' {"permission": "%s' if '"' in arguments else ' {"object"')
+    if call == "api_error_no_such":
+        type_ = re.search(r'"(\w[^"]*)"\)?$', arguments.strip())
+        return f"no such {type_[1] if type_ else '%s'}"
+    # the data comes before the words
+    arguments = re.sub(r"json_pack\((?:[^()]|\([^()]*\))*\)|json_string\([^()]*\)", "", arguments)
+    words = re.search(r'"(?:\\.|[^"\\])*"(?:\s*(?:G_GINT64_FORMAT|PRI\w+|"(?:\\.|[^"\\])*"))*', arguments, flags=re.S)
+    said = said_in_source(words[0]) if words else ""
+    return said if re.sub(r"%l?[a-z]|[^a-z]", "", said) else ""
+
+
+@functools.cache
 def refusals_in_source():
-    """(file, line) → the format of each refusal that methods raise with words of their own."""
-    folder = pathlib.Path(os.environ.get("CADENZA_SOURCE", ROOT)) / "src/api/methods"
+    """(file, line) → the format of each refusal that a method can meet."""
+    folder = pathlib.Path(os.environ.get("CADENZA_SOURCE", ROOT)) / "src"
     if not folder.exists():
         raise unittest.SkipTest("the source is not here")
+    plain = dict(re.findall(r'A\(-?\d+, (\w+), "(.*)"\)', (folder / "api/errors.def").read_text()))
     found = {}
-    for path in sorted(folder.glob("*.c")):
+    for path in sorted({path for pattern in REACHED for path in folder.glob(pattern)} - {path for pattern in UNREACHED for path in folder.glob(pattern)}):
         text = path.read_text()
-        for call in re.finditer(r"(api_error_invalid|err_set|api_error_set)\((.*?)\);", text, flags=re.S):
-            arguments = call[2]
-            if call[1] == "api_error_set":  # the data comes before the words
-                arguments = re.sub(r"json_pack\((?:[^()]|\([^()]*\))*\)|json_string\([^()]*\)", "", arguments)
-            words = re.search(r'"(?:\\.|[^"\\])*"(?:\s*(?:G_GINT64_FORMAT|"(?:\\.|[^"\\])*"))*', arguments, flags=re.S)
-            said = said_in_source(words[0]) if words else ""
-            if re.sub(r"%l?[a-z]|[^a-z]", "", said):
-                found[path.name, text.count("\n", 0, call.start()) + 1] = said
+        for call in re.finditer(r"\b(api_error_\w+|err_set|err_set_detail|g_prefix_error)\((&?\w*error.*?)\);", text, flags=re.S):
+            if said := words_of(call[1], call[2], plain):
+                found[str(path.relative_to(folder)), text.count("\n", 0, call.start()) + 1] = said
     return found
 
 
@@ -396,6 +540,110 @@ class Refusing(World):
         self.halted_host()
         self.wait(lambda: any(each["power_state"] == "Halted" for each in self.objects(type="host")))
         return pool
+
+    def foreign_pci(self):
+        return self.foreign("PCI")
+
+    def foreign_host(self):
+        return self.foreign("host")
+
+    def beyond(self, cls, uuid, **fields):
+        """What no client of the other pool may write."""
+        self.second().control("/sim/objects", {"class": cls, "uuid": uuid, "fields": fields})
+
+    def elsewhere(self, id_):
+        return self.call("xo.getAllObjects", filter={"id": id_})[id_]
+
+    @functools.cache
+    def foreign_usb_group(self):
+        session, host = self.second().session(), self.elsewhere(self.foreign_host())["_xapiRef"]
+        session.call("host.add_to_other_config", host, "sim:usb", json.dumps([{"path": "1-1", "vendor_id": "0781", "product_id": "5567"}]))
+        session.call("PUSB.scan", host)
+        session.call("PUSB.set_passthrough_enabled", session.call("PUSB.get_all")[0], True)
+        session.proxy("close")()
+        self.wait(lambda: self.call("xo.getAllObjects", filter={"type": "USB_group"}))
+        return self.foreign("USB_group")
+
+    @functools.cache
+    def others_host(self):
+        host, session = self.foreign_host(), self.second().session()
+        facts = session.call("host.get_software_version", self.elsewhere(host)["_xapiRef"])
+        self.beyond("host", host, software_version={**facts, "product_brand": "XenServer"})
+        session.proxy("close")()
+        self.wait(lambda: self.elsewhere(host)["productBrand"] == "XenServer")
+        return host
+
+    @functools.cache
+    def homeless_host(self):
+        """Of a pool without a default storage."""
+        self.beyond("pool", self.away, default_SR="OpaqueRef:NULL")
+        self.wait(lambda: not self.elsewhere(self.away).get("default_SR"))
+        return self.foreign_host()
+
+    @functools.cache
+    def unmanaged_host(self):
+        """Of a pool without a management interface."""
+        pifs = self.call("xo.getAllObjects", filter={"type": "PIF", "management": True, "$pool": self.away})
+        for pif in pifs:
+            self.beyond("PIF", pif, management=False)
+        self.wait(lambda: not any(self.elsewhere(pif)["management"] for pif in pifs))
+        return self.foreign_host()
+
+    def unmanaged_sr(self):
+        self.unmanaged_host()
+        return self.foreign_sr()
+
+    def sealed_network(self):
+        other = next(each["id"] for each in self.call("server.getAll") if each["id"] != self.server_id)
+        self.call("server.set", id=other, readOnly=True)
+        return self.foreign_network()
+
+    # --- what the server keeps ---
+
+    def sealed(self):
+        """A configuration under a passphrase."""
+        with urllib.request.urlopen(self.box.url + self.call("xo.exportConfig", passphrase="right")["$getFrom"], timeout=60) as got:
+            return got.read()
+
+    @functools.cache
+    def job_of(self, name, remote, vms, retention):
+        return self.box.delta_job(name, vms, [remote], retention)
+
+    @functools.cache
+    def nobodys(self):
+        job = self.call("backupNg.createJob", name="nobody's", mode="delta", vms={"name_label": "nobody"}, remotes={"id": self.repository()},
+                        schedules={"tmp": {"cron": "0 0 * * *", "enabled": False}}, settings={"tmp": {"exportRetention": 1}})
+        return job, next(each["id"] for each in self.call("schedule.getAll") if each["jobId"] == job)
+
+    def nobodys_job(self):
+        return self.nobodys()[0]
+
+    def nobodys_schedule(self):
+        return self.nobodys()[1]
+
+    @functools.cache
+    def off_remote(self):
+        remote = self.call("remote.create", name="off", url=f"file://{tempfile.mkdtemp(dir=self.home)}")["id"]
+        self.call("remote.set", id=remote, enabled=False)
+        return remote
+
+    def off_job(self, part=0):
+        return self.job_of("off", self.off_remote(), (self.vm(),), 1)[part]
+
+    def off_schedule(self):
+        return self.off_job(1)
+
+    def vain_job(self, part=0):
+        return self.job_of("in vain", self.repository(), (self.vm(),), 0)[part]
+
+    def vain_schedule(self):
+        return self.vain_job(1)
+
+    def no_record(self):
+        return "$5$$" + "0" * 64
+
+    def no_backup(self):
+        return f"{self.repository()}//elsewhere/x.json"
 
     # --- machines in a state ---
 
@@ -488,6 +736,13 @@ class Refusing(World):
         session.proxy("close")()
         return sr
 
+    @functools.cache
+    def tape_sr(self):
+        sr = self.spare_sr()
+        self.sim.control("/sim/objects", {"class": "SR", "uuid": sr, "fields": {"type": "tape"}})
+        self.wait(lambda: self.objects(id=sr)[0]["SR_type"] == "tape")
+        return sr
+
     def taken_device(self):
         self.block_sr()
         return "/dev/sdx"
@@ -539,16 +794,29 @@ class Told(unittest.TestCase):
             return [self.filled(each) for each in value]
         return self.world.value(value[1:]) if isinstance(value, str) and value.startswith("$") else value
 
-    def no(self, method, params, code, words, why="", **login):
+    def refusal(self, method, params, sent, **login):
+        """What the call answers, or (not None) what the answer to what is sent after it says."""
+        answer = self.ask(method, params, **login)
+        if sent is None or "error" in answer:
+            return answer
+        try:
+            with urllib.request.urlopen(urllib.request.Request(self.world.box.url + answer["result"]["$sendTo"], data=sent), timeout=60) as told:
+                return {"result": told.read().decode()}
+        except urllib.error.HTTPError as error:
+            text = error.read().decode()
+            answer = json.loads(text) if text.startswith("{") else {}
+            return answer if "error" in answer else {"error": {"code": error.code, "message": text}}
+
+    def no(self, method, params, code, words, why="", sent=None, **login):
         """The call is refused so; everything is as it was, a moment later at the latest. What is wrong, or None."""
         before = self.world.ledger.write()
-        answer = self.ask(method, params, **login)
+        answer = self.refusal(method, params, sent, **login)
         error = answer.get("error")
         shown = f"{method} {json.dumps(params)[:300]}{why}"
         if not error:
             return f"{shown}: is not refused: {json.dumps(answer)[:200]}"
         self.driven.add(method)
-        self.told.append(error["message"] + " " + json.dumps(error.get("data"), ensure_ascii=False))
+        self.told.append(told_by(error))
         if (code is not None and error["code"] != code) or not re.search(words, self.told[-1]):
             return f"{shown}: expected {code} {words}, got {json.dumps(error)[:400]}"
         until_ = time.monotonic() + 30
@@ -614,6 +882,7 @@ class Told(unittest.TestCase):
                 error = self.ask(name, params).get("error") or {"code": "nothing", "message": ""}
                 n += 1
                 self.driven.add(name)
+                self.told.append(told_by(error))
                 if error["code"] != code or words not in json.dumps(error):
                     wrong.append(f"{name} {json.dumps(params)[:200]}: expected {code} {words}, got {json.dumps(error)[:300]}")
         print(f"{n} forms of {len(self.driven)} methods", file=sys.stderr)
@@ -626,13 +895,45 @@ class Told(unittest.TestCase):
         self.addCleanup(socket.close)
         for name, info in self.infos.items():
             if info.get("permission", "user") is not None:
-                self.assertEqual(socket.call(name, {})["error"]["code"], 2, name)
+                error = socket.call(name, {})["error"]
+                self.assertEqual(error["code"], 2, name)
+                self.told.append(told_by(error))
                 self.driven.add(name)
 
     # --- By what it finds ---
 
     def test_3_rows(self):
         self.all(self.no(method, self.filled(params), code, words) for method, params, code, words in NO)
+
+    def bytes_of(self, method, sent):
+        if isinstance(sent, bytes):
+            return sent
+        if method == "xo.importConfig":
+            return json.dumps(sent).encode()
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, content in sent.items():
+                member = tarfile.TarInfo(name)
+                member.size = content if isinstance(content, int) else len(content)  # a size alone: nothing of it comes
+                tar.addfile(member, None if isinstance(content, int) else io.BytesIO(content))
+        return archive.getvalue()
+
+    def test_3_sent(self):
+        """What comes after the call is refused as well."""
+        self.all(self.no(method, self.filled(params), None, words, f" then {str(sent)[:100]}", self.bytes_of(method, self.filled(sent)))
+                 for method, params, sent, words in SENT_NO)
+
+    def lied_to(self, call, value, method, params, words):
+        params = self.filled(params)
+        self.world.sim.fault(kind="answer", method=call, value=value, count=100)
+        try:
+            return self.no(method, params, None, words, f" ({call} says {value})")
+        finally:
+            self.world.sim.control("/sim/faults/clear", {})
+
+    def test_3_lies(self):
+        """Answers of the pool that make no sense are told as such."""
+        self.all(self.lied_to(*row) for row in POOL_LIES)
 
     def test_4_rights(self):
         self.all(self.no(method, self.filled(params), code, words, **SUE) for method, params, code, words in NO_RIGHTS)
@@ -664,9 +965,50 @@ class Told(unittest.TestCase):
         """What the pool refuses is told with its words, and nothing stays half done."""
         self.all(self.refused_by_pool(name, call) for name, call in POOL_SAYS_NO.items())
 
+    # --- By how much there is ---
+
+    def test_6_limits(self):
+        """As many as there may be, and no more: the last test but one, for nobody cleans up."""
+        me = self.world.me()
+        role, late = self.call("role.create", name="full"), (int(time.time()) + 86400) * 1000
+        many = {"xenServers": [{"id": f"s{i}", "host": f"h{i}", "username": "x", "password": "x", "enabled": False} for i in range(256)],
+                "cloudConfigs": [{"id": f"c{i}", "name": "x", "template": "x"} for i in range(10000)],
+                "ipPools": [{"id": f"p{i}", "name": "x", "addresses": {}, "networks": []} for i in range(1000)],
+                "authTokens": [{"id": f"t{i}" * 10, "user_id": me, "created_at": 0, "expiration": late} for i in range(1000)],
+                "privileges": [{"id": f"v{i}", "roleId": role, "resource": "vm", "action": "read", "effect": "allow"} for i in range(10000)],
+                "roles": [{"id": f"r{i}", "name": f"r{i}"} for i in range(1000)]}
+        self.assertNotIn("error", self.refusal("xo.importConfig", {}, json.dumps(many).encode()))
+        for method, params, words in (
+                ("server.add", {"host": "one too many", "username": "x", "password": "x", "autoConnect": False}, "there are already 256 servers"),
+                ("cloudConfig.create", {"name": "x", "template": "x"}, "there are already 10000 cloud configurations"),
+                ("ipPool.create", {"name": "x", "addresses": {}, "networks": []}, "there are already 1000 pools of IP addresses"),
+                ("ipPool.set", {"id": "p0", "addresses": {f"10.{i >> 16}.{i >> 8 & 255}.{i & 255}": {} for i in range(65537)}}, "addresses: more than 65536"),
+                ("role.create", {"name": "x"}, "there are already .* of"),
+                ("role.addPrivilege", {"roleId": role, "resource": "vm", "action": "read"}, "there are already .* of"),
+                ("token.create", {}, "has 1000 tokens: delete some")):
+            error = self.ask(method, params).get("error") or {"message": "nothing"}
+            self.told.append(told_by(error))
+            self.assertRegex(self.told[-1], words, method)
+        self.assertEqual([len(self.call(each)) for each in ("cloudConfig.getAll", "ipPool.getAll")],
+                         [10000, 1000])
+
+    def test_6_too_many(self):
+        """Calls at once over one connection: those that are let in are answered all the same."""
+        socket, vm = WebSocket(self.world.box.url), self.world.vm()
+        self.addCleanup(socket.close)
+        socket.call("session.signIn", {"email": self.world.box.user, "password": self.world.box.password})
+        self.world.sim.fault(kind="latency", method="VM.set_name_description", ms=600000)
+        for i in range(257):
+            socket.send(json.dumps({"jsonrpc": "2.0", "id": i, "method": "vm.set", "params": {"id": vm, "name_description": f"busy {i}"}}))
+        error = json.loads(socket.receive_answer())["error"]
+        self.told.append(told_by(error))
+        self.assertIn("too many calls in flight on this connection (256)", error["message"])
+        self.world.sim.control("/sim/faults/clear", {})
+        self.assertEqual([json.loads(socket.receive_answer()).get("result") for _ in range(256)], [True] * 256)
+
     # --- Is that all ---
 
-    def test_6_all(self):
+    def test_7_all(self):
         self.assertEqual(sorted(set(self.infos) - self.driven - {name for name, info in self.infos.items() if not info["params"]}), [])
         missing = []
         for (file, line), said in refusals_in_source().items():
