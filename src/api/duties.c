@@ -3,6 +3,7 @@
 #include "api/methods/host_leaving.h"
 #include "api/methods/host_return.h"
 #include "api/methods/late_task.h"
+#include "api/methods/passing_disks.h"
 #include "api/methods/vm_birth.h"
 #include "api/methods/vm_cloud.h"
 #include "api/parts.h"
@@ -10,8 +11,9 @@
 
 #define DUTIES "duties"
 
-static const DutyKind *const kinds[] = { &host_leaving_duty, &host_return_duty, &late_task_duty,
-                                         &vm_birth_duty, &vm_cloud_drive_duty };
+static const DutyKind *const kinds[] = { &host_leaving_duty, &host_return_duty,
+                                         &late_task_duty,    &passing_disks_duty,
+                                         &vm_birth_duty,     &vm_cloud_drive_duty };
 
 typedef struct {
     const DutyKind *kind;

@@ -1,8 +1,11 @@
 """Machines made by many at once: none lost, none doubled, a resource set's use exact; what is half made goes, whatever ended its making;
 a cloud-init drive that is to go goes, whatever happens to the server meanwhile. Sixty machines; five hundred with CADENZA_FULL=1."""
 import concurrent.futures
+import http.client
 import os
+import threading
 import unittest
+import urllib.request
 
 import test_machines
 from box import Refused, Server
@@ -219,6 +222,27 @@ class Half(Made):
         self.sim.control("/sim/faults/clear", {})
         self.again()
         until(lambda: self.leftovers(before) == [], "the half-made machine to go", 60)
+
+    def test_killed_installing(self):
+        """So does one that dies with the disk of a supplemental pack in the pool."""
+        def send(path):
+            try:
+                urllib.request.urlopen(urllib.request.Request(url + path, data=bytes(1 << 20), method="POST"), timeout=60).close()
+            except (OSError, http.client.HTTPException):
+                pass # the server was ended
+
+        def packs():
+            return [vdi for vdi in self.objects(type="VDI") if vdi["name_label"].startswith("[XO] Supplemental pack ISO")]
+        host, url = self.objects(type="host")[0]["id"], self.server.url
+        self.sim.fault(kind="latency", method="host.call_plugin", ms=60000)
+        sender = threading.Thread(target=send, args=(self.call("host.installSupplementalPack", host=host)["$sendTo"],))
+        sender.start()
+        self.addCleanup(sender.join)
+        until(packs, "the disk of the pack", 60)
+        self.kill()
+        self.sim.control("/sim/faults/clear", {})
+        self.again()
+        until(lambda: not packs(), "the disk to go", 60)
 
     def kill(self):
         for socket in self.sockets.values():

@@ -1,9 +1,9 @@
 /* Supplemental packs: an ISO that a client sends, kept on a disk for as long as hosts install it.
  */
 #include "api/methods/content.h"
+#include "api/methods/passing_disks.h"
 #include "api/methods/vm_devices.h"
 #include "base/log.h"
-#include "base/mutant.h"
 
 #include <string.h>
 
@@ -144,13 +144,13 @@ static bool take_iso(const Content *content, HttpRequest *request, GError **erro
                 in.n_bytes);
         return false;
     }
-    g_autofree char *vdi = disk_take(xapi, sr, DISK_NAME, DISK_WORDS, &in, error);
+    g_auto(PassingDisks) disks = { NULL };
+    if (!passing_disks_begin(&disks, content->parts->duties, content->pool, DISK_NAME, error))
+        return false;
+    g_autofree char *vdi = disk_take(xapi, sr, disks.name, DISK_WORDS, &in, error);
     bool ok = vdi && (shared ? install_all(content, vdi, error)
                              : install_copies(content, inventory, vdi, in.n_bytes, error));
-    g_autoptr(GError) kept = NULL;
-    bool keep = MUTANT(pack_stays); /* mutant: system:test_pool_methods.Methods.test_packs */
-    if (vdi && !keep && !disk_drop(xapi, vdi, &kept))
-        log_warning("api", "the disk %s of a supplemental pack stays: %s", vdi, kept->message);
+    passing_disks_end(&disks, xapi);
     return ok;
 }
 
