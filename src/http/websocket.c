@@ -11,12 +11,10 @@
 #include <sys/epoll.h>
 
 enum {
-    CLOSE_MS = 5000,          /* for the peer's close frame after ours */
-    MAX_READ_BYTES = 1 << 20, /* per round, so that one socket does not hold the loop */
-    WRITE_BYTES = 16384,      /* header and beginning of a frame in one write */
-    MAX_CONTROLS = 512,       /* pongs that wait: the client pings and does not read */
+    CLOSE_MS = 5000,     /* for the peer's close frame after ours */
+    WRITE_BYTES = 16384, /* header and beginning of a frame in one write */
+    MAX_CONTROLS = 512,  /* pongs that wait: the client pings and does not read */
     MAX_REASON_BYTES = 123,
-    MAX_FRAGMENTS = 4096, /* of one message: each is an allocation, however small */
 };
 
 Frame *ws_frame_new(guint8 opcode, guint16 code, GBytes *bytes)
@@ -63,8 +61,7 @@ void ws_unref(WebSocket *socket)
     g_queue_clear_full(&socket->inbox, ws_frame_free);
     ws_frame_free(socket->current);
     stage_end(&socket->stage);
-    if (socket->wslay)
-        wslay_event_context_free(socket->wslay);
+    ws_context_free(socket);
     pthread_mutex_destroy(&socket->lock);
     g_free(socket->peer);
     g_free(socket);
@@ -179,91 +176,6 @@ void ws_close(WebSocket *socket, unsigned code, const char *reason)
 void ws_set_max_message(WebSocket *socket, size_t max_message_bytes)
 {
     atomic_store(&socket->max_message_bytes, max_message_bytes);
-}
-
-/* --- wslay's callbacks, in the loop --- */
-
-static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t n, int flags,
-                       void *user)
-{
-    WebSocket *socket = user;
-    HttpConnection *connection = socket->connection;
-    ssize_t got = STREAM_WANT_READ;
-    size_t waiting = connection_in(connection);
-    if (socket->n_read >= MAX_READ_BYTES || ws_is_paused(socket)) {
-        got = STREAM_WANT_READ;
-    } else if (waiting) {
-        got = (ssize_t) MIN(n, waiting);
-        memcpy(buffer, connection_in_data(connection), (size_t) got);
-        connection_in_take(connection, (size_t) got);
-    } else {
-        got = stream_try_read(connection->stream, buffer, n);
-    }
-    if (got > 0) {
-        socket->n_read += (size_t) got;
-        socket->seen_us = g_get_monotonic_time();
-        return got;
-    }
-    socket->gone |= got == 0 || got == STREAM_BROKEN;
-    socket->read_wants_write = got == STREAM_WANT_WRITE;
-    wslay_event_set_error(context,
-                          socket->gone ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-    return -1;
-}
-
-static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, size_t n, int flags,
-                       void *user)
-{
-    WebSocket *socket = user;
-    ssize_t put = stream_try_write(socket->connection->stream, data, n, false);
-    if (put > 0)
-        return put;
-    socket->gone |= put == STREAM_BROKEN || put == 0;
-    wslay_event_set_error(context,
-                          socket->gone ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
-    return -1;
-}
-
-static void on_frame(wslay_event_context_ptr context,
-                     const struct wslay_event_on_frame_recv_start_arg *frame, void *user)
-{
-    WebSocket *socket = user;
-    if (wslay_is_ctrl_frame(frame->opcode) || socket->refused)
-        return;
-    socket->n_fragments = frame->opcode == WSLAY_CONTINUATION_FRAME ? socket->n_fragments + 1 : 1;
-    if (socket->n_fragments <= MAX_FRAGMENTS ||
-        MUTANT(ws_fragments)) /* mutant: http_websocket:test_fragments_number */
-        return;
-    static const char reason[] = "the message has too many fragments";
-    socket->refused = true;
-    http_log_refusal(socket->server, socket->peer, reason);
-    wslay_event_queue_close(context, WSLAY_CODE_MESSAGE_TOO_BIG, (const uint8_t *) reason,
-                            sizeof reason - 1);
-    wslay_event_shutdown_read(context);
-}
-
-static void on_message(wslay_event_context_ptr context,
-                       const struct wslay_event_on_msg_recv_arg *message, void *user)
-{
-    WebSocket *socket = user;
-    bool text = message->opcode == WSLAY_TEXT_FRAME;
-    if (wslay_is_ctrl_frame(message->opcode) || socket->refused)
-        return;
-    if (text ? !socket->ops.text : !socket->ops.binary) {
-        socket->refused = true;
-        static const char reason[] = "this kind of message is not understood";
-        wslay_event_queue_close(context, WSLAY_CODE_UNSUPPORTED_DATA, (const uint8_t *) reason,
-                                sizeof reason - 1);
-        return;
-    }
-    guint8 *copy = g_malloc(message->msg_length + 1);
-    if (message->msg_length)
-        memcpy(copy, message->msg, message->msg_length);
-    copy[message->msg_length] = '\0';
-    Frame *frame =
-        ws_frame_new(message->opcode, 0, g_bytes_new_take(copy, message->msg_length + 1));
-    frame->deflated = wslay_get_rsv1(message->rsv);
-    ws_post(socket, frame);
 }
 
 /* --- the loop's side --- */
@@ -428,12 +340,14 @@ SocketFate ws_pump(WebSocket *socket, uint32_t *events)
     pthread_mutex_lock(&socket->lock);
     socket->woken = false;
     pthread_mutex_unlock(&socket->lock);
+    ws_context_need(socket);
     read_all(socket);
     write_all(socket);
     SocketFate fate = fate_of(socket);
+    ws_context_rest(socket);
     bool paused = ws_is_paused(socket);
     *events = (paused ? 0 : EPOLLIN) | (socket->blocked || socket->read_wants_write ? EPOLLOUT : 0);
-    if (fate == SOCKET_STAYS && !paused && socket->n_read >= MAX_READ_BYTES) {
+    if (fate == SOCKET_STAYS && !paused && socket->n_read >= WS_MAX_READ_BYTES) {
         pthread_mutex_lock(&socket->lock);
         ws_wake(socket); /* more may wait where epoll does not see it */
         pthread_mutex_unlock(&socket->lock);
@@ -457,6 +371,7 @@ SocketFate ws_tick(WebSocket *socket, gint64 now_us, uint32_t *events)
         return SOCKET_STAYS;
     socket->next_ping_us = now_us + ping_us;
     struct wslay_event_msg ping = { .opcode = WSLAY_PING };
+    ws_context_need(socket);
     if (!socket->close_us)
         wslay_event_queue_msg(socket->wslay, &ping);
     return ws_pump(socket, events);
@@ -481,14 +396,6 @@ WebSocket *ws_new(HttpRequest *request, const WebSocketOps *ops, const WebSocket
     pthread_mutex_init(&socket->lock, NULL);
     g_queue_init(&socket->out);
     g_queue_init(&socket->inbox);
-    static const struct wslay_event_callbacks callbacks = { .recv_callback = on_recv,
-                                                            .send_callback = on_send,
-                                                            .on_frame_recv_start_callback =
-                                                                on_frame,
-                                                            .on_msg_recv_callback = on_message };
-    wslay_event_context_server_init(&socket->wslay, &callbacks, socket);
     socket->deflate_bits = deflate_bits;
-    if (deflate_bits)
-        wslay_event_config_set_allowed_rsv_bits(socket->wslay, WSLAY_RSV1_BIT);
     return socket;
 }

@@ -14,7 +14,10 @@ typedef struct {
     Rope *rope; /* instead of bytes, of frames to send */
 } Frame;
 
-enum { CLOSED = 0xff };
+enum {
+    CLOSED = 0xff,
+    WS_MAX_READ_BYTES = 1 << 20, /* per round, so that one socket does not hold the loop */
+};
 
 struct WebSocket {
     atomic_int n_refs;
@@ -40,7 +43,10 @@ struct WebSocket {
 
     /* of the loop */
     HttpConnection *connection;
-    wslay_event_context_ptr wslay;
+    wslay_event_context_ptr wslay; /* NULL between messages */
+    guint64 n_part_bytes;          /* taken in, of frames that have not ended */
+    guint64 frame_bytes;           /* of the frame that arrives, with its header */
+    bool in_message;               /* more fragments are to come */
     Frame *current;
     guint8 header[10];
     size_t n_header, n_sent;
@@ -56,6 +62,13 @@ Frame *ws_frame_new(guint8 opcode, guint16 code, GBytes *bytes);
 void ws_frame_free(void *frame);
 /* Under the socket's lock: the loop shall look at it. */
 void ws_wake(WebSocket *socket);
+
+/* --- websocket_context.c, in the loop --- */
+
+void ws_context_need(WebSocket *socket);
+/* Lets it go unless it holds something. */
+void ws_context_rest(WebSocket *socket);
+void ws_context_free(WebSocket *socket);
 
 /* --- websocket_inbox.c --- */
 

@@ -333,6 +333,14 @@ static void test_handshake(void **state)
     peer_close(&peer);
 }
 
+static void expect_pong(Peer *peer)
+{
+    g_autofree char *data = NULL;
+    size_t n;
+    assert_int_equal(peer_frame(peer, &data, &n), 0x8a);
+    assert_string_equal(data, "p");
+}
+
 static void echo_all(Fixture *f, bool tls)
 {
     Peer peer = peer_upgrade(f, tls, "/greet");
@@ -352,14 +360,40 @@ static void echo_all(Fixture *f, bool tls)
     peer_send(&peer, 0x01, "frag", 4); /* a ping between fragments */
     peer_send(&peer, 0x89, "p", 1);
     peer_send(&peer, 0x80, "ment", 4);
-    g_autofree char *pong = NULL;
-    assert_int_equal(peer_frame(&peer, &pong, &n), 0x8a);
-    assert_string_equal(pong, "p");
+    expect_pong(&peer);
     expect_text(&peer, "fragment");
     peer_send(&peer, 0x88, "\x03\xe8", 2);
     expect_close(&peer, 1000);
     wait_closed(f, 1);
     assert_false(ws_send_string(f->kept, "gone"));
+}
+
+/* The socket has nothing left to do but to wait for the rest, of a frame or of a message. */
+static void arrive_in_parts(Fixture *f, bool tls)
+{
+    Peer peer = peer_upgrade(f, tls, "/");
+    g_autofree char *text = g_strnfill(126, 'x');
+    g_autoptr(GByteArray) frame = frame_make(0x81, text, 126);
+    for (guint cut = 1; cut < frame->len; cut += cut < 10 ? 1 : 50) {
+        g_autoptr(GByteArray) begin = frame_make(0x89, "p", 1);
+        g_byte_array_append(begin, frame->data, cut);
+        peer_write(&peer, begin->data, begin->len);
+        expect_pong(&peer);
+        peer_write(&peer, frame->data + cut, frame->len - cut);
+        expect_text(&peer, text);
+    }
+    peer_send(&peer, 0x01, "\xc3", 1); /* half of a character */
+    peer_send(&peer, 0x89, "p", 1);
+    expect_pong(&peer);
+    peer_send(&peer, 0x80, "\xa4", 1);
+    expect_text(&peer, "\xc3\xa4");
+    peer_close(&peer);
+}
+
+static void test_parts(void **state)
+{
+    arrive_in_parts(*state, false);
+    arrive_in_parts(*state, true);
 }
 
 static void test_echo(void **state)
@@ -558,13 +592,21 @@ static void test_rope_tls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_handshake),  T(test_echo),
-        T(test_echo_tls),   T(test_order),
-        T(test_concurrent), T(test_wrong_frames),
-        T(test_close),      T(test_flood),
-        T(test_silence),    T(test_fragments_limit),
-        T(test_stop),       T(test_fragments_number),
-        T(test_rope),       T(test_rope_tls),
+        T(test_handshake),
+        T(test_echo),
+        T(test_echo_tls),
+        T(test_parts),
+        T(test_order),
+        T(test_concurrent),
+        T(test_wrong_frames),
+        T(test_close),
+        T(test_flood),
+        T(test_silence),
+        T(test_fragments_limit),
+        T(test_stop),
+        T(test_fragments_number),
+        T(test_rope),
+        T(test_rope_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,147 @@
+/* wslay's context of a socket, and what it calls. A context is 8.6 KiB, nearly all of it windows
+ * for bytes on their way, and thousands of sockets are silent most of the time: one that is between
+ * two messages, with nothing to send, has none. It is made again for the next look at the socket.
+ */
+#include "http/websocket_private.h"
+
+#include "base/mutant.h"
+
+#include <string.h>
+
+enum { MAX_FRAGMENTS = 4096 }; /* of one message: each is an allocation, however small */
+
+static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t n, int flags,
+                       void *user)
+{
+    WebSocket *socket = user;
+    HttpConnection *connection = socket->connection;
+    ssize_t got = STREAM_WANT_READ;
+    size_t waiting = connection_in(connection);
+    if (socket->n_read >= WS_MAX_READ_BYTES || ws_is_paused(socket)) {
+        got = STREAM_WANT_READ;
+    } else if (waiting) {
+        got = (ssize_t) MIN(n, waiting);
+        memcpy(buffer, connection_in_data(connection), (size_t) got);
+        connection_in_take(connection, (size_t) got);
+    } else {
+        got = stream_try_read(connection->stream, buffer, n);
+    }
+    if (got > 0) {
+        socket->n_read += (size_t) got;
+        socket->n_part_bytes += (guint64) got;
+        socket->seen_us = g_get_monotonic_time();
+        return got;
+    }
+    socket->gone |= got == 0 || got == STREAM_BROKEN;
+    socket->read_wants_write = got == STREAM_WANT_WRITE;
+    wslay_event_set_error(context,
+                          socket->gone ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+    return -1;
+}
+
+static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, size_t n, int flags,
+                       void *user)
+{
+    WebSocket *socket = user;
+    ssize_t put = stream_try_write(socket->connection->stream, data, n, false);
+    if (put > 0)
+        return put;
+    socket->gone |= put == STREAM_BROKEN || put == 0;
+    wslay_event_set_error(context,
+                          socket->gone ? WSLAY_ERR_CALLBACK_FAILURE : WSLAY_ERR_WOULDBLOCK);
+    return -1;
+}
+
+static void on_frame(wslay_event_context_ptr context,
+                     const struct wslay_event_on_frame_recv_start_arg *frame, void *user)
+{
+    WebSocket *socket = user;
+    guint64 n = frame->payload_length;
+    socket->frame_bytes = 2 + (n < 126 ? 0 : n <= G_MAXUINT16 ? 2 : 8) + 4 + n;
+    if (wslay_is_ctrl_frame(frame->opcode) || socket->refused)
+        return;
+    socket->in_message = !frame->fin;
+    socket->n_fragments = frame->opcode == WSLAY_CONTINUATION_FRAME ? socket->n_fragments + 1 : 1;
+    if (socket->n_fragments <= MAX_FRAGMENTS ||
+        MUTANT(ws_fragments)) /* mutant: http_websocket:test_fragments_number */
+        return;
+    static const char reason[] = "the message has too many fragments";
+    socket->refused = true;
+    http_log_refusal(socket->server, socket->peer, reason);
+    wslay_event_queue_close(context, WSLAY_CODE_MESSAGE_TOO_BIG, (const uint8_t *) reason,
+                            sizeof reason - 1);
+    wslay_event_shutdown_read(context);
+}
+
+static void on_frame_end(wslay_event_context_ptr context, void *user)
+{
+    WebSocket *socket = user;
+    socket->n_part_bytes -= socket->frame_bytes;
+}
+
+static void on_message(wslay_event_context_ptr context,
+                       const struct wslay_event_on_msg_recv_arg *message, void *user)
+{
+    WebSocket *socket = user;
+    bool text = message->opcode == WSLAY_TEXT_FRAME;
+    if (wslay_is_ctrl_frame(message->opcode) || socket->refused)
+        return;
+    if (text ? !socket->ops.text : !socket->ops.binary) {
+        socket->refused = true;
+        static const char reason[] = "this kind of message is not understood";
+        wslay_event_queue_close(context, WSLAY_CODE_UNSUPPORTED_DATA, (const uint8_t *) reason,
+                                sizeof reason - 1);
+        return;
+    }
+    guint8 *copy = g_malloc(message->msg_length + 1);
+    if (message->msg_length)
+        memcpy(copy, message->msg, message->msg_length);
+    copy[message->msg_length] = '\0';
+    Frame *frame =
+        ws_frame_new(message->opcode, 0, g_bytes_new_take(copy, message->msg_length + 1));
+    frame->deflated = wslay_get_rsv1(message->rsv);
+    ws_post(socket, frame);
+}
+
+void ws_context_need(WebSocket *socket)
+{
+    static const struct wslay_event_callbacks callbacks = {
+        .recv_callback = on_recv,
+        .send_callback = on_send,
+        .on_frame_recv_start_callback = on_frame,
+        .on_frame_recv_end_callback = on_frame_end,
+        .on_msg_recv_callback = on_message,
+    };
+    if (socket->wslay)
+        return;
+    if (wslay_event_context_server_init(&socket->wslay, &callbacks, socket) != 0)
+        g_error("no memory for a WebSocket");
+    if (socket->deflate_bits)
+        wslay_event_config_set_allowed_rsv_bits(socket->wslay, WSLAY_RSV1_BIT);
+}
+
+/* A new context would go on as this one: no part of a frame or a message is in it, nothing waits to
+ * be sent, and nobody has begun to close. */
+static bool is_between(const WebSocket *socket)
+{
+    bool part = socket->n_part_bytes > 0 &&
+                !MUTANT(ws_forgets_part); /* mutant: http_websocket:test_parts */
+    bool message = socket->in_message &&
+                   !MUTANT(ws_forgets_message); /* mutant: http_websocket:test_parts */
+    return !part && !message && wslay_event_want_read(socket->wslay) &&
+           !wslay_event_want_write(socket->wslay) && !wslay_event_get_close_sent(socket->wslay) &&
+           !wslay_event_get_close_received(socket->wslay);
+}
+
+void ws_context_rest(WebSocket *socket)
+{
+    if (is_between(socket))
+        ws_context_free(socket);
+}
+
+void ws_context_free(WebSocket *socket)
+{
+    if (socket->wslay)
+        wslay_event_context_free(socket->wslay);
+    socket->wslay = NULL;
+}
