@@ -230,6 +230,20 @@ static char *named(const char *message, const ApiErrorView *view)
     return g_string_free(g_string_append(out, at), FALSE);
 }
 
+/* So, too, where the words of a refusal name no object: the one that it is about follows. */
+static char *named_refusal(const GError *error, const ApiErrorView *view)
+{
+    const char *const *detail = err_is(error, ERR_XAPI) ? err_detail(error) : NULL;
+    bool names_one = strstr(error->message, "OpaqueRef:") != NULL;
+    for (unsigned i = 1; detail && detail[0] && detail[i] && !names_one && view->name_of; i++) {
+        g_autofree char *name =
+            g_str_has_prefix(detail[i], "OpaqueRef:") ? view->name_of(detail[i], view->user) : NULL;
+        if (name)
+            return g_strdup_printf("%s: %s", error->message, name);
+    }
+    return named(error->message, view);
+}
+
 static json_t *own_json(const GError *error, const ApiErrorView *view)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(err_rows); i++)
@@ -239,7 +253,7 @@ static json_t *own_json(const GError *error, const ApiErrorView *view)
     if (!view->admin)
         return json_pack("{s:i, s:s}", "code", API_INTERNAL, "message",
                          general_message(API_INTERNAL));
-    g_autofree char *message = named(error->message, view);
+    g_autofree char *message = named_refusal(error, view);
     return json_pack("{s:i, s:s, s:o}", "code", API_INTERNAL, "message", message, "data",
                      details(error));
 }

@@ -20,6 +20,7 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import ROOT, Refused, until  # noqa: E402
 from ledger import differences  # noqa: E402
+from test_refusals import N_PARAMETERS, refusals_in_source as refusals_of_pool  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 from world import NOWHERE, World  # noqa: E402
 
@@ -343,6 +344,10 @@ POOL_SAYS_NO = {
     "vm.stop": "VM.clean_shutdown", "vm.suspend": "VM.suspend", "vm.warmMigration": "VM.snapshot",
 }
 BROKEN = ["INTERNAL_ERROR", "broken by the test"]
+#: Refusals of the pool that have a number of XO, and those upon which the server does something else.
+NUMBERED = """HOST_OFFLINE NO_HOSTS_AVAILABLE NOT_SUPPORTED_DURING_UPGRADE OPERATION_BLOCKED PIF_VLAN_EXISTS SESSION_AUTHENTICATION_FAILED
+    VDI_IN_USE VM_BAD_POWER_STATE VM_IS_TEMPLATE VM_LACKS_FEATURE VM_MISSING_PV_DRIVERS""".split()
+DEALT_WITH = {"SESSION_INVALID": "signs in again", "HOST_IS_SLAVE": "asks the master", "TOO_MANY_PENDING_TASKS": "asks again"}
 #: The beginning of what the code says → the test that drives it, or why none does.
 ELSEWHERE = {
     "the backup job ": "test_hosts.Hosts.test_backup_guard",
@@ -964,6 +969,29 @@ class Told(unittest.TestCase):
     def test_5_pool(self):
         """What the pool refuses is told with its words, and nothing stays half done."""
         self.all(self.refused_by_pool(name, call) for name, call in POOL_SAYS_NO.items())
+
+    def test_5_words(self):
+        """Whatever the pool refuses is told in plain words, and of which object."""
+        xapi = pathlib.Path(os.environ.get("CADENZA_SOURCE", ROOT)) / "src/xapi/refusals.def"
+        known = dict(re.findall(r'^R\((\w+), "(.*)"\)$', xapi.read_text(), flags=re.M))
+        self.assertEqual(sorted(refusals_of_pool() - set(known)), [], "refusals without plain words")
+        vm, call, wrong = self.world.objects(id=self.world.vm())[0], "VM.set_name_description", []
+        before = self.world.ledger.write()
+        for code in sorted(set(known) - set(DEALT_WITH)):
+            n = N_PARAMETERS.get(code, max([0, *map(int, re.findall(r"\$(\d)", known[code]))]))
+            self.world.sim.fault(kind="error", method=call, error=[code, *[vm["_xapiRef"]] * n])
+            error = self.ask("vm.set", {"id": vm["id"], "name_description": "x"}).get("error") or {"code": 0, "message": "is not refused"}
+            message = error["message"]
+            if error["code"] != -32000:  # one that XO has a number for
+                good = code in NUMBERED and (n == 0 or code == "SESSION_AUTHENTICATION_FAILED" or vm["id"] in json.dumps(error["data"]))
+            else:
+                words = re.split(r"\$\d", known[code])
+                good = message.startswith(call + ": ") and f"({code})" in message and is_said("%s".join(words), message) and \
+                    (n == 0 or vm["name_label"] in message) and "OpaqueRef" not in message and error["data"]["remedy"]
+            if not good:
+                wrong.append(f"{code}: {json.dumps(error)[:300]}")
+        self.assertEqual(wrong, [], "\n".join(wrong))
+        self.assertEqual(differences(before, self.world.ledger.write()), [])
 
     # --- By how much there is ---
 
