@@ -16,7 +16,7 @@ enum { MAX_TEXT_BYTES = 64 * 1024 };
 
 /* --- Checking and copying fields --- */
 
-static bool need_texts(json_t *sent, const char *const *keys, GError **error)
+bool config_need(json_t *sent, const char *const *keys, GError **error)
 {
     for (; *keys; keys++) {
         const char *text = json_text(sent, *keys);
@@ -28,10 +28,7 @@ static bool need_texts(json_t *sent, const char *const *keys, GError **error)
     return true;
 }
 
-#define NEED(...) need_texts(sent, (const char *const[]){ __VA_ARGS__, NULL }, error)
-
-/* Those fields of what was sent that are there, over a copy of `base` (may be NULL). */
-static json_t *copy_fields(json_t *base, json_t *sent, const char *const *keys)
+json_t *config_copy(json_t *base, json_t *sent, const char *const *keys)
 {
     json_t *record = base ? json_copy(base) : json_object();
     for (; *keys; keys++) {
@@ -41,8 +38,6 @@ static json_t *copy_fields(json_t *base, json_t *sent, const char *const *keys)
     }
     return record;
 }
-
-#define COPY(base, ...) copy_fields(base, sent, (const char *const[]){ __VA_ARGS__, NULL })
 
 /* Old records have "true" and "false" as text. */
 static void settle_flag(json_t *record, const char *key, bool otherwise)
@@ -204,45 +199,6 @@ static json_t *take_acl(Import *import, json_t *sent, GError **error)
     g_autofree char *id = account_acl_id(subject, json_text(sent, "object"), action);
     json_object_set_new(record, "id", json_string(id));
     return record;
-}
-
-/* Those that are there. */
-static json_t *known_of(Import *import, json_t *sent, const char *collection)
-{
-    json_t *known = json_array(), *one;
-    size_t i;
-    json_array_foreach (json_object_get(sent, collection), i, one)
-        if (json_is_string(one) && import_find(import, collection, json_string_value(one)))
-            json_array_append(known, one);
-    return known;
-}
-
-static json_t *take_role(Import *import, json_t *sent, GError **error)
-{
-    if (!NEED("name"))
-        return NULL;
-    json_t *role = COPY(NULL, "id", "name", "description", "isTemplate", "roleTemplateId");
-    json_object_set_new(role, "users", known_of(import, sent, "users"));
-    json_object_set_new(role, "groups", known_of(import, sent, "groups"));
-    return role;
-}
-
-static json_t *take_privilege(Import *import, json_t *sent, GError **error)
-{
-    const char *selector = json_text(sent, "selector"), *effect = json_text(sent, "effect");
-    g_autoptr(Filter) filter = NULL;
-    if (!NEED("roleId", "resource", "action") ||
-        (*selector && !(filter = filter_parse(selector, error))))
-        return NULL;
-    if (!import_find(import, "aclRoles", json_text(sent, "roleId"))) {
-        import_skip(import, "no role has the id %s", json_text(sent, "roleId"));
-        return NULL;
-    }
-    if (!g_str_equal(effect, "allow") && !g_str_equal(effect, "deny")) {
-        api_error_invalid(error, "effect: expected allow or deny");
-        return NULL;
-    }
-    return COPY(NULL, "id", "roleId", "resource", "action", "effect", "selector");
 }
 
 static json_t *take_token(Import *import, json_t *sent, GError **error)
@@ -518,7 +474,6 @@ static json_t *show_plugin(const ApiParts *parts, json_t *record)
     {                                                                                              \
         __VA_ARGS__, NULL                                                                          \
     }
-#define NO_ROLES "who has a role is kept with the role by this server"
 
 const ConfigEntry config_entries[] = {
     { "users", "users", .take = take_user, .show = show_user },
@@ -532,10 +487,11 @@ const ConfigEntry config_entries[] = {
       .with = WITH("jobs") },
     { "tags", "tags", .take = take_tag },
     { "cloudConfigs", "cloudConfigs", .take = take_cloud_config },
-    { "roles", "aclRoles", .take = take_role, .with = WITH("users", "groups") },
-    { "privileges", "aclPrivileges", .take = take_privilege, .with = WITH("roles") },
-    { "userRole", .reason = NO_ROLES },
-    { "groupRole", .reason = NO_ROLES },
+    { "roles", ROLES, .take = config_take_role, .show = config_show_role,
+      .with = WITH("users", "groups") },
+    { "privileges", "aclPrivileges", .take = config_take_privilege, .with = WITH("roles") },
+    { "userRole", .attaches = "users", .subject = "userId", .with = WITH("users", "roles") },
+    { "groupRole", .attaches = "groups", .subject = "groupId", .with = WITH("groups", "roles") },
     { "plugins", PLUGINS, .take = take_plugin, .show = show_plugin, .sealed = "configuration" },
     { "proxies", .reason = "proxies of XO are not supported" },
     { "resourceSets", RESOURCE_SETS, .take = take_resource_set, .show = show_resource_set,
@@ -561,8 +517,15 @@ static bool open_secret(const ApiParts *parts, json_t *record, const char *field
     return !sealed || clear;
 }
 
+bool config_keeps(const ConfigEntry *entry)
+{
+    return entry->collection || entry->attaches;
+}
+
 json_t *config_records(const ApiParts *parts, const ConfigEntry *entry, GError **error)
 {
+    if (entry->attaches)
+        return config_attachments(parts, entry, error);
     json_t *list = store_list(parts->store, entry->collection, error), *record;
     size_t i;
     bool ok = list != NULL;

@@ -18,7 +18,7 @@ static bool is_wanted(json_t *names, const char *name)
 static bool want(json_t *names, const char *name, GError **error)
 {
     const ConfigEntry *entry = config_entry(name);
-    if (!entry || !entry->collection) {
+    if (!entry || !config_keeps(entry)) {
         api_error_invalid(error, "entries: there is no part %s", name);
         return false;
     }
@@ -40,7 +40,7 @@ static json_t *wanted(json_t *entries, GError **error)
     json_array_foreach (entries, i, each)
         ok = ok && want(names, json_string_value(each), error);
     for (const ConfigEntry *entry = config_entries; !entries && entry->name; entry++)
-        if (entry->collection)
+        if (config_keeps(entry))
             json_array_append_new(names, json_string(entry->name));
     if (!ok)
         g_clear_pointer(&names, json_decref);

@@ -126,6 +126,16 @@ static const char *name_of(json_t *sent)
     return NULL;
 }
 
+static bool attach(Import *import, json_t *sent, GError **error)
+{
+    bool was = false;
+    if (!config_attach(import, sent, &was, error))
+        return false;
+    if (!import->skipped)
+        count(import, was ? "same" : "added");
+    return true;
+}
+
 static bool take_record(Import *import, json_t *seen, json_t *sent, GError **error)
 {
     const ConfigEntry *entry = import->entry;
@@ -134,6 +144,8 @@ static bool take_record(Import *import, json_t *seen, json_t *sent, GError **err
     if (!check_record(seen, sent, &import->id, error))
         return false;
     import->name = name_of(sent);
+    if (entry->attaches)
+        return attach(import, sent, error);
     json_t *record = entry->take(import, sent, &failure);
     if (!record) {
         if (failure)
@@ -186,7 +198,7 @@ static bool take_entry(Import *import, const ConfigEntry *entry, json_t *list, G
     json_object_set_new(
         json_object_get(import->report, "entries"), entry->name,
         json_pack("{s:i, s:i, s:i, s:i}", "added", 0, "changed", 0, "same", 0, "notTaken", 0));
-    if (!entry->collection) {
+    if (!config_keeps(entry)) {
         refuse_all(import, list);
         return true;
     }

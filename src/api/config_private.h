@@ -25,6 +25,9 @@ struct ConfigEntry {
     /* The record as it will be kept, from what was sent (an object with an id); a new reference.
      * NULL with an error: wrong; NULL without: import_skip has said why. */
     json_t *(*take)(Import *import, json_t *sent, GError **error);
+    /* Instead of a collection: each record gives a role, which keeps them in this list of its own
+     * ("users", "groups", which is their collection, too), to what `subject` names. */
+    const char *attaches, *subject;
     /* The record as XO has it; the reference is taken. May be NULL: as it is. */
     json_t *(*show)(const ApiParts *parts, json_t *record);
 };
@@ -32,6 +35,8 @@ struct ConfigEntry {
 /* In the order in which they are taken; ended by an entry without a name. */
 extern const ConfigEntry config_entries[];
 const ConfigEntry *config_entry(const char *name);
+/* Whether this server has such records. */
+bool config_keeps(const ConfigEntry *entry);
 /* The records of an entry with secrets in clear, an array. */
 json_t *config_records(const ApiParts *parts, const ConfigEntry *entry, GError **error);
 
@@ -47,6 +52,25 @@ json_t *import_find(Import *import, const char *collection, const char *id);
 json_t *import_all(Import *import, const char *collection);
 void import_put(Import *import, const char *collection, const char *id, json_t *record);
 void import_drop(Import *import, const char *collection, const char *id);
+
+/* Whether the texts `keys` (ended by NULL) are there. */
+bool config_need(json_t *sent, const char *const *keys, GError **error);
+/* Those fields of what was sent that are there, over a copy of `base` (may be NULL). */
+json_t *config_copy(json_t *base, json_t *sent, const char *const *keys);
+#define NEED(...)       config_need(sent, (const char *const[]){ __VA_ARGS__, NULL }, error)
+#define COPY(base, ...) config_copy(base, sent, (const char *const[]){ __VA_ARGS__, NULL })
+
+/* --- config_roles.c --- */
+
+#define ROLES "aclRoles"
+json_t *config_take_role(Import *import, json_t *sent, GError **error);
+json_t *config_show_role(const ApiParts *parts, json_t *record);
+json_t *config_take_privilege(Import *import, json_t *sent, GError **error);
+/* A role is given to somebody, as a record of the import says, who may have had it; false with an
+ * error. */
+bool config_attach(Import *import, json_t *sent, bool *had, GError **error);
+/* {id, roleId, userId or groupId} of each role and of whoever has it, an array. */
+json_t *config_attachments(const ApiParts *parts, const ConfigEntry *entry, GError **error);
 
 /* --- config_file.c --- */
 

@@ -21,7 +21,7 @@ from websocket import WebSocket  # noqa: E402
 FIXTURES = pathlib.Path(os.environ.get("CADENZA_FIXTURES", ROOT.parent / "shared/fixtures/xo"))
 PASSPHRASE = "correct horse battery staple"
 # What XO's configuration has and this server does not keep.
-NOT_KEPT = {"userRole", "groupRole", "proxies", "resourceSets"}
+NOT_KEPT = {"proxies", "resourceSets"}
 
 
 def exported_by_xo():
@@ -134,6 +134,7 @@ class Configuration(unittest.TestCase):
         one.call("ipPool.create", name="office", addresses={"10.99.0.7": {}, "10.99.0.8": {}})
         role = one.call("role.create", name="of REST")
         one.call("role.addGroup", id=role, groupId=group)
+        one.call("role.addUser", id=role, userId=user)
         one.call("role.addPrivilege", roleId=role, resource="vm", action="read", selector="tags:mine")
         one.call("server.add", host="http://127.0.0.1:1", username="root", password="of-the-pool-4711", autoConnect=False)
         sealed = self.give(one, "sealed", CADENZA_PASSPHRASE=PASSPHRASE)
@@ -159,8 +160,20 @@ class Configuration(unittest.TestCase):
             "10.99.1.7": {"vifs": ["11111111-2222-4333-8444-555555555555"]}}}, {"id": "odd", "addresses": ["10.99.1.8"]}]}))
         self.assertEqual((report["entries"]["ipPools"]["added"], [line["id"] for line in report["notTaken"]]), (1, ["odd"]))
         self.assertIn({"id": "theirs", "name": "XO's", "networks": [], "addresses": {"10.99.1.7": {}}}, other.call("ipPool.getAll"))
-        self.assertEqual([each["groups"] for each in texts[1]["roles"]], [[group]])
+        # Who has a role is told as XO tells it.
+        self.assertEqual([sorted(each) for each in texts[1]["roles"]], [["id", "isTemplate", "name"]])
+        self.assertEqual([(each["roleId"], each["groupId"]) for each in texts[1]["groupRole"]], [(role, group)])
+        self.assertEqual([(each["roleId"], each["userId"]) for each in texts[1]["userRole"]], [(role, user)])
         self.assertEqual(other.call("group.getAll")[0]["aclRoleIds"], [role])
+        theirs = {"roles": [{"id": "theirs", "name": "XO's"}], "userRole": [
+            {"id": "a", "roleId": "theirs", "userId": user}, {"id": "b", "roleId": "theirs", "userId": "nobody"},
+            {"id": "c", "roleId": "no role", "userId": user}], "groupRole": [{"id": "d", "roleId": "theirs", "groupId": group}]}
+        for found in ("added", "same"): # a second time nothing is new, and nobody loses a role
+            report = self.take(other, self.file("roles.json", theirs))
+            self.assertEqual((report["entries"]["userRole"][found], report["entries"]["groupRole"][found]), (1, 1), report)
+            self.assertEqual(sorted(line["id"] for line in report["notTaken"]), ["b", "c"])
+        self.assertEqual(report["entries"]["roles"]["same"], 1)
+        self.assertEqual(sorted(other.call("group.getAll")[0]["aclRoleIds"]), sorted([role, "theirs"]))
 
     def test_gpg(self):
         """What gpg seals is opened; gpg opens what is sealed here."""
