@@ -3,6 +3,7 @@ server of e-mail that is not ours."""
 import json
 import pathlib
 import shutil
+import socket
 import sys
 import tempfile
 import unittest
@@ -162,8 +163,10 @@ class Plugins(unittest.TestCase):
         self.configure(port=mail.port, secure="force")
         self.refused(-32000, "STARTTLS", "plugin.test", id=MAIL, data={"to": "ann@example.org"})
         self.assertEqual(mail.taken(), [])
-        self.configure(host="gone.invalid")
-        self.refused(9, "the mail server gone.invalid took no message", "plugin.test", id=MAIL, data={"to": "ann@example.org"})
+        with socket.socket() as taken:  # nobody listens there
+            taken.bind(("127.0.0.1", 0))
+            self.configure(port=taken.getsockname()[1])
+            self.refused(9, "the mail server 127.0.0.1 took no message", "plugin.test", id=MAIL, data={"to": "ann@example.org"})
         self.configure(port=mail.port, host="127.0.0.1/../x")
         self.refused(10, "is no name or address of a server", "plugin.test", id=MAIL, data={"to": "ann@example.org"})
 
@@ -213,11 +216,11 @@ class Plugins(unittest.TestCase):
     def test_who(self):
         """Administrators only."""
         self.server.call("user.create", email="carol", password="of carol")
-        socket = WebSocket(self.server.url)
-        self.addCleanup(socket.close)
-        self.assertIn("result", socket.call("session.signIn", {"email": "carol", "password": "of carol"}))
+        other = WebSocket(self.server.url)
+        self.addCleanup(other.close)
+        self.assertIn("result", other.call("session.signIn", {"email": "carol", "password": "of carol"}))
         for method in ("plugin.get", "plugin.load"):
-            self.assertEqual(socket.call(method, {"id": MAIL})["error"]["code"], 2)
+            self.assertEqual(other.call(method, {"id": MAIL})["error"]["code"], 2)
 
 
 if __name__ == "__main__":
