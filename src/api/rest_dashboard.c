@@ -1,5 +1,5 @@
 /* The figures of a first page: counted over the objects that are held, the jobs, and the logs of
- * the last days. Patches are not known here, which XO says with hasAuthorization: false. */
+ * the last days; updates and the space of repositories are asked for, in a bounded time. */
 #include "api/error.h"
 #include "api/rest_collection.h"
 #include "api/rest_events.h"
@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { RECENT_DAYS = 7, RUNS_OF_A_JOB = 3, MAX_LOGS = 2000 };
+enum { RECENT_DAYS = 7, RUNS_OF_A_JOB = 3, MAX_LOGS = 2000, PATIENCE_S = 20 };
 
 static void count(json_t *part, const char *key)
 {
@@ -132,7 +132,130 @@ static void add_pools(RestRequest *request, json_t *all)
     json_decref(servers);
     json_object_set(all, "nPools", json_object_get(part, "connected"));
     json_object_set_new(all, "poolsStatus", part);
-    json_object_set_new(all, "missingPatches", json_pack("{s:b}", "hasAuthorization", 0));
+}
+
+/* --- Updates --- */
+
+typedef struct {
+    RestRequest *request;
+    json_t *part, *pools; /* the latter: {id: null}, those with hosts that lack some */
+    gint64 until_us;
+} Updates;
+
+static void ask_host(const char *id, const char *type, GBytes *text, void *user)
+{
+    g_ptr_array_add(user, g_strdup(id));
+}
+
+static void count_host(Updates *updates, const char *id)
+{
+    json_t *params = json_pack("{s:s}", "host", id);
+    bool late = g_get_monotonic_time() > updates->until_us;
+    json_t *missing = late ? NULL
+                           : rest_call(updates->request, "pool.listMissingPatches", params, NULL);
+    json_t *host = servers_object(updates->request->parts->servers, id);
+    count(updates->part, "nHosts");
+    if (!missing)
+        count(updates->part, "nHostsFailed");
+    if (json_array_size(missing) > 0) {
+        count(updates->part, "nHostsWithMissingPatches");
+        json_object_set_new(updates->pools, json_text(host, "$pool"), json_null());
+    }
+    json_decref(host);
+    json_decref(missing);
+    json_decref(params);
+}
+
+/* Hosts that do not say, or not in time, have failed. When support ends is not known. */
+static void add_updates(RestRequest *request, json_t *all)
+{
+    Updates updates = { request,
+                        zeros("nHosts nHostsFailed nHostsWithMissingPatches "
+                              "nPools nPoolsWithMissingPatches"),
+                        json_object(),
+                        g_get_monotonic_time() + (gint64) PATIENCE_S * G_USEC_PER_SEC };
+    g_autoptr(GPtrArray) hosts = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GPtrArray) pools = g_ptr_array_new_with_free_func(g_free);
+    servers_each(request->parts->servers, "host", ask_host, hosts);
+    servers_each(request->parts->servers, "pool", ask_host, pools);
+    for (unsigned i = 0; i < hosts->len; i++)
+        count_host(&updates, hosts->pdata[i]);
+    json_object_set_new(updates.part, "hasAuthorization", json_true());
+    json_object_set_new(updates.part, "nHostsEol", json_pack("{s:b}", "isEmpty", 1));
+    json_object_set_new(updates.part, "nPools", json_integer(pools->len));
+    json_object_set_new(updates.part, "nPoolsWithMissingPatches",
+                        json_integer((json_int_t) json_object_size(updates.pools)));
+    json_object_set_new(all, "missingPatches", updates.part);
+    json_decref(updates.pools);
+}
+
+/* --- Repositories --- */
+
+/* The bytes of all backups of one. */
+static json_int_t bytes_of(json_t *vms)
+{
+    const char *vm;
+    json_t *points, *point;
+    json_int_t sum = 0;
+    size_t i;
+    json_object_foreach (vms, vm, points)
+        json_array_foreach (points, i, point)
+            sum += (json_int_t) json_number_value(json_object_get(point, "size"));
+    return sum;
+}
+
+/* Object storage has no end: only what is in it is told. */
+static void add_repository(json_t *part, json_t *remote, json_t *info, json_t *vms)
+{
+    bool s3 = g_str_has_prefix(json_text(remote, "url"), "s3");
+    const char *kind = s3 ? "s3" : "other";
+    json_t *sum = json_object_get(part, kind);
+    json_int_t backups = bytes_of(vms);
+    json_int_t used = (json_int_t) json_number_value(json_object_get(info, "used"));
+    if (!sum)
+        json_object_set_new(part, kind,
+                            sum = zeros(s3 ? "backups" : "available backups other total used"));
+    json_t *own = json_pack("{s:I, s:I, s:I}", "backups", backups, "used", used, "other",
+                            used > backups ? used - backups : 0);
+    add(sum, "backups", json_object_get(own, "backups"));
+    if (!s3) {
+        add(sum, "used", json_object_get(own, "used"));
+        add(sum, "other", json_object_get(own, "other"));
+        add(sum, "available", json_object_get(info, "available"));
+        add(sum, "total", json_object_get(info, "size"));
+    }
+    json_decref(own);
+}
+
+/* {s3?: {size}, other?: {size}}; a repository that does not answer is left out. */
+static void add_repositories(RestRequest *request, json_t *all)
+{
+    json_t *remotes = remotes_list(request->parts->remotes, NULL), *remote, *ids = json_array();
+    json_t *sums = json_object(), *part = json_object(), *sum;
+    json_t *infos = json_array_size(remotes) ? rest_call(request, "remote.getAllInfo", NULL, NULL)
+                                             : NULL;
+    const char *id, *kind;
+    size_t i;
+    json_object_foreach (infos, id, sum)
+        json_array_append_new(ids, json_string(id));
+    json_t *params = json_pack("{s:o}", "remotes", ids);
+    json_t *backups =
+        json_array_size(ids) ? rest_call(request, "backupNg.listVmBackups", params, NULL) : NULL;
+    json_array_foreach (remotes, i, remote) {
+        json_t *info = json_object_get(infos, json_text(remote, "id"));
+        if (info)
+            add_repository(sums, remote, info, json_object_get(backups, json_text(remote, "id")));
+    }
+    json_object_foreach (sums, kind, sum)
+        json_object_set_new(part, kind, json_pack("{s:O}", "size", sum));
+    if (json_object_size(part) == 0)
+        json_object_set_new(part, json_array_size(remotes) ? "error" : "isEmpty", json_true());
+    json_object_set_new(all, "backupRepositories", part);
+    json_decref(sums);
+    json_decref(backups);
+    json_decref(params);
+    json_decref(infos);
+    json_decref(remotes);
 }
 
 /* --- Backups --- */
@@ -272,6 +395,8 @@ static void dashboard(RestRequest *request)
     add_pools(request, all);
     add_objects(request, all);
     add_backups(request, all);
+    add_updates(request, all);
+    add_repositories(request, all);
     if (rest_flag(request, "ndjson"))
         reply_lines(request, all);
     else

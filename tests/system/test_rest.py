@@ -887,7 +887,13 @@ class Dashboard(Rest):
     def test_dashboard(self):
         """The parts of XO's, with the figures of this pool."""
         wanted, have = recorded("rest/dashboard.json"), self.get("/dashboard")
-        for part in set(wanted) - {"backupRepositories", "missingPatches"}:
+        hosts = box.server.objects(type="host")
+        lacking = [host for host in hosts if self.get(f"/hosts/{host['id']}/missing_patches")]
+        self.assertEqual(have["missingPatches"], {
+            "hasAuthorization": True, "nHosts": len(hosts), "nHostsFailed": 0, "nHostsWithMissingPatches": len(lacking), "nHostsEol": {"isEmpty": True},
+            "nPools": 1, "nPoolsWithMissingPatches": min(1, len(lacking))})
+        remotes = box.server.call("remote.getAll")
+        for part in set(wanted) - ({"backupRepositories"} if remotes else set()):
             self.assertEqual(type(have[part]), type(wanted[part]), part)
             if isinstance(wanted[part], dict):
                 self.assertEqual(set(have[part]), set(wanted[part]), part)
@@ -898,6 +904,24 @@ class Dashboard(Rest):
         self.assertEqual(have["resourcesOverview"]["nCpus"],
                          sum(host["cpus"]["cores"] for host in box.server.objects(type="host")))
         self.assertEqual(sum(have["backups"]["vmsProtection"].values()), len(states))
+        # Repositories: what is in them, and the space around it.
+        if not remotes:
+            self.assertEqual(have["backupRepositories"], {"isEmpty": True})
+        folder = box.folder / "shown"
+        folder.mkdir()
+        one = box.server.call("remote.create", name="shown", url=f"file://{folder}")["id"]
+        try:
+            size = self.get("/dashboard")["backupRepositories"]["other"]["size"]
+            info = box.server.call("remote.getAllInfo")
+            self.assertEqual(size["total"], sum(each["size"] for each in info.values()))
+            self.assertEqual(set(size), {"available", "backups", "other", "total", "used"})
+            self.assertEqual(size["used"], size["backups"] + size["other"])
+            self.assertLessEqual(size["used"], size["total"])
+        finally:
+            box.server.call("remote.delete", id=one)
+        box.server.call("remote.create", name="gone", url=f"file://{folder}/file/below")
+        gone = next(each["id"] for each in box.server.call("remote.getAll") if each["name"] == "gone")
+        self.addCleanup(box.server.call, "remote.delete", id=gone)
         lines = self.ask("/dashboard?ndjson=true").text.splitlines()
         self.assertEqual({key for line in lines for key in json.loads(line)}, set(have))
 
