@@ -91,6 +91,8 @@ bool account_set_token(Accounts *accounts, const char *token, const char *user_i
 /* --- Groups: {id, name, users} --- */
 
 json_t *account_groups(Accounts *accounts, GError **error);
+/* Whether the subject (an id) is the user (public record) or a group of the user's. */
+bool account_is_subject(json_t *user, json_t *subject);
 char *account_create_group(Accounts *accounts, const char *name, GError **error);
 bool account_set_group(Accounts *accounts, const char *id, json_t *changes, GError **error);
 bool account_delete_group(Accounts *accounts, const char *id, GError **error);

@@ -3,24 +3,22 @@
 #include "account/role.h"
 
 #include "base/error.h"
+#include "base/json_list.h"
 
 #include <string.h>
 
-static bool has_text(json_t *list, const char *text, gsize *at)
+bool account_is_subject(json_t *user, json_t *subject)
 {
-    json_t *item;
-    for (*at = 0; (item = json_array_get(list, *at)); (*at)++)
-        if (g_strcmp0(json_string_value(item), text) == 0)
-            return true;
-    return false;
+    return json_equal(json_object_get(user, "id"), subject) ||
+           json_list_has(json_object_get(user, "groups"), subject);
 }
 
 json_t *account_groups_of(json_t *groups, const char *user_id)
 {
     json_t *ids = json_array(), *group;
-    gsize i, at;
+    gsize i;
     json_array_foreach (groups, i, group)
-        if (has_text(json_object_get(group, "users"), user_id, &at))
+        if (json_list_has_text(json_object_get(group, "users"), user_id))
             json_array_append_new(ids, json_string(field(group, "id")));
     return ids;
 }
@@ -106,14 +104,10 @@ static bool leave_groups(Accounts *accounts, const char *id, GError **error)
 {
     json_t *groups = store_list(accounts->store, "groups", error), *group;
     bool ok = groups != NULL;
-    gsize i, at;
-    json_array_foreach (groups, i, group) {
-        json_t *users = json_object_get(group, "users");
-        if (!ok || !has_text(users, id, &at))
-            continue;
-        json_array_remove(users, at);
-        ok = store_put(accounts->store, "groups", field(group, "id"), group, error);
-    }
+    gsize i;
+    json_array_foreach (groups, i, group)
+        if (ok && json_list_take_text(json_object_get(group, "users"), id))
+            ok = store_put(accounts->store, "groups", field(group, "id"), group, error);
     json_decref(groups);
     return ok;
 }

@@ -77,15 +77,11 @@ json_t *resource_set_settle(json_t *record, GError **error)
 
 bool resource_set_has_subject(json_t *set, json_t *user)
 {
-    gsize i, at;
-    json_t *subject, *group;
-    json_array_foreach (json_object_get(set, "subjects"), i, subject) {
-        if (json_equal(subject, json_object_get(user, "id")))
+    gsize i;
+    json_t *subject;
+    json_array_foreach (json_object_get(set, "subjects"), i, subject)
+        if (account_is_subject(user, subject))
             return true;
-        json_array_foreach (json_object_get(user, "groups"), at, group)
-            if (json_equal(subject, group))
-                return true;
-    }
     return false;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/filter.h"
+#include "base/json_list.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -100,23 +101,12 @@ bool roles_drop(Accounts *accounts, const char *id, GError **error)
     return ok;
 }
 
-/* Whether it was there. */
-static bool take_out(json_t *list, const char *subject)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach (list, i, one)
-        if (g_strcmp0(json_string_value(one), subject) == 0)
-            return json_array_remove(list, i) == 0;
-    return false;
-}
-
 bool roles_attach(Accounts *accounts, const char *id, const char *subjects, const char *subject,
                   bool given, GError **error)
 {
     pthread_mutex_lock(&accounts->lock);
     json_t *role = roles_get(accounts, id, error), *list = json_object_get(role, subjects);
-    take_out(list, subject);
+    json_list_take_text(list, subject);
     if (given)
         json_array_append_new(list, json_string(subject));
     bool ok = role && store_put(accounts->store, ROLES, id, role, error);
@@ -125,24 +115,24 @@ bool roles_attach(Accounts *accounts, const char *id, const char *subjects, cons
     return ok;
 }
 
-static bool has(json_t *list, const char *id)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach (list, i, one)
-        if (g_strcmp0(json_string_value(one), id) == 0)
-            return true;
-    return false;
-}
-
 json_t *roles_of_group(json_t *roles, const char *group)
 {
     json_t *ids = json_array(), *role;
     size_t i;
     json_array_foreach (roles, i, role)
-        if (has(json_object_get(role, "groups"), group))
+        if (json_list_has_text(json_object_get(role, "groups"), group))
             json_array_append(ids, json_object_get(role, "id"));
     return ids;
+}
+
+bool role_is_had(json_t *role, json_t *user)
+{
+    json_t *groups = json_object_get(role, "groups"), *group;
+    bool is = json_list_has(json_object_get(role, "users"), json_object_get(user, "id"));
+    size_t i;
+    json_array_foreach (json_object_get(user, "groups"), i, group)
+        is = is || json_list_has(groups, group);
+    return is;
 }
 
 /* The lock is held. */
@@ -152,8 +142,8 @@ bool roles_forget_subject(Accounts *accounts, const char *subject, GError **erro
     bool ok = roles != NULL;
     size_t i;
     json_array_foreach (roles, i, role) {
-        bool was = take_out(json_object_get(role, "users"), subject);
-        was = take_out(json_object_get(role, "groups"), subject) || was;
+        bool was = json_list_take_text(json_object_get(role, "users"), subject);
+        was = json_list_take_text(json_object_get(role, "groups"), subject) || was;
         ok = ok && (!was || store_put(accounts->store, ROLES, field(role, "id"), role, error));
     }
     json_decref(roles);
@@ -247,16 +237,6 @@ static void grant_free(void *data)
     g_free(grant);
 }
 
-static bool is_attached(json_t *role, json_t *user)
-{
-    bool is = has(json_object_get(role, "users"), field(user, "id"));
-    size_t i;
-    json_t *group;
-    json_array_foreach (json_object_get(user, "groups"), i, group)
-        is = is || has(json_object_get(role, "groups"), json_string_value(group));
-    return is;
-}
-
 static void add_grant(Grants *grants, json_t *privilege)
 {
     const char *selector = field(privilege, "selector");
@@ -286,7 +266,7 @@ Grants *grants_new(Accounts *accounts, json_t *user)
     grants->list = g_ptr_array_new_with_free_func(grant_free);
     size_t i;
     json_array_foreach (roles, i, role) {
-        if (!is_attached(role, user))
+        if (!role_is_had(role, user))
             continue;
         if (!privileges)
             privileges = privileges_list(accounts, NULL);

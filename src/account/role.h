@@ -27,6 +27,8 @@ bool roles_drop(Accounts *accounts, const char *id, GError **error);
 /* Gives or takes; `subjects` is "users" or "groups". Twice is not an error. */
 bool roles_attach(Accounts *accounts, const char *id, const char *subjects, const char *subject,
                   bool given, GError **error);
+/* Whether the user (public record) has it, or a group of the user's. */
+bool role_is_had(json_t *role, json_t *user);
 /* The ids of those that a group has, an array. */
 json_t *roles_of_group(json_t *roles, const char *group);
 /* Nobody has it any more who is gone. */

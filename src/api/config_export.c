@@ -1,18 +1,10 @@
 /* Giving the configuration out. */
 #include "api/config_private.h"
+
+#include "base/json_list.h"
 #include "api/error.h"
 
 #include <string.h>
-
-static bool is_wanted(json_t *names, const char *name)
-{
-    size_t i;
-    json_t *each;
-    json_array_foreach (names, i, each)
-        if (g_strcmp0(json_string_value(each), name) == 0)
-            return true;
-    return false;
-}
 
 /* Adds an entry and what its records refer to. */
 static bool want(json_t *names, const char *name, GError **error)
@@ -22,7 +14,7 @@ static bool want(json_t *names, const char *name, GError **error)
         api_error_invalid(error, "entries: there is no part %s", name);
         return false;
     }
-    if (is_wanted(names, name))
+    if (json_list_has_text(names, name))
         return true;
     json_array_append_new(names, json_string(name));
     for (unsigned i = 0; entry->with && entry->with[i]; i++)
@@ -69,7 +61,7 @@ GBytes *config_export(const ApiParts *parts, json_t *entries, bool compress, con
     json_t *document = json_object();
     bool ok = names != NULL;
     for (const ConfigEntry *entry = config_entries; ok && entry->name; entry++)
-        if (is_wanted(names, entry->name))
+        if (json_list_has_text(names, entry->name))
             ok = add(parts, entry, document, error);
     char *text = ok ? json_dumps(document, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     json_decref(names);

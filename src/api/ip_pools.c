@@ -2,6 +2,7 @@
 #include "api/ip_pools.h"
 
 #include "account/resource_set.h"
+#include "base/json_list.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -12,16 +13,6 @@
 typedef struct {
     json_t *pool, *found;
 } Search;
-
-static bool has(json_t *list, json_t *value)
-{
-    size_t i;
-    json_t *each;
-    json_array_foreach (list, i, each)
-        if (json_equal(each, value))
-            return true;
-    return false;
-}
 
 static void take_list(const Search *search, json_t *vif, const char *field)
 {
@@ -41,7 +32,8 @@ static void look(const char *id, const char *type, GBytes *text, void *user)
 {
     Search *search = user;
     json_t *vif = json_loadb(g_bytes_get_data(text, NULL), g_bytes_get_size(text), 0, NULL);
-    if (has(json_object_get(search->pool, "networks"), json_object_get(vif, "$network"))) {
+    if (json_list_has(json_object_get(search->pool, "networks"),
+                      json_object_get(vif, "$network"))) {
         take_list(search, vif, "allowedIpv4Addresses");
         take_list(search, vif, "allowedIpv6Addresses");
     }
@@ -146,7 +138,7 @@ static json_int_t n_of(json_t *pool, json_t *vifs)
     size_t i;
     json_t *vif;
     json_array_foreach (vifs, i, vif)
-        if (has(json_object_get(pool, "networks"), json_object_get(vif, "$network")))
+        if (json_list_has(json_object_get(pool, "networks"), json_object_get(vif, "$network")))
             n += n_of_list(pool, json_object_get(vif, "allowedIpv4Addresses")) +
                  n_of_list(pool, json_object_get(vif, "allowedIpv6Addresses"));
     return n;

@@ -3,6 +3,7 @@
 #include "api/error.h"
 #include "api/rest_collection.h"
 #include "api/rest_events.h"
+#include "base/json_list.h"
 #include "base/json_pick.h"
 #include "base/json_text.h"
 #include "base/pattern.h"
@@ -290,23 +291,14 @@ bool rest_job_is_scheduled(json_t *schedules, const char *job)
     return false;
 }
 
-static bool has(json_t *statuses, const char *word)
-{
-    size_t i;
-    json_t *status;
-    json_array_foreach (statuses, i, status)
-        if (g_str_equal(json_string_value(status), word))
-            return true;
-    return false;
-}
-
 static const char *verdict(json_t *statuses, bool enabled)
 {
-    return !enabled                                                   ? "disabled"
-           : json_array_size(statuses) == 0                           ? "noRecentRun"
-           : has(statuses, "failure") || has(statuses, "interrupted") ? "failed"
-           : has(statuses, "skipped")                                 ? "skipped"
-                                                                      : "successful";
+    return !enabled                         ? "disabled"
+           : json_array_size(statuses) == 0 ? "noRecentRun"
+           : json_list_has_text(statuses, "failure") || json_list_has_text(statuses, "interrupted")
+               ? "failed"
+           : json_list_has_text(statuses, "skipped") ? "skipped"
+                                                     : "successful";
 }
 
 typedef struct {

@@ -3,6 +3,7 @@
 #include "api/audit.h"
 #include "api/error.h"
 #include "base/error.h"
+#include "base/json_list.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -56,17 +57,7 @@ static void redirect_me(RestRequest *request)
 
 /* --- Groups and their members --- */
 
-/* Each record of a list whose id is (or, the other way round, that has) among `ids`. */
-static bool has(json_t *ids, json_t *id)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach (ids, i, one)
-        if (json_equal(one, id))
-            return true;
-    return false;
-}
-
+/* Each record of the list whose id is among `ids`. */
 static bool see_those(json_t *records, json_t *ids, void (*adapt)(RestRequest *, json_t *),
                       RestRequest *request, RestSeen seen, void *user)
 {
@@ -74,7 +65,7 @@ static bool see_those(json_t *records, json_t *ids, void (*adapt)(RestRequest *,
     json_t *record;
     bool goes_on = true;
     json_array_foreach (records, i, record) {
-        if (!goes_on || !has(ids, json_object_get(record, "id")))
+        if (!goes_on || !json_list_has(ids, json_object_get(record, "id")))
             continue;
         adapt(request, record);
         g_autofree char *text = json_dumps(record, JSON_COMPACT);

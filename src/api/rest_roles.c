@@ -3,6 +3,8 @@
  * themselves and do not change. A rule gives a subject a role on one object; the privileges that
  * follow from it name that object in their selector. */
 #include "account/role.h"
+
+#include "base/json_list.h"
 #include "api/rest.h"
 #include "api/rest_collection.h"
 
@@ -174,26 +176,6 @@ bool rest_is_resource(const char *name)
     return false;
 }
 
-static bool lists(json_t *role, const char *subjects, const char *id)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach (json_object_get(role, subjects), i, one)
-        if (g_strcmp0(json_string_value(one), id) == 0)
-            return true;
-    return false;
-}
-
-static bool is_had(json_t *role, json_t *person)
-{
-    bool had = lists(role, "users", json_string_value(json_object_get(person, "id")));
-    size_t i;
-    json_t *group;
-    json_array_foreach (json_object_get(person, "groups"), i, group)
-        had = had || lists(role, "groups", json_string_value(group));
-    return had;
-}
-
 /* --- Lists --- */
 
 /* The reference of `records` is taken. */
@@ -245,18 +227,6 @@ bool rest_each_role_privilege(RestRequest *request, const RestCollection *collec
     return see_all(rest_role_privileges(request->parts, rest_arg(request, "id")), seen, user);
 }
 
-static bool is_of(json_t *rule, json_t *subject)
-{
-    size_t i;
-    json_t *group;
-    if (json_equal(json_object_get(rule, "subject"), json_object_get(subject, "id")))
-        return true;
-    json_array_foreach (json_object_get(subject, "groups"), i, group)
-        if (json_equal(json_object_get(rule, "subject"), group))
-            return true;
-    return false;
-}
-
 bool rest_each_own_privilege(RestRequest *request, const RestCollection *collection, RestSeen seen,
                              void *user, GError **error)
 {
@@ -266,12 +236,12 @@ bool rest_each_own_privilege(RestRequest *request, const RestCollection *collect
     bool ok = rules != NULL;
     size_t i;
     json_array_foreach (rules, i, rule)
-        if (is_of(rule, person))
+        if (account_is_subject(person, json_object_get(rule, "subject")))
             add_of_rule(request, rule, list);
     json_t *made = roles_list(request->parts->accounts, NULL), *role;
     json_array_foreach (made, i, role) {
         json_t *some =
-            is_had(role, person)
+            role_is_had(role, person)
                 ? own_privileges(request->parts, json_string_value(json_object_get(role, "id")))
                 : NULL;
         json_array_extend(list, some);
@@ -303,7 +273,7 @@ bool rest_each_own_role(RestRequest *request, const RestCollection *collection, 
     json_t *made = roles_list(request->parts->accounts, NULL), *role;
     size_t n;
     json_array_foreach (made, n, role)
-        if (lists(role, "groups", rest_arg(request, "id")))
+        if (json_list_has_text(json_object_get(role, "groups"), rest_arg(request, "id")))
             json_array_append_new(list, shown_role(request->parts, role));
     json_decref(made);
     json_decref(rules);
@@ -334,7 +304,7 @@ bool rest_each_role_subject(RestRequest *request, const RestCollection *collecti
     json_t *role = roles_get(request->parts->accounts, rest_arg(request, "id"), NULL);
     json_array_foreach (records, i, record)
         if (has_role(rules, record, rest_arg(request, "id")) ||
-            lists(role, collection->name, json_string_value(json_object_get(record, "id")))) {
+            json_list_has(json_object_get(role, collection->name), json_object_get(record, "id"))) {
             collection->adapt(request, record);
             json_array_append(list, record);
         }

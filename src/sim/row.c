@@ -302,14 +302,19 @@ void obj_set_add(Obj *obj, const char *field, const char *value)
     stamp(obj);
 }
 
-void obj_set_remove(Obj *obj, const char *field, const char *value)
+/* An entry is the value, or the key and the value after it. */
+static void drop_entry(Obj *obj, Slot *slot, const char *key, guint n_each)
 {
-    Slot *slot = slot_of(obj, field, SLOT_SET);
-    gint at = vec_find(slot->vec, value, 1);
+    gint at = vec_find(slot->vec, key, n_each);
     if (at < 0)
         return;
-    vec_remove(&slot->vec, (guint) at, 1);
+    vec_remove(&slot->vec, (guint) at, n_each);
     stamp(obj);
+}
+
+void obj_set_remove(Obj *obj, const char *field, const char *value)
+{
+    drop_entry(obj, slot_of(obj, field, SLOT_SET), value, 1);
 }
 
 static void vec_put(Obj *obj, Slot *slot, Vec *fresh)
@@ -359,12 +364,7 @@ void obj_map_put(Obj *obj, const char *field, const char *key, const char *value
 
 void obj_map_remove(Obj *obj, const char *field, const char *key)
 {
-    Slot *slot = slot_of(obj, field, SLOT_MAP);
-    gint at = vec_find(slot->vec, key, 2);
-    if (at < 0)
-        return;
-    vec_remove(&slot->vec, (guint) at, 2);
-    stamp(obj);
+    drop_entry(obj, slot_of(obj, field, SLOT_MAP), key, 2);
 }
 
 void obj_map_clear(Obj *obj, const char *field)

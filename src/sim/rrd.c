@@ -50,17 +50,28 @@ static void add(Sources *sources, double low, double high, const char *format, .
     g_ptr_array_add(sources->list, source);
 }
 
+typedef struct {
+    const char *name;
+    double low, high;
+} Range;
+
+static const Range disk_ranges[] = {
+    { "read", 0, 4e6 },
+    { "write", 0, 2e6 },
+    { "iops_read", 0, 200 },
+    { "iops_write", 0, 100 },
+    { "iops_total", 0, 300 },
+    { "io_throughput_read", 0, 4 },
+    { "io_throughput_write", 0, 2 },
+    { "read_latency", 200, 3000 },
+    { "write_latency", 300, 5000 },
+};
+
 static void add_disk(Sources *sources, const char *device)
 {
-    add(sources, 0, 4e6, "vbd_%s_read", device);
-    add(sources, 0, 2e6, "vbd_%s_write", device);
-    add(sources, 0, 200, "vbd_%s_iops_read", device);
-    add(sources, 0, 100, "vbd_%s_iops_write", device);
-    add(sources, 0, 300, "vbd_%s_iops_total", device);
-    add(sources, 0, 4, "vbd_%s_io_throughput_read", device);
-    add(sources, 0, 2, "vbd_%s_io_throughput_write", device);
-    add(sources, 200, 3000, "vbd_%s_read_latency", device);
-    add(sources, 300, 5000, "vbd_%s_write_latency", device);
+    for (gsize i = 0; i < G_N_ELEMENTS(disk_ranges); i++)
+        add(sources, disk_ranges[i].low, disk_ranges[i].high, "vbd_%s_%s", device,
+            disk_ranges[i].name);
 }
 
 /* Sources that nobody records unless asked: the pool remembers in other_config who was. */
@@ -113,19 +124,24 @@ static void add_vm(GPtrArray *list, const Obj *vm)
     }
 }
 
+static const Range sr_ranges[] = {
+    { "iops_read", 0, 300 },
+    { "iops_write", 0, 200 },
+    { "iops_total", 0, 500 },
+    { "io_throughput_read", 0, 8 },
+    { "io_throughput_write", 0, 4 },
+    { "io_throughput_total", 0, 12 },
+    { "read_latency", 200, 3000 },
+    { "write_latency", 300, 5000 },
+    { "iowait", 0, 1 },
+};
+
 /* Named by the first 8 digits of its uuid. */
 static void add_sr(Sources *sources, const Obj *sr)
 {
-    const char *uuid = obj_uuid(sr);
-    add(sources, 0, 300, "iops_read_%.8s", uuid);
-    add(sources, 0, 200, "iops_write_%.8s", uuid);
-    add(sources, 0, 500, "iops_total_%.8s", uuid);
-    add(sources, 0, 8, "io_throughput_read_%.8s", uuid);
-    add(sources, 0, 4, "io_throughput_write_%.8s", uuid);
-    add(sources, 0, 12, "io_throughput_total_%.8s", uuid);
-    add(sources, 200, 3000, "read_latency_%.8s", uuid);
-    add(sources, 300, 5000, "write_latency_%.8s", uuid);
-    add(sources, 0, 1, "iowait_%.8s", uuid);
+    for (gsize i = 0; i < G_N_ELEMENTS(sr_ranges); i++)
+        add(sources, sr_ranges[i].low, sr_ranges[i].high, "%s_%.8s", sr_ranges[i].name,
+            obj_uuid(sr));
 }
 
 static void add_host(GPtrArray *list, const Obj *host)

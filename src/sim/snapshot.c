@@ -3,6 +3,7 @@
  * The disks come first, one by one; only when all of them are there does the new VM appear, so a
  * failure leaves nothing behind but disks, which are destroyed again. */
 #include "sim/guest.h"
+#include "base/json_list.h"
 #include "base/mutant.h"
 #include "sim/inner.h"
 #include "sim/lifecycle.h"
@@ -26,16 +27,6 @@ static void disk_free(gpointer data)
     g_free(disk);
 }
 
-static bool list_has(json_t *list, const char *text)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach (list, i, item)
-        if (g_strcmp0(json_string_value(item), text) == 0)
-            return true;
-    return false;
-}
-
 /* The devices to copy; those with an ignored disk are left out altogether. */
 static GPtrArray *disks_list(const Obj *vm, json_t *ignored)
 {
@@ -43,7 +34,7 @@ static GPtrArray *disks_list(const Obj *vm, json_t *ignored)
     for (guint i = 0; i < obj_set_size(vm, "VBDs"); i++) {
         const Obj *vbd = obj_follow_nth(vm, "VBDs", i);
         const char *vdi = obj_str(vbd, "VDI");
-        if (list_has(ignored, vdi) &&
+        if (json_list_has_text(ignored, vdi) &&
             !MUTANT(sim_ignore_vdis)) /* mutant: system:test_sim.Snapshots */
             continue;
         Disk *disk = g_new0(Disk, 1);

@@ -130,16 +130,6 @@ static json_t *role_get_all(ApiCall *call, GError **error)
     return list;
 }
 
-static bool is_subject(json_t *user, json_t *subject)
-{
-    bool is = json_equal(json_object_get(user, "id"), subject);
-    size_t i;
-    json_t *group;
-    json_array_foreach (json_object_get(user, "groups"), i, group)
-        is = is || json_equal(group, subject);
-    return is;
-}
-
 static void grant(json_t *permissions, const char *object, const char *role)
 {
     json_t *granted = json_object_get(permissions, object);
@@ -157,7 +147,7 @@ static json_t *current_permissions(ApiCall *call, GError **error)
     size_t i;
     json_t *acl;
     json_array_foreach (acls, i, acl)
-        if (is_subject(call_user(call), json_object_get(acl, "subject")))
+        if (account_is_subject(call_user(call), json_object_get(acl, "subject")))
             grant(permissions, json_string_value(json_object_get(acl, "object")),
                   json_string_value(json_object_get(acl, "action")));
     json_decref(acls);

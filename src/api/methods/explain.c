@@ -6,18 +6,6 @@
 
 #include <string.h>
 
-static bool is_of(json_t *user, json_t *subject)
-{
-    size_t i;
-    json_t *group;
-    if (json_equal(json_object_get(user, "id"), subject))
-        return true;
-    json_array_foreach (json_object_get(user, "groups"), i, group)
-        if (json_equal(group, subject))
-            return true;
-    return false;
-}
-
 /* The rules of the user and its groups on an object. */
 static json_t *rules_on(json_t *acls, json_t *user, json_t *object)
 {
@@ -25,7 +13,7 @@ static json_t *rules_on(json_t *acls, json_t *user, json_t *object)
     size_t i;
     json_array_foreach (acls, i, acl)
         if (json_equal(json_object_get(acl, "object"), object) &&
-            is_of(user, json_object_get(acl, "subject")))
+            account_is_subject(user, json_object_get(acl, "subject")))
             json_array_append(rules, acl);
     return rules;
 }

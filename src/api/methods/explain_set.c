@@ -1,6 +1,8 @@
 /* Methods that create ask a resource set, or a right on the pool or the storage: neither is in the
  * rows of their parameters, for it is one or the other. */
 #include "api/methods/explain_set.h"
+
+#include "base/json_list.h"
 #include "account/resource_set.h"
 #include "api/resource_sets.h"
 
@@ -11,16 +13,6 @@ static bool is_lendable(const char *type)
 {
     static const char *const types[] = { "VM-template", "SR", "network", "host", NULL };
     return type && g_strv_contains(types, type);
-}
-
-static bool lends(json_t *set, json_t *id)
-{
-    size_t i;
-    json_t *object;
-    json_array_foreach (json_object_get(set, "objects"), i, object)
-        if (json_equal(object, id))
-            return true;
-    return false;
 }
 
 /* Every object that the parameters name, however deep, of the kinds that sets lend. */
@@ -36,8 +28,10 @@ static void add_objects(const ApiParts *parts, json_t *set, json_t *value, json_
     json_t *view = json_is_string(value) ? servers_object(parts->servers, json_string_value(value))
                                          : NULL;
     if (is_lendable(json_string_value(json_object_get(view, "type"))))
-        json_array_append_new(list, json_pack("{s:O, s:b}", "id", json_object_get(view, "id"),
-                                              "lent", lends(set, json_object_get(view, "id"))));
+        json_array_append_new(
+            list,
+            json_pack("{s:O, s:b}", "id", json_object_get(view, "id"), "lent",
+                      json_list_has(json_object_get(set, "objects"), json_object_get(view, "id"))));
     json_decref(view);
 }
 

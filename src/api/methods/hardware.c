@@ -3,6 +3,7 @@
 #include "api/method.h"
 #include "api/methods/host_power.h"
 #include "api/objects.h"
+#include "base/json_list.h"
 #include "base/mutant.h"
 
 #include <string.h>
@@ -92,16 +93,6 @@ static bool put_devices(const ApiObject *vm, json_t *ids, GError **error)
                                             json_pack("[s, s]", "pci", text->str), error));
 }
 
-static bool has_id(json_t *list, const char *id)
-{
-    json_t *each;
-    size_t i;
-    json_array_foreach (list, i, each)
-        if (g_strcmp0(json_string_value(each), id) == 0)
-            return true;
-    return false;
-}
-
 /* Adds the addresses of the devices that the call names. */
 static bool add_devices(ApiCall *call, const ApiObject *vm, json_t *ids, GError **error)
 {
@@ -115,7 +106,7 @@ static bool add_devices(ApiCall *call, const ApiObject *vm, json_t *ids, GError 
             api_error_invalid(error, "pcis: %s is not of the pool of VM %s", pci->id, vm->id);
             return false;
         }
-        if (!has_id(ids, api_object_text(pci, "pci_id")))
+        if (!json_list_has_text(ids, api_object_text(pci, "pci_id")))
             json_array_append_new(ids, json_string(api_object_text(pci, "pci_id")));
     }
     return true;
@@ -138,7 +129,7 @@ static json_t *detach_pcis(ApiCall *call, GError **error)
     json_t *left = json_array(), *id;
     size_t i;
     json_array_foreach (json_object_get(vm->view, "attachedPcis"), i, id)
-        if (!has_id(call_get(call, "pciIds"), json_string_value(id)))
+        if (!json_list_has_text(call_get(call, "pciIds"), json_string_value(id)))
             json_array_append(left, id);
     if (put_devices(vm, left, error))
         api_object_barrier(vm);

@@ -4,6 +4,8 @@
  * resourceSets?}. Which interfaces have an address is not stored: it follows from what they are
  * allowed, and is shown as `vifs` beside the address. */
 #include "api/ip_pools.h"
+
+#include "base/json_list.h"
 #include "api/method.h"
 #include "api/objects.h"
 #include "api/resource_sets.h"
@@ -226,13 +228,12 @@ static json_t *drop(ApiCall *call, GError **error)
 
 static bool is_lent(json_t *sets, json_t *user, json_t *pool)
 {
-    size_t i, k;
-    json_t *set, *id;
+    size_t i;
+    json_t *set;
     json_array_foreach (sets, i, set)
-        if (resource_set_has_subject(set, user))
-            json_array_foreach (json_object_get(set, "ipPools"), k, id)
-                if (json_equal(id, json_object_get(pool, "id")))
-                    return true;
+        if (resource_set_has_subject(set, user) &&
+            json_list_has(json_object_get(set, "ipPools"), json_object_get(pool, "id")))
+            return true;
     return false;
 }
 

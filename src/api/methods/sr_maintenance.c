@@ -5,6 +5,7 @@
 #include "api/methods/sr_pbds.h"
 #include "api/objects.h"
 #include "base/date.h"
+#include "base/json_list.h"
 
 #include <string.h>
 
@@ -45,16 +46,6 @@ static json_t *running_vms(const ApiObject *sr)
     return running;
 }
 
-static bool is_listed(json_t *list, const char *text)
-{
-    size_t i;
-    json_t *item;
-    json_array_foreach (list, i, item)
-        if (g_strcmp0(json_string_value(item), text) == 0)
-            return true;
-    return false;
-}
-
 /* Nobody's machine is shut down that the caller has not named. */
 static bool check_named(ApiCall *call, json_t *running, GError **error)
 {
@@ -62,7 +53,7 @@ static bool check_named(ApiCall *call, json_t *running, GError **error)
     const char *ref, *missing = NULL;
     json_object_foreach (running, ref, vm) {
         json_array_append(expected, json_object_get(vm, "uuid"));
-        if (!is_listed(given, json_string_value(json_object_get(vm, "uuid"))))
+        if (!json_list_has_text(given, json_string_value(json_object_get(vm, "uuid"))))
             missing = json_string_value(json_object_get(vm, "name"));
     }
     if (missing)
