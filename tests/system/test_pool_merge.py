@@ -17,7 +17,7 @@ MIB = 1 << 20
 NOWHERE = "11111111-2222-4333-8444-555555555555"
 
 
-class Merging(Pool):
+class Merge(Pool):
     SIM = ("--hosts", 2, "--vms", 1, "--running", "0", "--boot-delay", "0.1", "--disk-size", "1MiB", "--seed", 81)
 
     def setUp(self):
@@ -64,6 +64,18 @@ class Merging(Pool):
     def put(self, sim, uuid, **fields):
         return sim.control("/sim/objects", {"class": "host", "uuid": uuid, "fields": fields})
 
+    def leave(self, host, *vms):
+        """As the pool was before."""
+        for vm in vms:
+            self.call("vm.delete", id=vm)
+        self.call("host.detach", id=host)
+        until(lambda: len(self.of(self.pool_id, type="host")) == 2, "two hosts", PATIENCE)
+        for server in self.call("server.getAll"):
+            if server["id"] != self.server_id:
+                self.call("server.remove", id=server["id"])
+
+
+class Merging(Merge):
     def test_merging(self):
         sim, pool = self.newcomer(82)
         host = self.of(pool, type="host")[0]["id"]
@@ -157,16 +169,6 @@ class Merging(Pool):
         self.assertEqual(caught.exception.code, "JOINING_HOST_SERVICE_FAILED")
         self.assertEqual(session.call("pool.get_master", session.call("pool.get_all")[0]), host)
 
-    def leave(self, host, *vms):
-        """As the pool was before."""
-        for vm in vms:
-            self.call("vm.delete", id=vm)
-        self.call("host.detach", id=host)
-        until(lambda: len(self.of(self.pool_id, type="host")) == 2, "two hosts", PATIENCE)
-        for server in self.call("server.getAll"):
-            if server["id"] != self.server_id:
-                self.call("server.remove", id=server["id"])
-
     def rest(self, path, body):
         asked = urllib.request.Request(f"{self.server.url}/rest/v0/{path}", data=json.dumps(body).encode(), method="POST", headers={
             "Cookie": f"token={self.server.env['CADENZA_TOKEN']}", "Content-Type": "application/json"})
@@ -226,7 +228,40 @@ class Merging(Pool):
         self.assertEqual((len(self.of(pool, type="VM")), len(self.of(pool, type="host"))), (1, 1))
 
 
-del Pool
+class Patched(Merge):
+    def test_patches(self):
+        """What the one has and the other lacks is installed first, where it lies ready; else nothing is done."""
+        sim, pool = self.newcomer(87)
+        host = self.of(pool, type="host")[0]["id"]
+        vm, _, _ = self.forget_shared(pool)
+
+        def patches(id_):
+            return sorted(self.view(patch)["name"] for patch in self.view(id_)["patches"])
+
+        def make(where, cls, **fields):
+            return where.control("/sim/objects", {"class": cls, "fields": fields})
+        common = make(self.sim, "pool_update", name_label="XS-1")["ref"]
+        self.sim.session().call("pool_update.pool_apply", common)
+        until(lambda: patches(self.first) == ["XS-1"], "the patch", PATIENCE)
+        told = self.refused(-32000, "pool.mergeInto", target=self.pool_id, source=pool).message
+        self.assertIn("XS-1", told)
+        bad = make(sim, "pool_update", name_label="XS-1", other_config={"sim:precheck-fails": "UPDATE_PRECHECK_FAILED_OUT_OF_SPACE"})["ref"]
+        told = self.refused(-32000, "pool.mergeInto", target=self.pool_id, source=pool).message
+        self.assertIn("UPDATE_PRECHECK_FAILED_OUT_OF_SPACE", told)
+        self.assertEqual((patches(host), len(self.of(self.pool_id, type="host"))), ([], 2))
+        session = sim.session()
+        session.call("pool_update.remove_from_other_config", bad, "sim:precheck-fails")
+        session.call("pool_update.pool_apply", make(sim, "pool_update", name_label="XS-2")["ref"])
+        make(self.sim, "pool_update", name_label="XS-2")
+        until(lambda: patches(host) == ["XS-2"], "its own patch", PATIENCE)
+        before = len(self.of(self.pool_id, type="host"))
+        self.call("pool.mergeInto", target=self.pool_id, source=pool)
+        self.assertEqual(len(self.of(self.pool_id, type="host")), before + 1)
+        self.assertEqual(patches(self.first), ["XS-1", "XS-2"])
+        self.leave(host, vm)
+
+
+del Pool, Merge
 
 if __name__ == "__main__":
     unittest.main()

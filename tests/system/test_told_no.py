@@ -362,6 +362,7 @@ ELSEWHERE = {
     "the updates were not installed": "test_pools.Pools.test_patches",
     "has not come back": "test_pools.Impatient.test_waiting",
     "has not become the master": "test_pools.Impatient.test_waiting",
+    "lacks the patch": "test_pool_merge.Patched.test_patches",
     "have different patches": "test_pools.Impatient.test_merging",
     "which does not show it yet": "test_pools.Impatient.test_merging",
     "pcis: ": "test_pool_methods.Methods.test_pci_refused",

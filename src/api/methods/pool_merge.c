@@ -44,7 +44,30 @@ static const ApiObject *master_of(ApiCall *call, const ApiObject *pool, GError *
     return call_find(call, api_object_text(pool, "master"), "host", NULL, error);
 }
 
-/* The same product, version and patches: before anything is done. */
+/* What one has and the other lacks is put on the other, where it lies ready. Without `install` it
+ * is only asked whether that would do. */
+static bool match_patches(ApiCall *call, const ApiObject *from, const ApiObject *into, bool install,
+                          GError **error)
+{
+    json_t *mine = patches_installed(call, from), *theirs = patches_installed(call, into);
+    json_t *lack = patches_lacking(mine, theirs), *they_lack = patches_lacking(theirs, mine);
+    json_t *here = patches_lying(from, lack, error);
+    json_t *there = here ? patches_lying(into, they_lack, error) : NULL;
+    bool ok = there &&
+              (!install || (patches_apply(into, there, error) && patches_apply(from, here, error)));
+    if (!ok)
+        g_prefix_error(error, "the hosts %s and %s have different patches: ",
+                       api_object_text(from, "name_label"), api_object_text(into, "name_label"));
+    json_decref(there);
+    json_decref(here);
+    json_decref(they_lack);
+    json_decref(lack);
+    json_decref(theirs);
+    json_decref(mine);
+    return ok;
+}
+
+/* The same product and version, and patches that can be made the same: before anything is done. */
 static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *into, GError **error)
 {
     const char *brand = api_object_text(from, "productBrand");
@@ -53,7 +76,6 @@ static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *i
                *to = api_object_text(into, "name_label");
     if (MUTANT(pool_merge_unlike)) /* mutant: system:test_pool_merge.Merging.test_merging */
         return true;
-    json_t *mine = patches_installed(call, from), *theirs = patches_installed(call, into);
     bool ok = false;
     if (strcmp(brand, wanted) != 0)
         err_set(error, ERR_STATE, "a %s pool cannot be merged into a %s pool", brand, wanted);
@@ -62,14 +84,8 @@ static bool check_alike(ApiCall *call, const ApiObject *from, const ApiObject *i
                 "the hosts are not compatible: %s has version %s, %s has %s: bring them to the "
                 "same version first",
                 name, api_object_text(from, "version"), to, api_object_text(into, "version"));
-    else if (!json_equal(mine, theirs))
-        err_set(error, ERR_STATE,
-                "the hosts %s and %s have different patches: install the same ones first", name,
-                to);
     else
-        ok = true;
-    json_decref(mine);
-    json_decref(theirs);
+        ok = match_patches(call, from, into, false, error);
     return ok;
 }
 
@@ -80,6 +96,22 @@ static bool check_all(ApiCall *call, const GPtrArray *sources, const ApiObject *
         const ApiObject *from = master_of(call, sources->pdata[i], error);
         if (!from || !check_alike(call, from, into, error))
             return false;
+    }
+    return true;
+}
+
+/* What one pool brings the others get, too: each is asked anew for what it has by then. */
+static bool install_all(ApiCall *call, const GPtrArray *sources, GError **error)
+{
+    if (MUTANT(pool_merge_unpatched)) /* mutant: system:test_pool_merge.Patched.test_patches */
+        return true;
+    for (guint i = 0; i < sources->len; i++) {
+        const ApiObject *from = master_of(call, sources->pdata[i], error);
+        const ApiObject *into = from ? master_of(call, call_object(call, "target"), error) : NULL;
+        if (!into || !match_patches(call, from, into, true, error))
+            return false;
+        api_object_barrier(from);
+        api_object_barrier(into);
     }
     return true;
 }
@@ -164,7 +196,8 @@ static json_t *merge(ApiCall *call, GError **error)
     const ApiObject *target = call_object(call, "target");
     g_autoptr(GPtrArray) sources = sources_of(call, error);
     const ApiObject *into = sources ? master_of(call, target, error) : NULL;
-    json_t *connection = into && check_all(call, sources, into, error)
+    json_t *connection = into && check_all(call, sources, into, error) &&
+                                 install_all(call, sources, error)
                              ? servers_connection_of(call_parts(call)->servers, target->id, error)
                              : NULL;
     guint n = 0;

@@ -63,6 +63,60 @@ json_t *patches_installed(ApiCall *call, const ApiObject *host)
     return names;
 }
 
+/* --- Updates that lie in the pool --- */
+
+json_t *patches_lacking(json_t *have, json_t *wanted)
+{
+    json_t *names = json_object(), *one;
+    const char *name;
+    json_object_foreach (wanted, name, one)
+        if (!json_object_get(have, name))
+            json_object_set(names, name, one);
+    return names;
+}
+
+json_t *patches_lying(const ApiObject *host, json_t *names, GError **error)
+{
+    json_t *updates = json_array(), *one;
+    const char *name;
+    json_object_foreach (names, name, one) {
+        json_t *refs = xapi_call(api_object_xapi(host), "pool_update.get_by_name_label",
+                                 json_pack("[s]", name), error);
+        bool lies = json_array_size(refs) > 0;
+        if (lies)
+            json_array_append(updates, json_array_get(refs, 0));
+        else if (refs)
+            err_set(error, ERR_STATE,
+                    "host %s lacks the patch %s, and its pool has no such update to install",
+                    api_object_text(host, "name_label"), name);
+        json_decref(refs);
+        if (!lies) {
+            json_decref(updates);
+            return NULL;
+        }
+    }
+    return updates;
+}
+
+bool patches_apply(const ApiObject *host, json_t *updates, GError **error)
+{
+    json_t *update;
+    size_t i;
+    json_array_foreach (updates, i, update) {
+        const char *ref = json_string_value(update);
+        bool checked = xapi_do(api_object_xapi(host), "pool_update.precheck",
+                               json_pack("[s, s]", ref, host->ref), error);
+        g_autofree char *done =
+            checked ? api_object_task(host, "pool_update.pool_apply", json_pack("[s]", ref), error)
+                    : NULL;
+        if (!done) {
+            g_prefix_error(error, "host %s: ", api_object_text(host, "name_label"));
+            return false;
+        }
+    }
+    return true;
+}
+
 bool patches_install(const ApiObject *host, GError **error)
 {
     json_t *answer = is_xcp(host, error) ? updater(host, "update", error) : NULL;
