@@ -33,10 +33,13 @@ class Manual(unittest.TestCase):
         for page in PAGES:
             words = HELP[page.name]
             said = subprocess.run([program(words[0]), *words[1:]], capture_output=True, text=True).stdout
-            options = set(re.findall(r"Fl \\-([\w-]+)", page.read_text()))
+            text = page.read_text()
+            options = set(re.findall(r"Fl \\-([\w-]+)", text))
             self.assertTrue(options, page.name)
             for option in options:
                 self.assertIn(f"--{option}", said + "--help", f"{page.name} names an option that {words[0]} has not")
+            for option in set(re.findall(r"--([a-z][\w-]+)", said)) - {"help", "list-objects", "list-commands", "register", "unregister", "uuid"}:
+                self.assertIn(option, text, f"{page.name} does not name --{option}")
 
     @unittest.skipUnless(FIXTURES.is_dir(), "no repositories of XO (CADENZA_FIXTURES)")
     def test_examples_run(self):
