@@ -68,13 +68,22 @@ static json_t *update(Obj *host, json_t *args, GError **error)
 
 /* --- Storage --- */
 
+/* What is asked for leaves nothing else to be seen: other_config says when it was. */
+static void note_time(Obj *obj, const char *key)
+{
+    g_autofree char *now = g_strdup_printf("%" G_GINT64_FORMAT, g_get_real_time());
+    obj_map_put(obj, "other_config", key, now);
+}
+
 static json_t *do_trim(Obj *host, json_t *args, GError **error)
 {
-    const Obj *sr = obj_find_uuid(obj_sim(host), "SR", arg(args, "sr_uuid"));
+    Obj *sr = obj_find_uuid(obj_sim(host), "SR", arg(args, "sr_uuid"));
     if (sr == NULL)
         return fail(error, "no such SR");
-    if (g_str_has_prefix(obj_str(sr, "type"), "lvm"))
+    if (g_str_has_prefix(obj_str(sr, "type"), "lvm")) {
+        note_time(sr, "sim:trimmed");
         return json_string("True");
+    }
     return json_string("<?xml version=\"1.0\" ?><trim_response><key_value_pair><key>errcode</key>"
                        "<value>UnsupportedSRForTrim</value></key_value_pair><key_value_pair>"
                        "<key>errmsg</key><value>Trim on this SR type is not supported</value>"

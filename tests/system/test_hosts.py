@@ -58,6 +58,12 @@ class Hosts(Pool):
 
     def comes_back(self, id_):
         until(lambda: self.view(id_)["power_state"] == "Running" and self.view(id_)["enabled"], "the host comes back", PATIENCE)
+        self.assertEqual(self.seen(id_), (True, True))
+
+    def seen(self, id_):
+        """(live, enabled), as the pool itself says it."""
+        host = self.again("host.get_record", self.view(id_)["_xapiRef"])
+        return self.again("host_metrics.get_live", host["metrics"]), host["enabled"]
 
     # --- Settings ---
 
@@ -108,6 +114,7 @@ class Hosts(Pool):
         old = next(pif for pif in self.host()["PIFs"] if self.view(pif)["management"])
         self.call("host.managementReconfigure", id=spare)
         self.assertEqual([self.view(pif)["management"] for pif in (old, spare)], [False, True])
+        self.assertEqual([self.again("PIF.get_management", self.view(pif)["_xapiRef"]) for pif in (old, spare)], [False, True])
         self.call("host.managementReconfigure", id=old)
 
     def test_certificate(self):
@@ -232,6 +239,7 @@ class Hosts(Pool):
     def test_stop_and_start(self):
         self.call("host.stop", id=self.other)
         self.assertEqual(self.host()["power_state"], "Halted")
+        self.assertEqual(self.seen(self.other), (False, False))
         self.refused(18, "host.enable", id=self.other)
         self.refused(18, "host.restart", id=self.other)
         error = self.refused(-32000, "host.start", id=self.other)
@@ -302,6 +310,9 @@ class Leaving(Pool):
         self.call("host.setMaintenanceMode", id=others[0]["id"], maintenance=True)
         self.call("host.detach", id=others[0]["id"])
         self.assertEqual(self.objects(id=others[0]["id"]), [])
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        self.assertEqual(sorted(session.call("host.get_all")), sorted([self.view(master)["_xapiRef"], others[1]["_xapiRef"]]))
         # It is a server of its own, known by the same user; its restart is waited for.
         pool, own = sorted(self.call("server.getAll"), key=lambda server: server["host"] != self.sim.url)
         self.assertEqual(own["host"], self.sim.url.replace(self.view(master)["address"], others[0]["address"]))
@@ -313,6 +324,8 @@ class Leaving(Pool):
         self.call("host.forget", id=others[1]["id"])
         self.assertEqual([host["id"] for host in self.objects(type="host")], [master])
         self.assertEqual(self.objects(type="PBD", host=others[1]["id"]), [])
+        self.assertEqual(session.call("host.get_all"), [self.view(master)["_xapiRef"]])
+        self.assertEqual({pbd["host"] for pbd in session.call("PBD.get_all_records").values()}, {self.view(master)["_xapiRef"]})
         self.assertEqual(self.view(vm["id"])["power_state"], "Running")
 
 

@@ -2,6 +2,7 @@
 import base64
 import hashlib
 import hmac
+import json
 import pathlib
 import shutil
 import struct
@@ -9,6 +10,7 @@ import sys
 import tempfile
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 from box import Refused, Server, Sim  # noqa: E402
@@ -145,7 +147,16 @@ class People(unittest.TestCase):
         self.assertEqual([acl["object"] for acl in self.server.call("acl.get")], [vm])
         self.assertIs(self.server.call("xo.clean"), True)
         self.assertEqual(self.server.call("acl.get"), [])
-        self.assertIs(self.server.call("user.removeAuthProvider", id=user, authProvider="ldap"), True)
+        self.assertIs(self.server.call("user.removeAuthProvider", id=user, authProvider="ldap"), True)  # there is none
+        kept = {"id": "of-two", "email": "two", "permission": "none", "authProviders": {"ldap": {"id": "1"}, "oidc": {"id": "2"}}}
+        path = self.server.call("xo.importConfig")["$sendTo"]
+        urllib.request.urlopen(urllib.request.Request(self.server.url + path, data=json.dumps({"users": [kept]}).encode()), timeout=60).close()
+        self.addCleanup(self.server.call, "user.delete", id="of-two")
+        self.server.call("user.removeAuthProvider", id="of-two", authProvider="ldap")
+        path = self.server.call("xo.exportConfig", entries=["users"], compress=False)["$getFrom"]
+        with urllib.request.urlopen(self.server.url + path, timeout=60) as got:
+            user, = [each for each in json.loads(got.read())["users"] if each["id"] == "of-two"]
+        self.assertEqual(user["authProviders"], {"oidc": {"id": "2"}})
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ class Methods(Pool):
         for disable, now in ((True, "disabled"), (False, "enabled")):
             self.call("pci.disableDom0Access", pcis=[mine], disable=disable)
             until(lambda: self.view(self.other)["enabled"] and self.access(mine) == now, now, PATIENCE)
+            self.assertEqual(self.xapi("PCI.get_dom0_access_status", self.view(mine)["_xapiRef"]), now)
         self.assertEqual(self.access(others), "enabled")
 
     def test_pci_of_machine(self):
@@ -174,6 +175,8 @@ class Methods(Pool):
         self.call("host.setControlDomainMemory", id=self.other, memory=2 * GIB)
         until(lambda: self.view(self.other)["enabled"] and self.view(self.other)["startTime"] != before, "the restart", PATIENCE)
         self.assertEqual(self.view(dom0["id"])["memory"]["dynamic"], [2 * GIB] * 2)
+        kept = self.record("VM", dom0["id"])
+        self.assertEqual([int(kept[f"memory_dynamic_{end}"]) for end in ("min", "max")], [2 * GIB] * 2)
 
     def test_sensors(self):
         self.assertEqual(self.call("host.getIpmiSensors", id=self.other), {}) # no maker that is known

@@ -9,7 +9,7 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server, Sim  # noqa: E402
+from box import Refused, Server, Sim, Xapi  # noqa: E402
 from test_api import until  # noqa: E402
 from test_machines import Pool  # noqa: E402
 
@@ -84,7 +84,15 @@ class Pools(Pool):
 
     def test_management(self):
         network = next(self.view(pif)["$network"] for pif in self.hosts()[0]["PIFs"] if self.view(pif)["management"])
-        self.call("pool.managementReconfigure", pool=self.pool_id, network=network)
+        pifs = [pif for pif in self.xapi("PIF.get_all_records").values() if pif["device"] == "eth1"]
+        second = self.view(pifs[0]["uuid"])["$network"]
+        for pif in pifs:
+            self.call("pif.reconfigureIp", id=pif["uuid"], mode="DHCP")
+        for wanted, device in ((second, "eth1"), (network, "eth0")):
+            self.call("pool.managementReconfigure", pool=self.pool_id, network=wanted)
+            self.assertEqual([pif["device"] for pif in self.xapi("PIF.get_all_records").values() if pif["management"]], [device] * 3)
+        for pif in pifs:
+            self.call("pif.reconfigureIp", id=pif["uuid"], mode="None")
         internal = self.call("network.create", pool=self.pool_id, name="inside")
         error = self.refused(-32000, "pool.managementReconfigure", pool=self.pool_id, network=internal)
         self.assertIn("has no interface on network inside", error.message)
@@ -98,6 +106,7 @@ class Pools(Pool):
         self.call("host.enable", id=new["id"])
         self.call("pool.setPoolMaster", host=new["id"])
         until(lambda: self.whole()["master"] == new["id"], "the new master", PATIENCE)
+        self.assertEqual(self.sim_master(new), new["_xapiRef"])
         self.call("pool.set", id=self.pool_id, name_description="under another master")
         self.assertEqual(self.whole()["name_description"], "under another master")
         with self.assertRaises(Refused) as caught:
@@ -105,6 +114,14 @@ class Pools(Pool):
         self.assertEqual((caught.exception.code, caught.exception.data), ("HOST_IS_SLAVE", [new["address"]]))
         self.call("pool.setPoolMaster", host=old["id"])
         until(lambda: self.whole()["master"] == old["id"], "the old master", PATIENCE)
+
+    def sim_master(self, host):
+        """As that host itself says it."""
+        xapi = Xapi(f"http://{host['address']}:{self.sim.plain_url.rsplit(':', 1)[1]}".rstrip("/"), self.sim.password)
+        try:
+            return next(iter(xapi.call("pool.get_all_records").values()))["master"]
+        finally:
+            xapi.proxy("close")()
 
     def test_availability(self):
         shared, local = self.sr()["id"], next(sr for sr in self.objects(type="SR") if sr["SR_type"] == "ext")["id"]
@@ -244,7 +261,20 @@ class Alone(Pool):
         self.assertIn("one host", self.refused(-32000, "pool.rollingReboot", pool=pool).message)
         self.assertIn("two hosts", self.refused(-32000, "pool.enableHa", pool=pool, heartbeatSrs=[self.sr()["id"]]).message)
         self.call("pool.emergencyShutdown", pool=pool)
+        until(self.is_silent, "nobody answers there", PATIENCE)
         self.sim.control("/sim/hosts/find", {"host": self.sim_host()})
+        session = self.sim.session()
+        self.addCleanup(session.proxy("close"))
+        self.assertEqual([host["enabled"] for host in session.call("host.get_all_records").values()], [False])
+        self.assertEqual({vm["power_state"] for vm in session.call("VM.get_all_records").values()
+                          if not (vm["is_a_template"] or vm["is_control_domain"] or vm["is_a_snapshot"])} - {"Suspended"}, set())
+
+    def is_silent(self):
+        try:
+            self.sim.session().proxy("close")()
+        except OSError:
+            return True
+        return False
 
     def sim_host(self):
         return self.objects(type="host")[0]["name_label"]

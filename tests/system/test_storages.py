@@ -176,7 +176,10 @@ class Storages(Pool):
         self.assertEqual([self.view(sr["id"])[key] for key in ("name_label", "name_description")], ["renamed", ""])
         self.call("sr.set", id=sr["id"], name_label=sr["name_label"], name_description=sr["name_description"])
         self.refused_cleanly(10, "sr.set", id=sr["id"], name_label="")
+        used = self.record("SR", sr["id"])["physical_utilisation"]
+        self.sim.control("/sim/objects", {"class": "SR", "uuid": sr["id"], "fields": {"physical_utilisation": 1}})
         self.call("sr.scan", id=sr["id"])
+        self.assertEqual(self.record("SR", sr["id"])["physical_utilisation"], used)
         lonely = self.xapi.call("SR.introduce", "01234567-89ab-4def-8123-456789abcdef", "lonely", "", "nfs", "user", True, {})
         id_ = until(lambda: [each["id"] for each in self.objects(type="SR", name_label="lonely")], "the new storage", 30)[0]
         self.refused_cleanly(-32000, "sr.scan", "not attached", id=id_)
