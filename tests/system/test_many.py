@@ -1,5 +1,6 @@
 """Machines made by many at once: none lost, none doubled, a resource set's use exact; what is half made goes, whatever ended its making;
 a cloud-init drive that is to go goes, whatever happens to the server meanwhile. Sixty machines; five hundred with CADENZA_FULL=1."""
+import collections
 import concurrent.futures
 import http.client
 import os
@@ -140,6 +141,52 @@ class Many(Made):
             self.call("vm.delete", id=id_)
         self.assertEqual(self.usage(set_), {limit: 0})
         self.call("ipPool.delete", id=pool)
+
+    def test_same_name_again(self):
+        """What clients that go by names rest on (Terraform's provider finds a machine so after each change): a machine that was deleted is
+        seen by nobody once that was answered, and one of the same name that follows it is never seen beside it."""
+        user = self.user("namesake")
+        login = dict(email="namesake", password="secret")
+        set_ = self.make_set(user, vms=100, disk=100 * GIB)
+        ended = threading.Event()
+
+        def seen(client):
+            answer = client.call("xo.getAllObjects", dict(filter=dict(type="VM", resourceSet=set_)))
+            return collections.Counter(vm["name_label"] for vm in answer["result"].values())
+
+        def look(client):
+            n_looks = 0
+            while not ended.is_set():
+                names = seen(client)
+                self.assertFalse([name for name, n in names.items() if n > 1], names)
+                n_looks += 1
+            return n_looks
+
+        def work(i):
+            client, admin, name = self.client(**login), self.client(self.server.user, self.server.password), f"namesake {i}"
+            for turn in range(4):
+                self.assertIn("result", client.call("token.create", {}))
+                made = client.call("vm.create", dict(template=self.template_id, name_label=name, resourceSet=set_, VDIs=[self.disk()], memory=64 * MIB))
+                self.assertIn("result", made, made)
+                id_ = made["result"]
+                self.assertEqual(seen(client)[name], 1)
+                self.assertIn("result", client.call("vm.set", dict(id=id_, name_description=f"turn {turn}")))
+                self.assertIn("result", admin.call("vm.snapshot", dict(id=id_, name=name))) # of that name, and no machine
+                self.assertEqual(seen(client)[name], 1)
+                self.assertIn("result", client.call("vm.delete", dict(id=id_)))
+                self.assertEqual((seen(client)[name], client.call("xo.getAllObjects", dict(filter=dict(id=id_)))["result"]), (0, {}))
+        lookers = [self.client(**login), self.client(self.server.user, self.server.password)]
+        with concurrent.futures.ThreadPoolExecutor(N_CLIENTS) as pool:
+            looks = [pool.submit(look, client) for client in lookers]
+            workers = [pool.submit(work, i) for i in range(5)]
+            try:
+                for worker in workers:
+                    worker.result()
+            finally:
+                ended.set()
+            self.assertTrue(all(each.result() > 0 for each in looks))
+        self.assertEqual(self.usage(set_), {"vms": 0, "disk": 0})
+        self.call("resourceSet.delete", id=set_)
 
     def test_every_parameter(self):
         """All of the table, in either way of writing."""
