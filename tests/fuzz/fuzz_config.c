@@ -10,6 +10,7 @@ static ApiParts parts;
 /* The store stays open until the end of the process; its folder goes then. */
 static void sweep(void)
 {
+    plugins_free(parts.plugins);
     set_leases_free(parts.set_leases);
     servers_free(parts.servers);
     remotes_free(parts.remotes);
@@ -36,6 +37,7 @@ static void prepare(void)
     parts.remotes = remotes_new(parts.store);
     parts.servers = servers_new(parts.store, NULL);
     parts.set_leases = set_leases_new();
+    parts.plugins = plugins_new(parts.store, NULL);
     g_assert(account_first_admin(parts.accounts, "a password", &made, NULL));
     atexit(sweep);
 }

@@ -518,10 +518,6 @@ class Machines(Pool):
             get("host=true")
         self.assertEqual(caught.exception.code, 400)
 
-    def test_plugins(self):
-        self.assertEqual(self.call("plugin.get"), [])
-        self.refused(1, "plugin.load", id="audit")
-
 
 if __name__ == "__main__":
     unittest.main()
