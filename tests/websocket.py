@@ -53,9 +53,9 @@ class WebSocket:
 
     def receive_bytes(self, timeout=30):
         """The next message of either kind."""
-        self.socket.settimeout(timeout)
-        whole = b""
+        deadline, whole = time.monotonic() + timeout, b""
         while True:
+            self.socket.settimeout(max(deadline - time.monotonic(), 0.001))  # pings do not prolong it
             first, second = self.take(2)
             n = second & 0x7F
             n = struct.unpack("!H", self.take(2))[0] if n == 126 else struct.unpack("!Q", self.take(8))[0] if n == 127 else n
@@ -79,9 +79,10 @@ class WebSocket:
         return self.last_id
 
     def receive_answer(self, timeout=30):
-        """The text of the next message that is no notification; those on the way are kept."""
+        """The text of the next message that is no notification; those on the way are kept, and do not prolong the time."""
+        deadline = time.monotonic() + timeout
         while True:
-            text = self.receive(timeout)
+            text = self.receive(deadline - time.monotonic())
             message = json.loads(text)
             if not isinstance(message, dict) or "method" not in message:
                 return text
