@@ -164,8 +164,11 @@ def try_mutant(mutant, commands):
     if not command:
         return name, "failed", f"{place}: there is no test {test}"
     only = {"CADENZA_TEST": which} if which else {}
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
-                         env=environment(ASAN, CADENZA_MUTANT=name, CMOCKA_TEST_ABORT="1", **only))  # one failure will do
+    try:
+        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
+                             env=environment(ASAN, CADENZA_MUTANT=name, CMOCKA_TEST_ABORT="1", **only))  # one failure will do
+    except subprocess.TimeoutExpired:
+        return name, "failed", f"{place}: {test} did not end within 300 s"
     if re.search(r"No module named|has no attribute", run.stderr):
         return name, "failed", f"{place}: there is no test {test}"
     if run.returncode:
