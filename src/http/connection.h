@@ -100,6 +100,8 @@ struct HttpServer {
     GQueue connections, graves;
     GHashTable *per_address;
     gint64 accept_after_us;
+    WebSocket *pumped;                       /* whom wslay's callbacks serve */
+    struct wslay_event_context *spare_wslay; /* for the next socket that needs one; or NULL */
     /* of refusals that are logged, under lock */
     gint64 refusals_second;
     unsigned n_refusals;

@@ -12,6 +12,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include <wslay/wslay.h>
 
 enum {
     BACKLOG = 511,
@@ -66,6 +67,8 @@ static void free_struct(HttpServer *server)
     g_clear_pointer(&server->proxies, g_ptr_array_unref);
     g_strfreev(server->origins);
     SSL_CTX_free(server->tls);
+    if (server->spare_wslay)
+        wslay_event_context_free(server->spare_wslay);
     if (server->epoll_fd >= 0)
         close(server->epoll_fd);
     if (server->wake_fd >= 0)

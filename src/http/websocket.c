@@ -341,6 +341,7 @@ SocketFate ws_pump(WebSocket *socket, uint32_t *events)
     socket->woken = false;
     pthread_mutex_unlock(&socket->lock);
     ws_context_need(socket);
+    socket->server->pumped = socket;
     read_all(socket);
     write_all(socket);
     SocketFate fate = fate_of(socket);

@@ -1,6 +1,8 @@
 /* wslay's context of a socket, and what it calls. A context is 8.6 KiB, nearly all of it windows
  * for bytes on their way, and thousands of sockets are silent most of the time: one that is between
- * two messages, with nothing to send, has none. It is made again for the next look at the socket.
+ * two messages, with nothing to send, has none. The server keeps one context that is free, for the
+ * next socket that the loop looks at: mostly that one serves them all, and no message costs memory
+ * that is taken and given back.
  */
 #include "http/websocket_private.h"
 
@@ -10,10 +12,17 @@
 
 enum { MAX_FRAGMENTS = 4096 }; /* of one message: each is an allocation, however small */
 
+/* Contexts go from one socket to another: what they call knows the server. */
+static WebSocket *pumped(void *user)
+{
+    HttpServer *server = user;
+    return server->pumped;
+}
+
 static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t n, int flags,
                        void *user)
 {
-    WebSocket *socket = user;
+    WebSocket *socket = pumped(user);
     HttpConnection *connection = socket->connection;
     ssize_t got = STREAM_WANT_READ;
     size_t waiting = connection_in(connection);
@@ -42,7 +51,7 @@ static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buffer, size_t 
 static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, size_t n, int flags,
                        void *user)
 {
-    WebSocket *socket = user;
+    WebSocket *socket = pumped(user);
     ssize_t put = stream_try_write(socket->connection->stream, data, n, false);
     if (put > 0)
         return put;
@@ -55,7 +64,7 @@ static ssize_t on_send(wslay_event_context_ptr context, const uint8_t *data, siz
 static void on_frame(wslay_event_context_ptr context,
                      const struct wslay_event_on_frame_recv_start_arg *frame, void *user)
 {
-    WebSocket *socket = user;
+    WebSocket *socket = pumped(user);
     guint64 n = frame->payload_length;
     socket->frame_bytes = 2 + (n < 126 ? 0 : n <= G_MAXUINT16 ? 2 : 8) + 4 + n;
     if (wslay_is_ctrl_frame(frame->opcode) || socket->refused)
@@ -75,14 +84,14 @@ static void on_frame(wslay_event_context_ptr context,
 
 static void on_frame_end(wslay_event_context_ptr context, void *user)
 {
-    WebSocket *socket = user;
+    WebSocket *socket = pumped(user);
     socket->n_part_bytes -= socket->frame_bytes;
 }
 
 static void on_message(wslay_event_context_ptr context,
                        const struct wslay_event_on_msg_recv_arg *message, void *user)
 {
-    WebSocket *socket = user;
+    WebSocket *socket = pumped(user);
     bool text = message->opcode == WSLAY_TEXT_FRAME;
     if (wslay_is_ctrl_frame(message->opcode) || socket->refused)
         return;
@@ -112,31 +121,36 @@ void ws_context_need(WebSocket *socket)
         .on_frame_recv_end_callback = on_frame_end,
         .on_msg_recv_callback = on_message,
     };
-    if (socket->wslay)
-        return;
-    if (wslay_event_context_server_init(&socket->wslay, &callbacks, socket) != 0)
+    HttpServer *server = socket->server;
+    if (!socket->wslay)
+        socket->wslay = g_steal_pointer(&server->spare_wslay);
+    if (!socket->wslay && wslay_event_context_server_init(&socket->wslay, &callbacks, server) != 0)
         g_error("no memory for a WebSocket");
-    if (socket->deflate_bits)
-        wslay_event_config_set_allowed_rsv_bits(socket->wslay, WSLAY_RSV1_BIT);
+    wslay_event_config_set_allowed_rsv_bits(socket->wslay,
+                                            socket->deflate_bits ? WSLAY_RSV1_BIT : WSLAY_RSV_NONE);
 }
 
-/* A new context would go on as this one: no part of a frame or a message is in it, nothing waits to
- * be sent, and nobody has begun to close. */
+/* Another context would go on as this one, and this one with another socket: no part of a frame or
+ * a message is in it, nothing waits to be sent, and nobody has begun to close. */
 static bool is_between(const WebSocket *socket)
 {
     bool part = socket->n_part_bytes > 0 &&
                 !MUTANT(ws_forgets_part); /* mutant: http_websocket:test_parts */
     bool message = socket->in_message &&
                    !MUTANT(ws_forgets_message); /* mutant: http_websocket:test_parts */
-    return !part && !message && wslay_event_want_read(socket->wslay) &&
+    return !socket->gone && !part && !message && wslay_event_want_read(socket->wslay) &&
            !wslay_event_want_write(socket->wslay) && !wslay_event_get_close_sent(socket->wslay) &&
            !wslay_event_get_close_received(socket->wslay);
 }
 
 void ws_context_rest(WebSocket *socket)
 {
-    if (is_between(socket))
-        ws_context_free(socket);
+    HttpServer *server = socket->server;
+    if (!is_between(socket))
+        return;
+    if (server->spare_wslay)
+        wslay_event_context_free(server->spare_wslay);
+    server->spare_wslay = g_steal_pointer(&socket->wslay);
 }
 
 void ws_context_free(WebSocket *socket)

@@ -66,7 +66,7 @@ void ws_wake(WebSocket *socket);
 /* --- websocket_context.c, in the loop --- */
 
 void ws_context_need(WebSocket *socket);
-/* Lets it go unless it holds something. */
+/* Leaves it to the next socket unless it holds something. */
 void ws_context_rest(WebSocket *socket);
 void ws_context_free(WebSocket *socket);
 

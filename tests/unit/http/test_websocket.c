@@ -368,10 +368,11 @@ static void echo_all(Fixture *f, bool tls)
     assert_false(ws_send_string(f->kept, "gone"));
 }
 
-/* The socket has nothing left to do but to wait for the rest, of a frame or of a message. */
+/* The socket has nothing left to do but to wait for the rest, of a frame or of a message; meanwhile
+ * another talks. */
 static void arrive_in_parts(Fixture *f, bool tls)
 {
-    Peer peer = peer_upgrade(f, tls, "/");
+    Peer peer = peer_upgrade(f, tls, "/"), other = peer_upgrade(f, tls, "/");
     g_autofree char *text = g_strnfill(126, 'x');
     g_autoptr(GByteArray) frame = frame_make(0x81, text, 126);
     for (guint cut = 1; cut < frame->len; cut += cut < 10 ? 1 : 50) {
@@ -379,15 +380,20 @@ static void arrive_in_parts(Fixture *f, bool tls)
         g_byte_array_append(begin, frame->data, cut);
         peer_write(&peer, begin->data, begin->len);
         expect_pong(&peer);
+        peer_say(&other, "meanwhile");
+        expect_text(&other, "meanwhile");
         peer_write(&peer, frame->data + cut, frame->len - cut);
         expect_text(&peer, text);
     }
     peer_send(&peer, 0x01, "\xc3", 1); /* half of a character */
     peer_send(&peer, 0x89, "p", 1);
     expect_pong(&peer);
+    peer_say(&other, "meanwhile");
+    expect_text(&other, "meanwhile");
     peer_send(&peer, 0x80, "\xa4", 1);
     expect_text(&peer, "\xc3\xa4");
     peer_close(&peer);
+    peer_close(&other);
 }
 
 static void test_parts(void **state)
