@@ -6,10 +6,12 @@ failed, skipped, or note (text that is printed when the suite runs alone).
 `./run test NAME` runs one, `--full` lets it take its time, `--list` names them."""
 import argparse
 import concurrent.futures
+import contextlib
 import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,27 @@ def environment(build, **more):
                UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1")
     env.update(more)
     return env
+
+
+def descendants(pid):
+    with contextlib.suppress(OSError):  # it has ended meanwhile
+        for path in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in path.read_text().split():
+                yield from descendants(child)
+                yield int(child)
+
+
+def run_within(seconds, command, **more):
+    """The finished run. At the time limit what the test has started ends with it: nobody is left to stop it."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more) as child:
+        try:
+            out, err = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            for pid in [*descendants(child.pid), child.pid]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, child.returncode, out, err)
 
 
 def tail(text, n=30):
@@ -72,9 +95,8 @@ def python_tests(folder, build, full, n_lanes=2, **env):
     that began last would run alone."""
     def run(path):
         with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as report:
-            done = subprocess.run(["/usr/bin/python3", ROOT / "tests/cases.py", path.stem, report.name], cwd=path.parent,
-                                  text=True, capture_output=True, timeout=1500,
-                                  env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent), **env))
+            done = run_within(1500, ["/usr/bin/python3", ROOT / "tests/cases.py", path.stem, report.name], cwd=path.parent,
+                              env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent), **env))
             return path.stem, done, [json.loads(line) for line in report]
     paths = sorted((ROOT / "tests" / folder).glob("test_*.py"), key=lambda path: -path.stat().st_size)
     for stem, done, cases in side_by_side(run, paths, n_lanes):
@@ -93,10 +115,10 @@ def node_tests(full):
         return
 
     def run(path):
-        return path, subprocess.run([str(node) if node.exists() else "node", "--test", "--test-force-exit",
-                                     "--test-reporter=tap", path.name], cwd=folder, text=True, capture_output=True,
-                                    timeout=1200, env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1",
-                                                    NODE_COMPILE_CACHE=str(ASAN / "node-cache")))
+        return path, run_within(1200, [str(node) if node.exists() else "node", "--test", "--test-force-exit",
+                                       "--test-reporter=tap", path.name], cwd=folder,
+                                env=environment(RELEASE, CADENZA_FULL="1" if full else "", NODE_NO_WARNINGS="1",
+                                                NODE_COMPILE_CACHE=str(ASAN / "node-cache")))
     for path, done in side_by_side(run, sorted(folder.glob("*.test.mjs"))):
         yield from tap_cases(path, done)
 
@@ -165,8 +187,8 @@ def try_mutant(mutant, commands):
         return name, "failed", f"{place}: there is no test {test}"
     only = {"CADENZA_TEST": which} if which else {}
     try:
-        run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300,
-                             env=environment(ASAN, CADENZA_MUTANT=name, CMOCKA_TEST_ABORT="1", **only))  # one failure will do
+        run = run_within(300, command, cwd=folder,
+                         env=environment(ASAN, CADENZA_MUTANT=name, CMOCKA_TEST_ABORT="1", **only))  # one failure will do
     except subprocess.TimeoutExpired:
         return name, "failed", f"{place}: {test} did not end within 300 s"
     if re.search(r"No module named|has no attribute", run.stderr):
