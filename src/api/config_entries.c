@@ -8,6 +8,7 @@
 #include "base/filter.h"
 #include "base/json_text.h"
 #include "base/mutant.h"
+#include "plugin/record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -451,7 +452,7 @@ static json_t *take_plugin(Import *import, json_t *sent, GError **error)
         return NULL;
     json_t *record = COPY(NULL, "id", "autoload");
     settle_flag(record, "autoload", true);
-    char *text = configuration ? plugins_text(configuration) : NULL;
+    char *text = configuration ? plugin_record_text(configuration) : NULL;
     if (text)
         json_object_set_new(record, "configuration", json_string(text));
     free(text);

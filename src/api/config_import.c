@@ -5,6 +5,7 @@
 #include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
+#include "plugin/record.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* The frame of plug-ins: which there are, what they are configured with (collection "plugins",
- * configurations sealed), which of them are loaded. Thread-safe; returned JSON is a new reference.
+/* The frame of plug-ins: which there are, what they are configured with (plugin/record.h), which of
+ * them are loaded. Thread-safe; returned JSON is a new reference.
  * Source of the descriptors, records and rules: XO's plugin.*.
  *
  * An id that is none is NOT_FOUND; what the state of a plug-in does not allow is INVALID, as in XO.
@@ -9,8 +9,6 @@
 
 #include "plugin/plugin.h"
 #include "store/store.h"
-
-#define PLUGINS "plugins" /* their collection */
 
 typedef struct Plugins Plugins;
 
@@ -46,5 +44,3 @@ void plugins_look_again(Plugins *plugins);
 bool plugins_check(const char *id, json_t *configuration, GError **error);
 /* Whether plugins.def has it. */
 bool plugins_know(const char *id);
-/* The text that the record of a configuration has, before it is sealed; free with free. */
-char *plugins_text(json_t *configuration);

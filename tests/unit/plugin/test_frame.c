@@ -1,6 +1,7 @@
 /* The frame of plug-ins, with plug-ins of the test: configured, loaded, tested, remembered. */
 #include "base/error.h"
 #include "plugin/plugins.h"
+#include "plugin/record.h"
 #include "remote/url.h"
 
 #include <glib/gstdio.h>
