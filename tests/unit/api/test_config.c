@@ -2,8 +2,8 @@
  * and taken in elsewhere. */
 #include "api/config.h"
 #include "api/error.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -32,7 +32,7 @@ static Place *place_new(void)
 {
     Place *place = g_new0(Place, 1);
     char *made = NULL;
-    place->folder = g_dir_make_tmp("cadenza-config-XXXXXX", NULL);
+    place->folder = scratch_new();
     place->parts.store = store_open(place->folder, NULL);
     place->parts.accounts = account_new(place->parts.store);
     place->parts.jobs = jobs_new(place->parts.store, NULL);
@@ -53,14 +53,7 @@ static void place_free(Place *place)
     jobs_free(place->parts.jobs);
     account_free(place->parts.accounts);
     store_close(place->parts.store);
-    g_autoptr(GDir) folder = g_dir_open(place->folder, 0, NULL);
-    const char *name;
-    while (folder && (name = g_dir_read_name(folder))) {
-        g_autofree char *path = g_build_filename(place->folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(place->folder);
-    g_free(place->folder);
+    scratch_drop(place->folder);
     g_free(place);
 }
 

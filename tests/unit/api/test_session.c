@@ -1,8 +1,8 @@
 /* Sessions: tokens expire under a live connection, permissions count at once. */
 #include "api/session.h"
 #include "base/error.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ typedef struct {
 static int set_up(void **state)
 {
     Fixture *fixture = g_new0(Fixture, 1);
-    fixture->folder = g_dir_make_tmp("cadenza-session-XXXXXX", NULL);
+    fixture->folder = scratch_new();
     fixture->store = store_open(fixture->folder, NULL);
     fixture->accounts = account_new(fixture->store);
     account_first_admin(fixture->accounts, NULL, &fixture->password, NULL);
@@ -33,15 +33,8 @@ static int tear_down(void **state)
     Fixture *fixture = *state;
     account_free(fixture->accounts);
     store_close(fixture->store);
-    g_autoptr(GDir) folder = g_dir_open(fixture->folder, 0, NULL);
-    const char *name;
-    while (folder && (name = g_dir_read_name(folder))) {
-        g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(fixture->folder);
+    scratch_drop(fixture->folder);
     g_free(fixture->password);
-    g_free(fixture->folder);
     g_free(fixture);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Tasks: their shape, what a new start makes of those that were pending, and how many are kept. */
 #include "api/tasks.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@ typedef struct {
 static int set_up(void **state)
 {
     Fixture *fixture = g_new0(Fixture, 1);
-    fixture->folder = g_dir_make_tmp("cadenza-tasks-XXXXXX", NULL);
+    fixture->folder = scratch_new();
     fixture->store = store_open(fixture->folder, NULL);
     *state = fixture;
     return fixture->store ? 0 : -1;
@@ -26,14 +26,7 @@ static int tear_down(void **state)
 {
     Fixture *fixture = *state;
     store_close(fixture->store);
-    g_autoptr(GDir) folder = g_dir_open(fixture->folder, 0, NULL);
-    const char *name;
-    while (folder && (name = g_dir_read_name(folder))) {
-        g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(fixture->folder);
-    g_free(fixture->folder);
+    scratch_drop(fixture->folder);
     g_free(fixture);
     return 0;
 }

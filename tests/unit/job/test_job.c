@@ -2,8 +2,8 @@
  */
 #include "base/error.h"
 #include "job/job.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@ static Jobs *jobs;
 
 static int begin(void **state)
 {
-    folder = g_dir_make_tmp("job-XXXXXX", NULL);
+    folder = scratch_new();
     store = store_open(folder, NULL);
     jobs = jobs_new(store, NULL);
     return 0;
@@ -27,14 +27,7 @@ static int end(void **state)
 {
     jobs_free(jobs);
     store_close(store);
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    const char *name;
-    while ((name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(folder);
-    g_free(folder);
+    scratch_drop(folder);
     return 0;
 }
 

@@ -3,8 +3,8 @@
 #include "plugin/plugins.h"
 #include "plugin/record.h"
 #include "remote/url.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,7 +71,7 @@ static Plugins *plugins;
 
 static int begin(void **state)
 {
-    folder = g_dir_make_tmp("plugin-XXXXXX", NULL);
+    folder = scratch_new();
     store = store_open(folder, NULL);
     plugins = plugins_new(store, table);
     return 0;
@@ -82,14 +82,7 @@ static int end(void **state)
     plugins_free(plugins);
     store_close(store);
     assert_int_equal(n_loaded, 0);
-    g_autoptr(GDir) dir = g_dir_open(folder, 0, NULL);
-    const char *name;
-    while ((name = g_dir_read_name(dir))) {
-        g_autofree char *path = g_build_filename(folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(folder);
-    g_clear_pointer(&folder, g_free);
+    scratch_drop(folder);
     g_clear_pointer(&last, free);
     return 0;
 }

@@ -29,28 +29,31 @@ static void expect(const char *schema_text, const char *value_text, const char *
     json_decref(schema);
 }
 
-static void types(void **state)
+/* One word of a schema each: what it says of a value, "" for nothing. */
+static void one_word(void **state)
 {
-    expect("{'type': 'string'}", "5", "must be string", 1);
-    expect("{'type': 'string'}", "'a'", "", 0);
-    expect("{'type': 'integer'}", "1.5", "must be integer", 1);
-    expect("{'type': 'integer'}", "2.0", "", 0);
-    expect("{'type': 'number'}", "1.5", "", 0);
-    expect("{'type': 'boolean'}", "null", "must be boolean", 1);
-    expect("{'type': 'object'}", "[]", "must be object", 1);
-    expect("{}", "[{}]", "", 0);
-}
-
-static void texts_and_numbers(void **state)
-{
-    expect("{'minLength': 2}", "'é'", "must NOT have fewer than 2 characters", 1);
-    expect("{'minLength': 2}", "'éé'", "", 0);
-    expect("{'pattern': '^a+$'}", "'ab'", "must match pattern \"^a+$\"", 1);
-    expect("{'pattern': '^a+$'}", "'a\\n'", "must match pattern \"^a+$\"", 1);
-    expect("{'minimum': 1, 'maximum': 65535}", "0", "must be >= 1", 1);
-    expect("{'minimum': 1, 'maximum': 65535}", "65536", "must be <= 65535", 1);
-    expect("{'enum': [false, 'force']}", "true", "must be equal to one of the allowed values", 1);
-    expect("{'enum': [false, 'force']}", "'force'", "", 0);
+    static const struct {
+        const char *schema, *value, *wanted;
+    } cases[] = {
+        { "{'type': 'string'}", "5", "must be string" },
+        { "{'type': 'string'}", "'a'", "" },
+        { "{'type': 'integer'}", "1.5", "must be integer" },
+        { "{'type': 'integer'}", "2.0", "" },
+        { "{'type': 'number'}", "1.5", "" },
+        { "{'type': 'boolean'}", "null", "must be boolean" },
+        { "{'type': 'object'}", "[]", "must be object" },
+        { "{}", "[{}]", "" },
+        { "{'minLength': 2}", "'é'", "must NOT have fewer than 2 characters" },
+        { "{'minLength': 2}", "'éé'", "" },
+        { "{'pattern': '^a+$'}", "'ab'", "must match pattern \"^a+$\"" },
+        { "{'pattern': '^a+$'}", "'a\\n'", "must match pattern \"^a+$\"" },
+        { "{'minimum': 1, 'maximum': 65535}", "0", "must be >= 1" },
+        { "{'minimum': 1, 'maximum': 65535}", "65536", "must be <= 65535" },
+        { "{'enum': [false, 'force']}", "true", "must be equal to one of the allowed values" },
+        { "{'enum': [false, 'force']}", "'force'", "" },
+    };
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++)
+        expect(cases[i].schema, cases[i].value, cases[i].wanted, *cases[i].wanted ? 1 : 0);
 }
 
 static void objects(void **state)
@@ -77,7 +80,6 @@ static void defaults(void **state)
     json_t *list = schema_check(schema, value);
     assert_int_equal(json_array_size(list), 0);
     assert_true(json_equal(value, wanted));
-    assert_ptr_not_equal(json_object_get(value, "a"), NULL);
     json_decref(list);
     json_decref(wanted);
     json_decref(value);
@@ -116,9 +118,8 @@ static void many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(types),   cmocka_unit_test(texts_and_numbers),
-        cmocka_unit_test(objects), cmocka_unit_test(defaults),
-        cmocka_unit_test(told),    cmocka_unit_test(many),
+        cmocka_unit_test(one_word), cmocka_unit_test(objects), cmocka_unit_test(defaults),
+        cmocka_unit_test(told),     cmocka_unit_test(many),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

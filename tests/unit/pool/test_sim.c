@@ -4,6 +4,7 @@
 #include "http/certificate.h"
 #include "pool/pool.h"
 #include "sim/sim.h"
+#include "scratch.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,7 +37,7 @@ static int set_up(void **state)
     g_autoptr(GError) error = NULL;
     SimOptions options;
     sim_options_init(&options);
-    test->data_dir = g_dir_make_tmp("cadenza-pool-XXXXXX", NULL);
+    test->data_dir = scratch_new();
     options.data_dir = test->data_dir;
     options.listen = "127.0.20.1:0";
     options.n_hosts = N_HOSTS;
@@ -62,24 +63,12 @@ static int set_up(void **state)
     return 0;
 }
 
-static void remove_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        remove_tree(child);
-    }
-    remove(path);
-}
-
 static int tear_down(void **state)
 {
     Test *test = *state;
     pool_free(test->pool);
     sim_free(test->sim);
-    remove_tree(test->data_dir);
-    g_free(test->data_dir);
+    scratch_drop(test->data_dir);
     g_free(test);
     return 0;
 }

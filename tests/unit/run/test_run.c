@@ -6,8 +6,8 @@
 #include "run/repositories_private.h"
 #include "run/runs.h"
 #include "run/schedules.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +81,7 @@ static void open_runs(void)
 
 static int begin(void **state)
 {
-    folder = g_dir_make_tmp("run-XXXXXX", NULL);
+    folder = scratch_new();
     store = store_open(folder, NULL);
     bus = bus_new();
     jobs = jobs_new(store, bus);
@@ -91,25 +91,13 @@ static int begin(void **state)
     return 0;
 }
 
-static void drop_tree(const char *path)
-{
-    g_autoptr(GDir) dir = g_dir_open(path, 0, NULL);
-    const char *name;
-    while (dir && (name = g_dir_read_name(dir))) {
-        g_autofree char *child = g_build_filename(path, name, NULL);
-        drop_tree(child);
-    }
-    g_remove(path);
-}
-
 static int end(void **state)
 {
     runs_free(runs);
     jobs_free(jobs);
     bus_free(bus);
     store_close(store);
-    drop_tree(folder);
-    g_free(folder);
+    scratch_drop(folder);
     return 0;
 }
 

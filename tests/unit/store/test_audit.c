@@ -2,8 +2,8 @@
 #include "base/error.h"
 #include "store/audit.h"
 #include "store/private.h"
+#include "scratch.h"
 
-#include <glib/gstdio.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ enum { N_RECORDS = 20 };
 static int set_up(void **state)
 {
     Fixture *fixture = g_new0(Fixture, 1);
-    fixture->folder = g_dir_make_tmp("audit-XXXXXX", NULL);
+    fixture->folder = scratch_new();
     fixture->store = store_open(fixture->folder, NULL);
     for (int i = 0; i < N_RECORDS; i++)
         if (!audit_add(
@@ -37,14 +37,7 @@ static int tear_down(void **state)
 {
     Fixture *fixture = *state;
     store_close(fixture->store);
-    g_autoptr(GDir) folder = g_dir_open(fixture->folder, 0, NULL);
-    const char *name;
-    while (folder && (name = g_dir_read_name(folder))) {
-        g_autofree char *path = g_build_filename(fixture->folder, name, NULL);
-        g_unlink(path);
-    }
-    g_rmdir(fixture->folder);
-    g_free(fixture->folder);
+    scratch_drop(fixture->folder);
     g_free(fixture);
     return 0;
 }

@@ -1,6 +1,7 @@
 /* The store: records, logs, secrets, the folder's lock, versions. */
 #include "base/error.h"
 #include "store/store.h"
+#include "scratch.h"
 
 #include <glib/gstdio.h>
 #include <setjmp.h>
@@ -19,20 +20,13 @@ static char *folder;
 
 static int make_folder(void **state)
 {
-    folder = g_dir_make_tmp("store-XXXXXX", NULL);
+    folder = scratch_new();
     return 0;
 }
 
 static int drop_folder(void **state)
 {
-    static const char *const names[] = { "lock",         "key",     "state.db",    "state.db-wal",
-                                         "state.db-shm", "logs.db", "logs.db-wal", "logs.db-shm" };
-    for (gsize i = 0; i < G_N_ELEMENTS(names); i++) {
-        g_autofree char *path = g_build_filename(folder, names[i], NULL);
-        g_unlink(path);
-    }
-    g_rmdir(folder);
-    g_clear_pointer(&folder, g_free);
+    scratch_drop(folder);
     return 0;
 }
 
