@@ -1,4 +1,4 @@
-/* Users: who they are, how they sign in, the first administrator. */
+/* Users: who they are, how they sign in. */
 #include "account/private.h"
 
 #include "base/error.h"
@@ -8,8 +8,7 @@
 #include <sodium.h>
 #include <string.h>
 
-#define FIRST_ADMIN "admin@admin.net"
-enum { MAX_NAME_BYTES = 256, MAX_USERS = 100000 };
+enum { MAX_NAME_BYTES = 256 };
 
 Accounts *account_new(Store *store)
 {
@@ -74,8 +73,7 @@ json_t *account_record(Accounts *accounts, const char *id, GError **error)
     return record;
 }
 
-/* The record with this login name, NULL without error when there is none. */
-static json_t *find_by_name(Accounts *accounts, const char *name, GError **error)
+json_t *account_by_name(Accounts *accounts, const char *name, GError **error)
 {
     json_t *users = store_list(accounts->store, "users", error), *user, *found = NULL;
     g_autofree char *wanted = g_utf8_casefold(name, -1);
@@ -166,14 +164,14 @@ static bool otp_fits(Accounts *accounts, json_t *record, const char *otp)
     return fits || MUTANT(account_any_otp); /* mutant: account:test_otp */
 }
 
-json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *password,
-                            const char *otp, const char *peer, GError **error)
+json_t *account_sign_in(Accounts *accounts, const char *name, const char *password, const char *otp,
+                        const char *peer, GError **error)
 {
     if (!brake_may_try(accounts->brake, name, peer, monotonic_ms(), error))
         return NULL;
     account_end_first_admin(accounts);
     g_autoptr(GError) problem = NULL;
-    json_t *record = find_by_name(accounts, name, &problem);
+    json_t *record = account_by_name(accounts, name, &problem);
     if (problem) {
         g_propagate_error(error, g_steal_pointer(&problem));
         return NULL;
@@ -189,12 +187,6 @@ json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *pa
     log_warning("account", "wrong name or password from %s", peer ? peer : "an unknown address");
     err_set(error, ERR_BAD_LOGIN, "invalid credentials");
     return NULL;
-}
-
-json_t *account_sign_in(Accounts *accounts, const char *name, const char *password,
-                        const char *peer, GError **error)
-{
-    return account_sign_in_otp(accounts, name, password, NULL, peer, error);
 }
 
 /* --- Changing users --- */
@@ -220,7 +212,7 @@ static bool check_name(const char *name, GError **error)
 static bool check_free(Accounts *accounts, const char *name, const char *id, GError **error)
 {
     g_autoptr(GError) problem = NULL;
-    json_t *holder = find_by_name(accounts, name, &problem);
+    json_t *holder = account_by_name(accounts, name, &problem);
     bool ok = !problem && (!holder || g_strcmp0(field(holder, "id"), id) == 0);
     if (problem)
         g_propagate_error(error, g_steal_pointer(&problem));
@@ -376,89 +368,4 @@ bool account_remove_provider(Accounts *accounts, const char *id, const char *pro
     pthread_mutex_unlock(&accounts->lock);
     json_decref(record);
     return ok;
-}
-
-/* --- The first administrator --- */
-
-static bool make_admin(Accounts *accounts, const char *password, GError **error)
-{
-    json_t *params = json_pack("{s:s, s:s, s:s}", "email", FIRST_ADMIN, "password", password,
-                               "permission", "admin");
-    g_autofree char *id = account_create_user(accounts, params, error);
-    json_decref(params);
-    return id != NULL;
-}
-
-static bool reset(Accounts *accounts, const char *password, GError **error)
-{
-    g_autoptr(GError) problem = NULL;
-    json_t *record = find_by_name(accounts, FIRST_ADMIN, &problem);
-    if (!record && problem) {
-        g_propagate_error(error, g_steal_pointer(&problem));
-        return false;
-    }
-    if (!record)
-        return make_admin(accounts, password, error);
-    json_t *changes = json_pack("{s:s, s:s}", "password", password, "permission", "admin");
-    bool ok = account_set_user(accounts, field(record, "id"), changes, error);
-    json_decref(changes);
-    json_decref(record);
-    return ok;
-}
-
-bool account_reset_admin(Accounts *accounts, const char *password, char **made, GError **error)
-{
-    g_autofree char *generated = password ? NULL : account_random(15);
-    *made = NULL;
-    if (!reset(accounts, password ? password : generated, error))
-        return false;
-    *made = g_steal_pointer(&generated);
-    return true;
-}
-
-/* -1 with an error: it cannot be told. */
-static int has_users(Accounts *accounts, GError **error)
-{
-    json_t *users = store_list(accounts->store, "users", error);
-    int has = users ? json_array_size(users) > 0 : -1;
-    json_decref(users);
-    return has;
-}
-
-bool account_first_admin(Accounts *accounts, const char *password, char **made, GError **error)
-{
-    *made = NULL;
-    int has = has_users(accounts, error);
-    return has ? has > 0 : account_reset_admin(accounts, password, made, error);
-}
-
-bool account_begin_first_admin(Accounts *accounts, const char *password, char **made,
-                               GError **error)
-{
-    *made = NULL;
-    int has = has_users(accounts, error);
-    if (has)
-        return has > 0;
-    if (password && !password_check(password, error))
-        return false;
-    char *chosen = password ? g_strdup(password) : account_random(15);
-    if (!password)
-        *made = g_strdup(chosen);
-    pthread_mutex_lock(&accounts->first_lock);
-    accounts->first_password = chosen;
-    pthread_mutex_unlock(&accounts->first_lock);
-    return true;
-}
-
-void account_end_first_admin(Accounts *accounts)
-{
-    g_autoptr(GError) error = NULL;
-    pthread_mutex_lock(&accounts->first_lock);
-    char *password = g_steal_pointer(&accounts->first_password);
-    if (password && !make_admin(accounts, password, &error))
-        log_error("account", "the first administrator cannot be made: %s", error->message);
-    if (password)
-        explicit_bzero(password, strlen(password));
-    g_free(password);
-    pthread_mutex_unlock(&accounts->first_lock);
 }

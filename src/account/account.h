@@ -21,11 +21,10 @@ Accounts *account_new(Store *store);
 void account_free(Accounts *accounts);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Accounts, account_free)
 
-/* When there is no user: creates the administrator "admin@admin.net" with `password`, or a
- * generated one when NULL, returned in *made (else NULL; caller frees). */
-bool account_first_admin(Accounts *accounts, const char *password, char **made, GError **error);
-/* The same without the time that the password's hash takes, and its memory: the administrator is
- * made by account_end_first_admin, or when somebody signs in before. Once. */
+/* When there is no user: the administrator "admin@admin.net" with `password`, or a generated one
+ * when NULL, returned in *made (else NULL; caller frees). The hash of a password takes time and
+ * memory: the administrator is made by account_end_first_admin, or when somebody signs in before.
+ * Once. */
 bool account_begin_first_admin(Accounts *accounts, const char *password, char **made,
                                GError **error);
 void account_end_first_admin(Accounts *accounts);
@@ -36,13 +35,10 @@ bool account_reset_admin(Accounts *accounts, const char *password, char **made, 
 
 /* BAD_LOGIN; BUSY within ACCOUNT_THROTTLE_MS of a failed attempt with the same name from the same
  * address, and after many for the name or from the address (see brake.c). Takes the same time
- * whether or not the user exists. */
-json_t *account_sign_in(Accounts *accounts, const char *name, const char *password,
+ * whether or not the user exists. A user may have a secret for one-time passwords
+ * (preferences.otp, base32): then `otp` must fit too; NULL: none was given. */
+json_t *account_sign_in(Accounts *accounts, const char *name, const char *password, const char *otp,
                         const char *peer, GError **error);
-/* The same of a user that may have a secret for one-time passwords (preferences.otp, base32): then
- * `otp` must fit too, else BAD_LOGIN. NULL: none was given. */
-json_t *account_sign_in_otp(Accounts *accounts, const char *name, const char *password,
-                            const char *otp, const char *peer, GError **error);
 /* BAD_LOGIN when unknown or expired, BUSY after too many of those from that address. Records the
  * use (at most once a minute per address). */
 json_t *account_sign_in_token(Accounts *accounts, const char *token, const char *peer,

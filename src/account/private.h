@@ -76,6 +76,8 @@ const char *field(json_t *record, const char *name); /* "" when absent */
 gint64 account_now(void);
 /* A user's whole record; NOT_FOUND "no such user <id>". */
 json_t *account_record(Accounts *accounts, const char *id, GError **error);
+/* The record with this login name, NULL without error when there is none. */
+json_t *account_by_name(Accounts *accounts, const char *name, GError **error);
 /* n random bytes as base64url without padding. */
 char *account_random(gsize n_bytes);
 /* Takes the subject out of tokens, ACLs, groups. Lock held. */

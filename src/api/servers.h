@@ -14,7 +14,7 @@ typedef struct Servers Servers;
 /* A live connection; counted, so that a pool outlives the calls made on it. */
 typedef struct Link Link;
 
-enum { SERVERS_MAX = 256, SERVERS_STOP_MS = 10000 };
+enum { SERVERS_MAX = 256 };
 
 /* Nothing is taken over; both must outlive it. */
 Servers *servers_new(Store *store, Hub *hub);

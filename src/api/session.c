@@ -53,8 +53,7 @@ static void set_user(Session *session, const char *user_id, gint64 expires_ms)
 json_t *session_sign_in_otp(Session *session, const char *name, const char *password,
                             const char *otp, GError **error)
 {
-    json_t *user =
-        account_sign_in_otp(session->accounts, name, password, otp, session->peer, error);
+    json_t *user = account_sign_in(session->accounts, name, password, otp, session->peer, error);
     if (user)
         set_user(session, json_string_value(json_object_get(user, "id")), 0);
     return user;

@@ -21,7 +21,7 @@ Session *session_new_as(Accounts *accounts, const char *user_id);
 /* Sign in; the public record of the user, a new reference, or NULL. On failure the session stays as
  * it was. BAD_LOGIN, BUSY (too soon after a failure). */
 json_t *session_sign_in(Session *session, const char *name, const char *password, GError **error);
-/* With a one-time password, NULL: none; see account_sign_in_otp. */
+/* With a one-time password, NULL: none; see account_sign_in. */
 json_t *session_sign_in_otp(Session *session, const char *name, const char *password,
                             const char *otp, GError **error);
 json_t *session_sign_in_token(Session *session, const char *token, GError **error);

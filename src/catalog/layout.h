@@ -5,7 +5,8 @@
  *                                      /<date>.alias.vhd      names data/<date'>.vhd/, a block
  * directory
  *                                      /.<name>.merge.json    a merge into <name> is not finished
- *   .cadenza/manifests/<vm>/<date>.json, index/<vm>.json, merges/<vm>/…, quarantine/<vm>/… */
+ *   .cadenza/manifests/<vm>/<date>.json, index/<vm>.json, deletions/<vm>.json,
+ *   quarantine/<vm>/… */
 #pragma once
 
 #include "catalog/catalog.h"

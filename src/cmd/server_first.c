@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_PASSWORD_FILE = 4096 };
-
 bool server_certificate(ServerOptions *options, GError **error)
 {
     if (options->cert_file)

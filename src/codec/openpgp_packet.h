@@ -12,7 +12,6 @@ typedef enum {
     PGP_LITERAL = 11,
     PGP_SEALED = 18,
     PGP_INTEGRITY = 19,
-    PGP_PADDING = 21,
 } PgpTag;
 
 /* What is left to read. */

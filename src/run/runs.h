@@ -22,7 +22,6 @@ enum {
     RUNS_KEPT_LOGS = 20000, /* older ones are dropped */
     RUNS_CANCEL_MS = 30000, /* a worker that does not end after a cancel is killed */
     RUNS_STOP_MS = 10000, /* the same at the end of the server: what it did goes on with the next */
-    RUNS_LEASE_MS = 3600000, /* longest wait for a VM that another run holds */
 };
 
 /* What the server knows and this room may not include. Called from any thread; new references. */

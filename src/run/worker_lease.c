@@ -10,9 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ORPHAN_S = 60, LEASE_S = 3600 };
-
-/* The longest wait for a lease: RUNS_LEASE_MS of run/runs.h, which a worker does not include. */
+enum { ORPHAN_S = 60, LEASE_S = 3600 /* longest wait for a VM that another run holds */ };
 
 /* The message belongs to the table, then to the thread that asked: never to two threads. */
 static void keep_answer(RunWorker *worker, json_t *message)

@@ -10,7 +10,7 @@
 
 enum { MAX_WORD_BYTES = 64 };
 
-typedef enum { NOWHERE, LEGEND, ROW_TIME, ROW_VALUES } Place;
+typedef enum { NOWHERE, LEGEND, ROW_VALUES } Place;
 
 struct Rrd {
     JsonStream *stream;

@@ -39,9 +39,3 @@ gint64 xapi_parse_date(const char *text)
     g_autoptr(GDateTime) date = g_date_time_new_utc(year, month, day, hour, minute, second);
     return date ? g_date_time_to_unix(date) : 0;
 }
-
-char *xapi_format_date(gint64 unix_s)
-{
-    g_autoptr(GDateTime) date = g_date_time_new_from_unix_utc(unix_s);
-    return date ? g_date_time_format(date, "%Y%m%dT%H:%M:%SZ") : g_strdup("19700101T00:00:00Z");
-}

@@ -145,4 +145,3 @@ char **xapi_import_abandon(Xapi *xapi, const char *task, GError **error);
 
 /* "20261122T02:16:50Z" (also without colons, with dashes) → Unix seconds, or 0. */
 gint64 xapi_parse_date(const char *text);
-char *xapi_format_date(gint64 unix_s);

@@ -38,7 +38,7 @@ static void prepare(void)
     parts.servers = servers_new(parts.store, NULL);
     parts.set_leases = set_leases_new();
     parts.plugins = plugins_new(parts.store, NULL);
-    g_assert(account_first_admin(parts.accounts, "a password", &made, NULL));
+    g_assert(account_reset_admin(parts.accounts, "a password", &made, NULL));
     atexit(sweep);
 }
 

@@ -50,9 +50,9 @@ static void test_first_admin(void **state)
 {
     g_autofree char *made = NULL;
     g_autoptr(GError) error = NULL;
-    assert_true(account_first_admin(accounts, NULL, &made, NULL));
+    assert_true(account_reset_admin(accounts, NULL, &made, NULL));
     assert_int_equal(strlen(made), 20);
-    json_t *user = account_sign_in(accounts, "ADMIN@admin.net", made, "127.0.0.1", NULL);
+    json_t *user = account_sign_in(accounts, "ADMIN@admin.net", made, NULL, "127.0.0.1", NULL);
     assert_non_null(user);
     assert_int_equal(json_object_size(user), 5); /* as XO's rpc/signIn.json, without the hash */
     assert_true(account_is_admin(user));
@@ -60,21 +60,20 @@ static void test_first_admin(void **state)
     assert_false(account_delete_user(accounts, id, &error));
     assert_true(err_is(error, ERR_STATE));
     json_decref(user);
-    g_autofree char *again = NULL;
-    assert_true(account_first_admin(accounts, "other", &again, NULL));
-    assert_null(again);
     g_clear_error(&error);
-    assert_null(account_sign_in(accounts, "admin@admin.net", "other", "127.0.0.1", &error));
+    assert_null(account_sign_in(accounts, "admin@admin.net", "other", NULL, "127.0.0.1", &error));
     assert_true(err_is(error, ERR_BAD_LOGIN));
     g_clear_error(&error);
-    assert_null(account_sign_in(accounts, "admin@admin.net", made, "127.0.0.1", &error));
+    assert_null(account_sign_in(accounts, "admin@admin.net", made, NULL, "127.0.0.1", &error));
     assert_true(err_is(error, ERR_BUSY));
     g_usleep((ACCOUNT_THROTTLE_MS + 50) * 1000);
-    user = account_sign_in(accounts, "admin@admin.net", made, "127.0.0.1", NULL);
+    user = account_sign_in(accounts, "admin@admin.net", made, NULL, "127.0.0.1", NULL);
     assert_non_null(user);
     json_decref(user);
-    assert_true(account_reset_admin(accounts, "reset", &again, NULL));
-    user = account_sign_in(accounts, "admin@admin.net", "reset", NULL, NULL);
+    g_autofree char *none = NULL;
+    assert_true(account_reset_admin(accounts, "reset", &none, NULL));
+    assert_null(none);
+    user = account_sign_in(accounts, "admin@admin.net", "reset", NULL, NULL, NULL);
     assert_non_null(user);
     json_decref(user);
 }
@@ -86,13 +85,13 @@ static void test_first_admin_later(void **state)
     assert_false(account_begin_first_admin(accounts, "", &made, &error));
     assert_true(err_is(error, ERR_INVALID));
     assert_true(account_begin_first_admin(accounts, NULL, &made, NULL));
-    json_t *user = account_sign_in(accounts, "admin@admin.net", made, NULL, NULL);
+    json_t *user = account_sign_in(accounts, "admin@admin.net", made, NULL, NULL, NULL);
     assert_true(user && account_is_admin(user));
     json_decref(user);
     assert_true(account_begin_first_admin(accounts, "other", &again, NULL));
     assert_null(again);
     account_end_first_admin(accounts);
-    user = account_sign_in(accounts, "admin@admin.net", made, NULL, NULL);
+    user = account_sign_in(accounts, "admin@admin.net", made, NULL, NULL, NULL);
     assert_non_null(user);
     json_decref(user);
 }
@@ -127,7 +126,7 @@ static void test_users(void **state)
     json_decref(user);
     json_decref(expected);
     assert_true(account_change_password(accounts, id, "x", "y", NULL));
-    user = account_sign_in(accounts, "c", "y", NULL, NULL);
+    user = account_sign_in(accounts, "c", "y", NULL, NULL, NULL);
     assert_non_null(user);
     json_decref(user);
     assert_true(account_delete_user(accounts, id, NULL));
@@ -395,13 +394,13 @@ static void test_otp(void **state)
     json_t *changes = json_pack("{s:{s:s}}", "preferences", "otp", secret);
     assert_true(account_set_user(accounts, id, changes, NULL));
     json_decref(changes);
-    assert_null(account_sign_in(accounts, "o", "x", "10.0.0.1", NULL));
-    assert_null(account_sign_in_otp(accounts, "o", "x", "000000", "10.0.0.2", NULL));
+    assert_null(account_sign_in(accounts, "o", "x", NULL, "10.0.0.1", NULL));
+    assert_null(account_sign_in(accounts, "o", "x", "000000", "10.0.0.2", NULL));
     g_autofree char *code = otp_code(secret, account_now());
-    json_t *user = account_sign_in_otp(accounts, "o", "x", code, "10.0.0.3", NULL);
+    json_t *user = account_sign_in(accounts, "o", "x", code, "10.0.0.3", NULL);
     assert_non_null(user);
     json_decref(user);
-    assert_null(account_sign_in_otp(accounts, "o", "x", code, "10.0.0.4", NULL)); /* once */
+    assert_null(account_sign_in(accounts, "o", "x", code, "10.0.0.4", NULL)); /* once */
 }
 
 /* Guessing is slowed by name and by address; where the owner has signed in before, others' guesses
@@ -470,10 +469,10 @@ static void check_foreign(const char *name, const char *hash, const char *passwo
     g_autoptr(GError) error = NULL;
     put_foreign(name, hash);
     assert_true(account_knows_hash(hash));
-    json_t *user = account_sign_in(accounts, name, password, NULL, &error);
+    json_t *user = account_sign_in(accounts, name, password, NULL, NULL, &error);
     assert_non_null(user);
     json_decref(user);
-    assert_null(account_sign_in(accounts, name, "another", NULL, &error));
+    assert_null(account_sign_in(accounts, name, "another", NULL, NULL, &error));
     assert_true(err_is(error, ERR_BAD_LOGIN));
 }
 
@@ -499,7 +498,7 @@ static void test_foreign_hashes(void **state)
         g_autofree char *name = g_strdup_printf("refused-%u", i);
         assert_false(account_knows_hash(refused[i]));
         put_foreign(name, refused[i]);
-        assert_null(account_sign_in(accounts, name, "admin", NULL, NULL));
+        assert_null(account_sign_in(accounts, name, "admin", NULL, NULL, NULL));
     }
 }
 

@@ -40,7 +40,7 @@ static Place *place_new(void)
     place->parts.servers = servers_new(place->parts.store, NULL);
     place->parts.set_leases = set_leases_new();
     place->parts.plugins = plugins_new(place->parts.store, NULL);
-    assert_true(account_first_admin(place->parts.accounts, "first", &made, NULL));
+    assert_true(account_reset_admin(place->parts.accounts, "first", &made, NULL));
     return place;
 }
 
@@ -142,7 +142,8 @@ static void test_takes_in(void **state)
     json_t *job = store_get(place->parts.store, "jobs", "j1", NULL);
     assert_null(json_object_get(job, "runId"));
     json_decref(job);
-    json_t *user = account_sign_in(place->parts.accounts, "admin@admin.net", "admin", NULL, &error);
+    json_t *user =
+        account_sign_in(place->parts.accounts, "admin@admin.net", "admin", NULL, NULL, &error);
     assert_string_equal(json_string_value(json_object_get(user, "id")), "u1");
     json_decref(user);
 }

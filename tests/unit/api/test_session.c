@@ -23,7 +23,7 @@ static int set_up(void **state)
     fixture->folder = scratch_new();
     fixture->store = store_open(fixture->folder, NULL);
     fixture->accounts = account_new(fixture->store);
-    account_first_admin(fixture->accounts, NULL, &fixture->password, NULL);
+    account_reset_admin(fixture->accounts, NULL, &fixture->password, NULL);
     *state = fixture;
     return fixture->store && fixture->password ? 0 : -1;
 }

@@ -338,8 +338,6 @@ static void test_dates(void **state)
     };
     for (unsigned i = 0; i < G_N_ELEMENTS(dates); i++)
         assert_true(xapi_parse_date(dates[i].text) == dates[i].unix_s);
-    g_autofree char *text = xapi_format_date(1795313810);
-    assert_string_equal(text, "20261122T02:16:50Z");
     assert_true(xapi_parse_date(NULL) == 0);
 }
 
