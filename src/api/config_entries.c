@@ -4,10 +4,7 @@
 #include "api/ip_pools.h"
 #include "api/error.h"
 #include "api/resource_sets.h"
-#include "base/cron.h"
-#include "base/filter.h"
 #include "base/json_text.h"
-#include "base/mutant.h"
 #include "plugin/record.h"
 
 #include <stdlib.h>
@@ -40,188 +37,12 @@ json_t *config_copy(json_t *base, json_t *sent, const char *const *keys)
     return record;
 }
 
-/* Old records have "true" and "false" as text. */
-static void settle_flag(json_t *record, const char *key, bool otherwise)
+void config_flag(json_t *record, const char *key, bool otherwise)
 {
     json_t *value = json_object_get(record, key);
     const char *text = json_string_value(value);
     bool is = value ? json_is_true(value) || g_strcmp0(text, "true") == 0 : otherwise;
     json_object_set_new(record, key, json_boolean(is));
-}
-
-/* --- users --- */
-
-static json_t *replace_text(json_t *list, const char *old, const char *new)
-{
-    json_t *copy = json_array(), *item;
-    size_t i;
-    json_array_foreach (list, i, item)
-        json_array_append_new(copy, json_string(g_strcmp0(json_string_value(item), old) == 0
-                                                    ? new
-                                                    : json_string_value(item)));
-    return copy;
-}
-
-/* What belonged to the user `old` belongs to `new`. */
-static void hand_over(Import *import, const char *old, const char *new)
-{
-    const char *id;
-    json_t *record;
-    void *next;
-    json_object_foreach_safe (import_all(import, "tokens"), next, id, record)
-        if (g_str_equal(json_text(record, "user_id"), old)) {
-            json_t *copy = json_copy(record);
-            json_object_set_new(copy, "user_id", json_string(new));
-            import_put(import, "tokens", id, copy);
-            json_decref(copy);
-        }
-    json_object_foreach_safe (import_all(import, "groups"), next, id, record) {
-        json_t *copy = json_copy(record);
-        json_object_set_new(copy, "users",
-                            replace_text(json_object_get(record, "users"), old, new));
-        if (!json_equal(copy, record))
-            import_put(import, "groups", id, copy);
-        json_decref(copy);
-    }
-    json_object_foreach_safe (import_all(import, "acls"), next, id, record)
-        if (g_str_equal(json_text(record, "subject"), old)) {
-            g_autofree char *key =
-                account_acl_id(new, json_text(record, "object"), json_text(record, "action"));
-            json_t *copy = json_copy(record);
-            json_object_set_new(copy, "subject", json_string(new));
-            json_object_set_new(copy, "id", json_string(key));
-            g_autofree char *gone = g_strdup(id);
-            import_drop(import, "acls", gone);
-            import_put(import, "acls", key, copy);
-            json_decref(copy);
-        }
-}
-
-/* A login name is unique. */
-static bool replace_same_name(Import *import, const char *id, const char *name, GError **error)
-{
-    g_autofree char *wanted = g_utf8_casefold(name, -1);
-    const char *other_id;
-    json_t *other;
-    void *next;
-    json_object_foreach_safe (import_all(import, "users"), next, other_id, other) {
-        g_autofree char *folded = g_utf8_casefold(json_text(other, "email"), -1);
-        if (g_str_equal(other_id, id) || !g_str_equal(folded, wanted))
-            continue;
-        if (json_object_get(json_object_get(import->changes, "users"), other_id)) {
-            api_error_invalid(error, "email: %s is there twice", name);
-            return false;
-        }
-        g_autofree char *gone = g_strdup(other_id);
-        hand_over(import, gone, id);
-        import_drop(import, "users", gone);
-        import_note(import, "replaces the user %s, who had the same name: sign in again", gone);
-    }
-    return true;
-}
-
-static json_t *take_user(Import *import, json_t *sent, GError **error)
-{
-    json_t *preferences = json_object_get(sent, "preferences");
-    const char *permission = json_text(sent, "permission"), *hash = json_text(sent, "pw_hash");
-    if (!NEED("email"))
-        return NULL;
-    if (preferences && !json_is_object(preferences)) {
-        api_error_invalid(error, "preferences: expected an object");
-        return NULL;
-    }
-    if (!replace_same_name(import, import->id, json_text(sent, "email"), error))
-        return NULL;
-    json_t *record = COPY(NULL, "id", "email", "pw_hash", "authProviders", "preferences");
-    bool is_admin = g_str_equal(permission, "admin");
-    json_object_set_new(record, "permission", json_string(is_admin ? "admin" : "none"));
-    if (!preferences)
-        json_object_set_new(record, "preferences", json_object());
-    if (*permission && !is_admin && !g_str_equal(permission, "none"))
-        import_note(import, "the permission %s is not known: it has none", permission);
-    if (*hash && !account_knows_hash(hash))
-        import_note(import, "the password is kept in an unknown way: set a new one");
-    return record;
-}
-
-static json_t *show_user(const ApiParts *parts, json_t *record)
-{
-    json_t *user = account_user(parts->accounts, json_text(record, "id"), NULL);
-    json_object_set(record, "groups", json_object_get(user, "groups"));
-    json_decref(user);
-    return record;
-}
-
-/* --- groups, rules, tokens --- */
-
-static json_t *take_group(Import *import, json_t *sent, GError **error)
-{
-    json_t *users = json_object_get(sent, "users"), *user, *known = json_array();
-    size_t i;
-    bool ok = NEED("name");
-    if (ok && users && !json_is_array(users)) {
-        api_error_invalid(error, "users: expected a list");
-        ok = false;
-    }
-    json_array_foreach (users, i, user) {
-        const char *id = json_string_value(user);
-        if (id && import_find(import, "users", id))
-            json_array_append(known, user);
-        else
-            import_note(import, "its user %s is not there", id ? id : "(no text)");
-    }
-    json_t *record = ok ? COPY(NULL, "id", "name", "provider", "providerGroupId") : NULL;
-    if (record)
-        json_object_set(record, "users", known);
-    json_decref(known);
-    return record;
-}
-
-static json_t *show_group(const ApiParts *parts, json_t *record)
-{
-    json_object_set_new(record, "aclRoleIds", json_array());
-    return record;
-}
-
-static json_t *take_acl(Import *import, json_t *sent, GError **error)
-{
-    const char *subject = json_text(sent, "subject"), *action = json_text(sent, "action");
-    if (!NEED("subject", "object", "action"))
-        return NULL;
-    if (!account_is_action(action)) {
-        import_skip(import, "the role %s is not known", action);
-        return NULL;
-    }
-    if (!import_find(import, "users", subject) && !import_find(import, "groups", subject)) {
-        import_skip(import, "neither a user nor a group has the id %s", subject);
-        return NULL;
-    }
-    json_t *record = COPY(NULL, "subject", "object", "action");
-    g_autofree char *id = account_acl_id(subject, json_text(sent, "object"), action);
-    json_object_set_new(record, "id", json_string(id));
-    return record;
-}
-
-static json_t *take_token(Import *import, json_t *sent, GError **error)
-{
-    json_t *expiration = json_object_get(sent, "expiration");
-    if (!NEED("user_id"))
-        return NULL;
-    if (!json_is_integer(expiration)) {
-        api_error_invalid(error, "expiration: expected a time in milliseconds");
-        return NULL;
-    }
-    import->id = import->name = NULL; /* the id is the secret */
-    if (json_integer_value(expiration) <= g_get_real_time() / 1000) {
-        import_skip(import, "it has expired");
-        return NULL;
-    }
-    if (!import_find(import, "users", json_text(sent, "user_id"))) {
-        import_skip(import, "there is no user %s", json_text(sent, "user_id"));
-        return NULL;
-    }
-    return COPY(NULL, "id", "user_id", "created_at", "expiration", "description", "client",
-                "last_uses");
 }
 
 /* --- servers and repositories --- */
@@ -250,9 +71,9 @@ static json_t *take_server(Import *import, json_t *sent, GError **error)
     json_t *old = import_find(import, "servers", import->id);
     json_t *record = COPY(old, "id", "host", "username", "password", "label", "enabled",
                           "allowUnauthorized", "readOnly", "fingerprint");
-    settle_flag(record, "enabled", true);
-    settle_flag(record, "allowUnauthorized", false);
-    settle_flag(record, "readOnly", false);
+    config_flag(record, "enabled", true);
+    config_flag(record, "allowUnauthorized", false);
+    config_flag(record, "readOnly", false);
     if (!json_is_string(json_object_get(record, "password")))
         json_object_set_new(record, "password", json_string(""));
     return record;
@@ -273,7 +94,7 @@ static json_t *take_remote(Import *import, json_t *sent, GError **error)
     }
     json_t *old = import_find(import, "remotes", import->id);
     json_t *record = COPY(old, "id", "name", "url", "enabled", "options", "benchmarks");
-    settle_flag(record, "enabled", true);
+    config_flag(record, "enabled", true);
     return record;
 }
 
@@ -281,95 +102,6 @@ static json_t *take_remote(Import *import, json_t *sent, GError **error)
 static json_t *show_remote(const ApiParts *parts, json_t *record)
 {
     json_object_del(record, "error");
-    return record;
-}
-
-/* --- jobs and schedules --- */
-
-/* Kinds of jobs that are kept, shown and given out again, but not run. */
-static const char *const only_kept[] = { "metadataBackup", "mirrorBackup", NULL };
-
-static bool is_run(json_t *job)
-{
-    return g_str_equal(json_text(job, "type"), "backup") ||
-           g_str_equal(json_text(job, "type"), "call");
-}
-
-static json_t *take_job(Import *import, json_t *sent, GError **error)
-{
-    g_autoptr(GError) refusal = NULL;
-    if (!NEED("type"))
-        return NULL;
-    const char *type = json_text(sent, "type");
-    json_t *record = json_deep_copy(sent);
-    json_object_del(record, "runId");
-    if (!is_run(record) && g_strv_contains(only_kept, type)) {
-        import_note(import, "jobs of type %s are kept, but not run yet", type);
-        return record;
-    }
-    bool calls = g_str_equal(type, "call");
-    if (!calls && !json_object_get(record, "settings"))
-        json_object_set_new(record, "settings", json_object());
-    if (!is_run(record))
-        import_skip(import, "jobs of type %s are not known", type);
-    else if (!(calls ? call_job_check(record, &refusal) : job_check(record, &refusal)))
-        import_skip(import, "%s", refusal->message);
-    else
-        return record;
-    json_decref(record);
-    return NULL;
-}
-
-/* The cron line in XO's words; false: the schedule is not taken. */
-static bool settle_cron(Import *import, json_t *record)
-{
-    const char *sent = json_text(record, "cron");
-    g_autofree char *cron = cron_translate(sent);
-    if (!cron) {
-        import_skip(import, "cron: \"%s\" is not understood", sent);
-        return false;
-    }
-    if (!g_str_equal(cron, sent) && !MUTANT(config_foreign_cron)) { /* mutant: api_config */
-        import_note(import, "cron: \"%s\" is kept as \"%s\"", sent, cron);
-        json_object_set_new(record, "cron", json_string(cron));
-    }
-    return true;
-}
-
-static json_t *take_schedule(Import *import, json_t *sent, GError **error)
-{
-    g_autoptr(GError) refusal = NULL;
-    if (!NEED("jobId", "cron"))
-        return NULL;
-    json_t *job = import_find(import, "jobs", json_text(sent, "jobId"));
-    if (!job) {
-        import_skip(import, "its job %s is not there", json_text(sent, "jobId"));
-        return NULL;
-    }
-    json_t *record = COPY(NULL, "cron", "enabled", "jobId", "name", "timezone", "userId", "id");
-    settle_flag(record, "enabled", false);
-    if (!json_object_get(record, "name"))
-        json_object_set_new(record, "name", json_string(""));
-    bool ok = settle_cron(import, record);
-    if (ok && !schedule_check(record, &refusal)) {
-        import_skip(import, "%s", refusal->message);
-        ok = false;
-    }
-    if (ok && !is_run(job) && json_is_true(json_object_get(record, "enabled"))) {
-        import_note(import, "is disabled: jobs of type %s are not run yet", json_text(job, "type"));
-        json_object_set_new(record, "enabled", json_false());
-    }
-    if (!ok)
-        g_clear_pointer(&record, json_decref);
-    return record;
-}
-
-/* XO knows "wen" only. */
-static json_t *show_schedule(const ApiParts *parts, json_t *record)
-{
-    g_autofree char *cron = cron_translate(json_text(record, "cron"));
-    if (cron)
-        json_object_set_new(record, "cron", json_string(cron));
     return record;
 }
 
@@ -451,7 +183,7 @@ static json_t *take_plugin(Import *import, json_t *sent, GError **error)
     if (!check_plugin(import, configuration))
         return NULL;
     json_t *record = COPY(NULL, "id", "autoload");
-    settle_flag(record, "autoload", true);
+    config_flag(record, "autoload", true);
     char *text = configuration ? plugin_record_text(configuration) : NULL;
     if (text)
         json_object_set_new(record, "configuration", json_string(text));
@@ -477,14 +209,15 @@ static json_t *show_plugin(const ApiParts *parts, json_t *record)
     }
 
 const ConfigEntry config_entries[] = {
-    { "users", "users", .take = take_user, .show = show_user },
-    { "groups", "groups", .take = take_group, .show = show_group, .with = WITH("users") },
-    { "acls", "acls", .take = take_acl, .with = WITH("users", "groups") },
-    { "authTokens", "tokens", .take = take_token, .with = WITH("users") },
+    { "users", "users", .take = config_take_user, .show = config_show_user },
+    { "groups", "groups", .take = config_take_group, .show = config_show_group,
+      .with = WITH("users") },
+    { "acls", "acls", .take = config_take_acl, .with = WITH("users", "groups") },
+    { "authTokens", "tokens", .take = config_take_token, .with = WITH("users") },
     { "xenServers", "servers", .take = take_server, .sealed = "password" },
     { "remotes", "remotes", .take = take_remote, .show = show_remote, .sealed = "url" },
-    { "jobs", "jobs", .take = take_job, .with = WITH("remotes", "users") },
-    { "schedules", "schedules", .take = take_schedule, .show = show_schedule,
+    { "jobs", "jobs", .take = config_take_job, .with = WITH("remotes", "users") },
+    { "schedules", "schedules", .take = config_take_schedule, .show = config_show_schedule,
       .with = WITH("jobs") },
     { "tags", "tags", .take = take_tag },
     { "cloudConfigs", "cloudConfigs", .take = take_cloud_config },

@@ -60,6 +60,24 @@ json_t *config_copy(json_t *base, json_t *sent, const char *const *keys);
 #define NEED(...)       config_need(sent, (const char *const[]){ __VA_ARGS__, NULL }, error)
 #define COPY(base, ...) config_copy(base, sent, (const char *const[]){ __VA_ARGS__, NULL })
 
+/* Sets a flag, "true" and "false" in old records; `otherwise` when it is not there. */
+void config_flag(json_t *record, const char *key, bool otherwise);
+
+/* --- config_accounts.c --- */
+
+json_t *config_take_user(Import *import, json_t *sent, GError **error);
+json_t *config_show_user(const ApiParts *parts, json_t *record);
+json_t *config_take_group(Import *import, json_t *sent, GError **error);
+json_t *config_show_group(const ApiParts *parts, json_t *record);
+json_t *config_take_acl(Import *import, json_t *sent, GError **error);
+json_t *config_take_token(Import *import, json_t *sent, GError **error);
+
+/* --- config_jobs.c --- */
+
+json_t *config_take_job(Import *import, json_t *sent, GError **error);
+json_t *config_take_schedule(Import *import, json_t *sent, GError **error);
+json_t *config_show_schedule(const ApiParts *parts, json_t *record);
+
 /* --- config_roles.c --- */
 
 #define ROLES "aclRoles"
