@@ -38,12 +38,16 @@ void catalog_set_cancel(Catalog *catalog, Cancel *cancel)
     catalog->cancel = cancel_ref(cancel);
 }
 
+/* What cannot be looked at may be one: whoever lists it is told why. */
 static bool is_vm_folder(Catalog *catalog, const char *name)
 {
     RemoteStat st;
+    g_autoptr(GError) failure = NULL;
     g_autofree char *path = layout_vm(name, NULL);
-    return layout_check_name("VM uuid", name, NULL) &&
-           remote_stat(catalog->remote, path, &st, NULL) && st.is_folder;
+    if (!layout_check_name("VM uuid", name, NULL) || !g_utf8_validate(name, -1, NULL))
+        return false;
+    return remote_stat(catalog->remote, path, &st, &failure) ? st.is_folder
+                                                             : !err_is(failure, ERR_NOT_FOUND);
 }
 
 GPtrArray *catalog_vms(Catalog *catalog, GError **error)

@@ -9,6 +9,7 @@
 #include "catalog/cleaning.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 #include "catalog/cache.h"
@@ -27,7 +28,8 @@ void cleaning_warn(Cleaning *cleaning, const char *path, const char *format, ...
     va_end(args);
     log_warning("catalog", "%s: %s: %s", remote_name(cleaning->catalog->remote), path, text);
     json_array_append_new(cleaning->out->warnings,
-                          json_pack("{s:s,s:{s:s}}", "message", text, "data", "path", path));
+                          json_pack("{s:o,s:{s:o}}", "message", json_text_of_bytes(text), "data",
+                                    "path", json_text_of_bytes(path)));
 }
 
 /* --- who is needed --- */

@@ -130,7 +130,7 @@ static void index_put(Catalog *catalog, const char *vm, const char *digest, json
 
 static json_t *read_views(Catalog *catalog, const char *vm, json_t **problems, GError **error)
 {
-    g_autoptr(Points) points = points_read_brief(catalog, vm, error);
+    g_autoptr(Points) points = points_show(catalog, vm, error);
     if (!points)
         return NULL;
     json_t *views = json_array(), *point;

@@ -2,6 +2,7 @@
 #include "catalog/manifest.h"
 
 #include "base/error.h"
+#include "base/mutant.h"
 #include "catalog/readback.h"
 #include "codec/hash.h"
 
@@ -84,13 +85,28 @@ Manifest *manifest_parse(const char *vm, const char *date, const void *data, gsi
     return NULL;
 }
 
+/* Sound, but copied or moved here from elsewhere: what it says is of other blocks. */
+static bool is_of(const Manifest *manifest, GError **error)
+{
+    const char *vm = json_string_value(json_object_get(manifest->document, "vm"));
+    const char *date = json_string_value(json_object_get(manifest->document, "date"));
+    g_autofree char *path = path_of(manifest->vm, manifest->date);
+    if ((g_strcmp0(vm, manifest->vm) == 0 && g_strcmp0(date, manifest->date) == 0) ||
+        MUTANT(manifest_of_another)) /* mutant: catalog_check */
+        return true;
+    err_set(error, ERR_CORRUPT, "the manifest %s is that of another backup: %s of VM %s", path,
+            date ? date : "?", vm ? vm : "?");
+    return false;
+}
+
 Manifest *manifest_read(Catalog *catalog, const char *vm, const char *date, GError **error)
 {
     g_autofree char *path = path_of(vm, date);
     g_autoptr(GBytes) text = remote_get(catalog->remote, path, MANIFEST_MAX_BYTES, error);
     gsize n;
     const void *data = text ? g_bytes_get_data(text, &n) : NULL;
-    return text ? manifest_parse(vm, date, data, n, error) : NULL;
+    g_autoptr(Manifest) manifest = text ? manifest_parse(vm, date, data, n, error) : NULL;
+    return manifest && is_of(manifest, error) ? g_steal_pointer(&manifest) : NULL;
 }
 
 bool manifest_write(Catalog *catalog, Manifest *manifest, GError **error)

@@ -3,12 +3,15 @@
 #include "catalog/points.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/mutant.h"
 #include "catalog/cache.h"
 #include "catalog/metadata.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum { READ_CACHE = 1, READ_BRIEF = 2, READ_LENIENT = 4 };
 
 void points_free(Points *points)
 {
@@ -88,6 +91,11 @@ static bool read_one(Catalog *catalog, const char *vm, const char *name, bool br
     g_autoptr(GError) failure = NULL;
     g_autofree char *path = layout_vm(vm, name);
     json_t *point = NULL;
+    if (!g_utf8_validate(name, -1, NULL)) { /* JSON cannot say which it is */
+        g_hash_table_insert(points->unreadable, g_strdup(name),
+                            g_strdup_printf("the name of %s is not UTF-8", path));
+        return true;
+    }
     g_autoptr(GBytes) text = remote_get(catalog->remote, path, METADATA_MAX_BYTES, &failure);
     if (text) {
         gsize n;
@@ -96,7 +104,7 @@ static bool read_one(Catalog *catalog, const char *vm, const char *name, bool br
                       : metadata_parse(data, n, path, &failure);
     } else if (err_is(failure, ERR_NOT_FOUND)) { /* deleted since the listing */
         return true;
-    } else if (!err_is(failure, ERR_LIMIT)) {
+    } else if (!err_is(failure, ERR_LIMIT) && !err_is(failure, ERR_CORRUPT)) {
         g_propagate_error(error, g_steal_pointer(&failure));
         return false;
     }
@@ -107,13 +115,36 @@ static bool read_one(Catalog *catalog, const char *vm, const char *name, bool br
     return true;
 }
 
-static bool read_all(Catalog *catalog, const char *vm, bool brief, Points *points, GError **error)
+/* For a person who looks: one bad sector must not hide the other backups. When nothing at all can
+ * be read it is the storage. */
+static bool passes_over(const GError *failure, unsigned flags)
 {
-    for (guint i = 0; i < points->names->len; i++)
-        if (layout_is_metadata(points->names->pdata[i]) &&
-            !read_one(catalog, vm, points->names->pdata[i], brief, points, error))
+    return (flags & READ_LENIENT) && (err_is(failure, ERR_IO) || err_is(failure, ERR_DENIED)) &&
+           !MUTANT(listing_all_or_nothing); /* mutant: catalog_points */
+}
+
+static bool read_all(Catalog *catalog, const char *vm, unsigned flags, Points *points,
+                     GError **error)
+{
+    g_autoptr(GError) first = NULL;
+    for (guint i = 0; i < points->names->len; i++) {
+        const char *name = points->names->pdata[i];
+        g_autoptr(GError) failure = NULL;
+        if (!layout_is_metadata(name) ||
+            read_one(catalog, vm, name, flags & READ_BRIEF, points, &failure))
+            continue;
+        if (!passes_over(failure, flags)) {
+            g_propagate_error(error, g_steal_pointer(&failure));
             return false;
-    return true;
+        }
+        g_hash_table_insert(points->unreadable, g_strdup(name), g_strdup(failure->message));
+        if (!first)
+            first = g_steal_pointer(&failure);
+    }
+    if (!first || json_array_size(points->points) > 0)
+        return true;
+    g_propagate_error(error, g_steal_pointer(&first));
+    return false;
 }
 
 static int by_time(const void *a, const void *b)
@@ -140,8 +171,7 @@ static void sort(json_t **points)
     *points = sorted;
 }
 
-static Points *read_folder(Catalog *catalog, const char *vm, bool use_cache, bool brief,
-                           GError **error)
+static Points *read_folder(Catalog *catalog, const char *vm, unsigned flags, GError **error)
 {
     if (!layout_check_name("VM uuid", vm, error))
         return NULL;
@@ -150,8 +180,8 @@ static Points *read_folder(Catalog *catalog, const char *vm, bool use_cache, boo
     points->unreadable = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free);
     if (!names_read(catalog, vm, points, error))
         return NULL;
-    if (!(use_cache && take_cache(catalog, vm, brief, points)) &&
-        !read_all(catalog, vm, brief, points, error))
+    if (!((flags & READ_CACHE) && take_cache(catalog, vm, flags & READ_BRIEF, points)) &&
+        !read_all(catalog, vm, flags, points, error))
         return NULL;
     sort(&points->points);
     return g_steal_pointer(&points);
@@ -159,12 +189,12 @@ static Points *read_folder(Catalog *catalog, const char *vm, bool use_cache, boo
 
 Points *points_read(Catalog *catalog, const char *vm, bool use_cache, GError **error)
 {
-    return read_folder(catalog, vm, use_cache, false, error);
+    return read_folder(catalog, vm, use_cache ? READ_CACHE : 0, error);
 }
 
-Points *points_read_brief(Catalog *catalog, const char *vm, GError **error)
+Points *points_show(Catalog *catalog, const char *vm, GError **error)
 {
-    return read_folder(catalog, vm, true, true, error);
+    return read_folder(catalog, vm, READ_CACHE | READ_BRIEF | READ_LENIENT, error);
 }
 
 json_t *points_problems(const Points *points)
@@ -174,7 +204,7 @@ json_t *points_problems(const Points *points)
     gpointer reason;
     g_hash_table_iter_init(&iter, points->unreadable);
     while (g_hash_table_iter_next(&iter, NULL, &reason))
-        json_array_append_new(problems, json_string(reason));
+        json_array_append_new(problems, json_text_of_bytes(reason));
     return problems;
 }
 
@@ -186,10 +216,10 @@ bool points_refresh_cache(Catalog *catalog, const char *vm, GError **error)
     return points != NULL;
 }
 
-static json_t *read_points(Catalog *catalog, const char *vm, bool use_cache, json_t **problems,
+static json_t *read_points(Catalog *catalog, const char *vm, unsigned flags, json_t **problems,
                            GError **error)
 {
-    g_autoptr(Points) points = points_read(catalog, vm, use_cache, error);
+    g_autoptr(Points) points = read_folder(catalog, vm, flags, error);
     if (problems)
         *problems = points ? points_problems(points) : json_array();
     return points ? json_incref(points->points) : NULL;
@@ -197,12 +227,12 @@ static json_t *read_points(Catalog *catalog, const char *vm, bool use_cache, jso
 
 json_t *catalog_points(Catalog *catalog, const char *vm, json_t **problems, GError **error)
 {
-    return read_points(catalog, vm, true, problems, error);
+    return read_points(catalog, vm, READ_CACHE, problems, error);
 }
 
 json_t *catalog_points_afresh(Catalog *catalog, const char *vm, json_t **problems, GError **error)
 {
-    return read_points(catalog, vm, false, problems, error);
+    return read_points(catalog, vm, READ_LENIENT, problems, error);
 }
 
 json_t *catalog_point(Catalog *catalog, const char *path, GError **error)

@@ -12,8 +12,9 @@ typedef struct {
 /* use_cache: XO's cache is taken when it agrees with the folder. An I/O error on the listing or on
  * any file fails the whole: what decides about deleting must not mistake it for absence. */
 Points *points_read(Catalog *catalog, const char *vm, bool use_cache, GError **error);
-/* With the cache, and of each point only what metadata_parse_brief reads. */
-Points *points_read_brief(Catalog *catalog, const char *vm, GError **error);
+/* To be shown: with the cache, and of each point only what metadata_parse_brief reads. A file that
+ * cannot be read is among the unreadable; when none can, that is an error. */
+Points *points_show(Catalog *catalog, const char *vm, GError **error);
 /* What the unreadable are, as an array of texts; a new reference. */
 json_t *points_problems(const Points *points);
 void points_free(Points *points);

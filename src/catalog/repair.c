@@ -9,6 +9,7 @@
 #include "catalog/metadata.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/log.h"
 #include "base/mutant.h"
 
@@ -66,13 +67,23 @@ static bool write_note(Repair *repair, const char *from, const char *to, const c
                        GError **error)
 {
     g_autofree char *path = g_strconcat(to, ".note", NULL);
-    json_t *note = json_pack("{s:i,s:s,s:s,s:s,s:I}", "version", 1, "from", from, "to", to, "why",
-                             why, "time", (json_int_t) (g_get_real_time() / 1000));
+    json_t *note = json_pack("{s:i,s:o,s:o,s:o,s:I}", "version", 1, "from",
+                             json_text_of_bytes(from), "to", json_text_of_bytes(to), "why",
+                             json_text_of_bytes(why), "time",
+                             (json_int_t) (g_get_real_time() / 1000));
     char *text = json_dumps(note, JSON_INDENT(1));
     bool ok = remote_put(repair->catalog->remote, path, text, strlen(text), REMOTE_PUT_OVER, error);
     free(text);
     json_decref(note);
     return ok;
+}
+
+/* A link to nothing is there, though nothing can be read through it. */
+static bool is_named(Repair *repair, const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path), *name = g_path_get_basename(path);
+    g_autoptr(GPtrArray) names = remote_list(repair->catalog->remote, folder, NULL);
+    return names && g_ptr_array_find_with_equal_func(names, name, g_str_equal, NULL);
 }
 
 /* Absent is success: it was moved with another. */
@@ -81,7 +92,8 @@ static bool move_aside(Repair *repair, const char *path, const char *why, GError
     RemoteStat st;
     Remote *remote = repair->catalog->remote;
     g_autoptr(GError) absent = NULL;
-    if (!remote_stat(remote, path, &st, &absent) && err_is(absent, ERR_NOT_FOUND))
+    if (!remote_stat(remote, path, &st, &absent) && err_is(absent, ERR_NOT_FOUND) &&
+        !is_named(repair, path))
         return true;
     g_autofree char *to = place_in_quarantine(repair, path, error);
     g_autofree char *folder = to ? g_path_get_dirname(to) : NULL;

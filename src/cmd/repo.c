@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/log.h"
+#include "catalog/layout.h"
 #include "cmd/aside.h"
 #include "cmd/output.h"
 #include "cmd/repo_verb.h"
@@ -104,13 +105,31 @@ static Remote *open_folder(Repo *repo, GError **error)
     return remote;
 }
 
+/* An empty folder is what is left of a storage that is not mounted: nothing was looked at then, and
+ * nothing is said to be sound. */
+static bool holds_backups(Repo *repo, GError **error)
+{
+    static const char *const folders[] = { LAYOUT_VMS, LAYOUT_OURS, "xo-config-backups",
+                                           "xo-pool-metadata-backups" };
+    for (unsigned i = 0; i < G_N_ELEMENTS(folders); i++) {
+        g_autoptr(GError) failure = NULL;
+        RemoteStat st;
+        if (remote_stat(repo->remote, folders[i], &st, &failure) || !err_is(failure, ERR_NOT_FOUND))
+            return true;
+    }
+    err_set(error, ERR_NOT_FOUND, "%s: there are no backups here, no folder " LAYOUT_VMS,
+            remote_name(repo->remote));
+    return false;
+}
+
 static int run(void *user)
 {
     Repo *repo = user;
     g_autoptr(GError) error = NULL;
     g_autoptr(Remote) remote = repo->remote = open_folder(repo, &error);
     g_autoptr(Catalog) catalog = repo->catalog = remote ? catalog_open(remote, &error) : NULL;
-    return catalog ? repo->verb->run(repo) : repo_fail(g_steal_pointer(&error));
+    return catalog && holds_backups(repo, &error) ? repo->verb->run(repo)
+                                                  : repo_fail_to_open(g_steal_pointer(&error));
 }
 
 static void print_usage(const struct repo_verb *verb, FILE *to)

@@ -2,6 +2,7 @@
 #include "cmd/repo_verb.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 
 #include <glib.h>
 #include <string.h>
@@ -11,8 +12,8 @@ static json_t *disk_row(Repo *repo, const char *vm, const char *path, json_t *vd
 {
     g_autoptr(GError) error = NULL;
     g_autoptr(Disk) disk = catalog_disk_open(repo->catalog, vm, path, &error);
-    json_t *row = json_pack("{s:s,s:s,s:s}", "path", path, "name", repo_text(vdi, "name_label"),
-                            "state", disk ? "sound" : error->message);
+    json_t *row = json_pack("{s:s,s:s,s:o}", "path", path, "name", repo_text(vdi, "name_label"),
+                            "state", json_text_of_bytes(disk ? "sound" : error->message));
     if (disk)
         json_object_set_new(row, "virtualSize", json_integer((json_int_t) disk->info.size_bytes));
     repo->n_problems += !disk;
@@ -87,7 +88,7 @@ static json_t *vm_row(Repo *repo, const char *vm)
                             repo_text(json_object_get(last, "vm"), "name_label"));
     gsize i;
     if (!points)
-        json_array_append_new(problems, json_string(error->message));
+        json_array_append_new(problems, json_text_of_bytes(error->message));
     json_array_foreach (points, i, point)
         json_array_append_new(rows, point_row(repo, vm, point));
     repo->n_problems += (unsigned) json_array_size(problems);

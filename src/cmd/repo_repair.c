@@ -2,6 +2,7 @@
 #include "cmd/repo_verb.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "catalog/check.h"
 
 #include <glib.h>
@@ -10,7 +11,7 @@ static json_t *texts(const GPtrArray *lines)
 {
     json_t *array = json_array();
     for (guint i = 0; i < lines->len; i++)
-        json_array_append_new(array, json_string(lines->pdata[i]));
+        json_array_append_new(array, json_text_of_bytes(lines->pdata[i]));
     return array;
 }
 
@@ -22,9 +23,13 @@ static void print_lines(const char *word, const GPtrArray *lines)
 
 static int repair(Repo *repo)
 {
+    g_autoptr(GError) error = NULL;
     bool dry_run = repo_option(repo, "--dry-run") != NULL;
-    g_autoptr(CatalogRepaired) repaired = catalog_repair(
-        repo->catalog, repo_option(repo, "--vm"), repo_option(repo, "--deep") != NULL, dry_run);
+    const char *vm = repo_option(repo, "--vm");
+    if (!repo_has_vm(repo, vm, &error)) /* taking its lock would make the folder */
+        return repo_fail_unread(g_steal_pointer(&error));
+    g_autoptr(CatalogRepaired)
+        repaired = catalog_repair(repo->catalog, vm, repo_option(repo, "--deep") != NULL, dry_run);
     if (repo->json) {
         repo_print_json(json_pack("{s:b,s:o,s:o}", "dryRun", dry_run, "done", texts(repaired->done),
                                   "failed", texts(repaired->failed)));

@@ -3,6 +3,7 @@
 #include "cmd/repo_verb.h"
 
 #include "base/error.h"
+#include "catalog/layout.h"
 
 #include <glib.h>
 #include <stdio.h>
@@ -34,17 +35,55 @@ void repo_print_json(json_t *document)
     json_decref(document);
 }
 
+/* The remedies of the error table are about a server's objects; here it is files. */
+static const char *remedy_of(const GError *error)
+{
+    if (err_is(error, ERR_NOT_FOUND))
+        return "Check the name; `cadenza repo list DIR` shows what is there.";
+    if (err_is(error, ERR_DENIED))
+        return "Run it as a user who may read the folder (and write to it, to repair), as its "
+               "owner or root.";
+    return err_remedy(error);
+}
+
+static int fail(GError *error, const char *remedy, int status)
+{
+    fprintf(stderr, "cadenza: %s\n%s\n", tame(error->message), remedy);
+    g_error_free(error);
+    return status;
+}
+
 int repo_fail(GError *error)
 {
-    fprintf(stderr, "cadenza: %s\n%s\n", tame(error->message), err_remedy(error));
-    g_error_free(error);
-    return REPO_PROBLEMS;
+    return fail(error, remedy_of(error), REPO_PROBLEMS);
+}
+
+int repo_fail_unread(GError *error)
+{
+    return fail(error, remedy_of(error), REPO_UNREADABLE);
+}
+
+int repo_fail_to_open(GError *error)
+{
+    bool absent = err_is(error, ERR_NOT_FOUND);
+    return fail(error,
+                absent ? "Check the path: DIR is the folder of a repository, what a remote's URL "
+                         "names after file://. Is its storage mounted?"
+                       : remedy_of(error),
+                REPO_UNREADABLE);
 }
 
 const char *repo_text(json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "";
+}
+
+bool repo_has_vm(Repo *repo, const char *vm, GError **error)
+{
+    RemoteStat st;
+    g_autofree char *path = vm ? g_strconcat(LAYOUT_VMS "/", vm, NULL) : NULL;
+    return !vm || remote_stat(repo->remote, path, &st, error);
 }
 
 const char *repo_vm_of(json_t *point, char **holder)

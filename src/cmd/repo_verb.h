@@ -53,9 +53,15 @@ void repo_say(const char *format, ...) G_GNUC_PRINTF(1, 2);
 void repo_print_json(json_t *document); /* takes it over */
 /* Says the error and its remedy, frees it, and returns REPO_PROBLEMS. */
 int repo_fail(GError *error);
+/* The same, of what could not be looked at: REPO_UNREADABLE. */
+int repo_fail_unread(GError *error);
+/* The same, of the whole repository. */
+int repo_fail_to_open(GError *error);
 /* A text of an object, "" when it is not there. */
 const char *repo_text(json_t *object, const char *key);
 
+/* Whether the folder of this VM is there; NULL: of all, true. */
+bool repo_has_vm(Repo *repo, const char *vm, GError **error);
 /* POINT in any of its forms. */
 json_t *repo_point(Repo *repo, const char *word, GError **error);
 /* The VM of a point; also in *holder, which the caller frees. */

@@ -2,6 +2,7 @@
 #include "cmd/repo_verb.h"
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "catalog/check.h"
 
 #include <glib.h>
@@ -18,10 +19,11 @@ static const struct {
 
 static json_t *finding_row(const CatalogFinding *finding)
 {
-    json_t *row = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "kind", finding_name(finding), "grade",
+    json_t *row = json_pack("{s:s,s:s,s:s,s:o,s:o,s:s,s:b}", "kind", finding_name(finding), "grade",
                             grades[finding_grade(finding)].word, "vm", finding->vm, "path",
-                            finding->path, "words", finding->words, "remedy",
-                            finding_remedy(finding), "fixable", finding->fix != FIX_NONE);
+                            json_text_of_bytes(finding->path), "words",
+                            json_text_of_bytes(finding->words), "remedy", finding_remedy(finding),
+                            "fixable", finding->fix != FIX_NONE);
     if (finding->block >= 0)
         json_object_set_new(row, "block", json_integer(finding->block));
     return row;
@@ -62,19 +64,12 @@ static void print_report(const Repo *repo, const CatalogReport *report)
              counts[GRADE_UNREADABLE], counts[GRADE_UNTIDY], counts[GRADE_NOTE]);
 }
 
-static bool vm_is_there(const Repo *repo, const char *vm, GError **error)
-{
-    RemoteStat st;
-    g_autofree char *path = g_strconcat("xo-vm-backups/", vm, NULL);
-    return !vm || remote_stat(repo->remote, path, &st, error);
-}
-
 static int verify(Repo *repo)
 {
     g_autoptr(GError) error = NULL;
     const char *vm = repo_option(repo, "--vm");
-    if (!vm_is_there(repo, vm, &error))
-        return repo_fail(g_steal_pointer(&error));
+    if (!repo_has_vm(repo, vm, &error))
+        return repo_fail_unread(g_steal_pointer(&error));
     g_autoptr(CatalogReport)
         report = catalog_check(repo->catalog, vm, repo_option(repo, "--deep") != NULL);
     if (repo->json)

@@ -141,7 +141,7 @@ static GBytes *file_get(Place *place, const char *path, gsize max, GError **erro
     if (fd < 0 || fstat(fd, &st) != 0)
         err_set_errno(error, errno, "reading \"%s\"", path);
     else if (!S_ISREG(st.st_mode))
-        err_set(error, ERR_IO, "reading \"%s\": it is not a file", path);
+        err_set(error, ERR_CORRUPT, "reading \"%s\": it is not a file", path);
     else if ((guint64) st.st_size > max)
         err_set(error, ERR_LIMIT,
                 "reading \"%s\": %" G_GINT64_FORMAT

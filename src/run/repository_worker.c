@@ -44,22 +44,36 @@ static json_t *list_vm(Call *call, const char *vm, json_t *problems, GError **er
     return views;
 }
 
+/* What cannot be read of one VM hides no other's; when nothing can be it is the storage. */
+static bool list_vms(Call *call, GPtrArray *vms, json_t *points, json_t *problems, GError **error)
+{
+    g_autoptr(GError) first = NULL;
+    for (guint i = 0; i < vms->len; i++) {
+        g_autoptr(GError) failure = NULL;
+        json_t *views = list_vm(call, vms->pdata[i], problems, &failure);
+        if (json_array_size(views) > 0)
+            json_object_set(points, vms->pdata[i], views);
+        json_decref(views);
+        if (failure)
+            json_array_append_new(problems, json_text_of_bytes(failure->message));
+        if (failure && (!first || err_is(failure, ERR_TIMEOUT))) {
+            g_clear_error(&first);
+            first = g_steal_pointer(&failure);
+        }
+    }
+    if (!first || (json_object_size(points) > 0 && !err_is(first, ERR_TIMEOUT)))
+        return true;
+    g_propagate_error(error, g_steal_pointer(&first));
+    return false;
+}
+
 static json_t *call_list(Call *call, GError **error)
 {
     g_autoptr(GPtrArray) vms = catalog_vms(call->catalog, error);
     json_t *points = json_object(), *problems = json_array();
-    for (guint i = 0; vms && i < vms->len; i++) {
-        json_t *views = list_vm(call, vms->pdata[i], problems, error);
-        if (!views) {
-            json_decref(points);
-            json_decref(problems);
-            return NULL;
-        }
-        if (json_array_size(views) > 0)
-            json_object_set(points, vms->pdata[i], views);
-        json_decref(views);
-    }
-    json_t *result = vms ? json_pack("{s:O, s:O}", "points", points, "problems", problems) : NULL;
+    bool listed = vms && list_vms(call, vms, points, problems, error);
+    json_t *result = listed ? json_pack("{s:O, s:O}", "points", points, "problems", problems)
+                            : NULL;
     json_decref(points);
     json_decref(problems);
     return result;

@@ -155,6 +155,22 @@ class Files(Box):
         self.assertTrue(damaged.exists() or list(self.repository.rglob(f"*{damaged.name}*")), "never deleted")
         self.assert_restorable(self.points())
 
+    def test_unreadable_metadata(self):
+        """A bad sector in one file hides no other backup, of this machine or another."""
+        points = self.points()
+        folder = self.file_of(points[0]).parent
+        (folder / "20300101T000000Z.json").symlink_to("20300101T000000Z.json")  # ELOOP
+        (folder.parent / "loop").symlink_to("loop")
+        self.assertEqual(self.points(), points)
+        listed = self.repo("list", self.repository)
+        self.assertEqual(listed.returncode, 1)
+        self.assertIn("3 backups", listed.stdout)
+        self.assertRegex(listed.stdout, "PROBLEM .*20300101T000000Z")
+        verified = self.repo("verify", self.repository)
+        self.assertEqual(verified.returncode, 3, verified.stdout)
+        self.assertRegex(verified.stdout, "UNREADABLE .*/loop")
+        self.assert_restorable(points)
+
     def test_truncated_disk(self):
         points = self.points()
         victim = self.disk_of(points[2])

@@ -145,9 +145,21 @@ class Verified(unittest.TestCase):
         self.assertEqual(run.returncode, 1)
         self.assertIn("block-missing", run.stdout)
         self.assertIn("block 5", run.stdout)
-        for words, status in ((["--vm", "nobody", self.repository], 1), ([], 2), ([self.folder / "nothing"], 1)):
-            run = subprocess.run([program("cadenza"), "repo", "verify", *map(str, words)], capture_output=True, text=True)
-            self.assertEqual(run.returncode, status, run.stderr)
+        for words, status in ((["--vm", "nobody", self.repository], 3), ([], 2), ([self.folder / "nothing"], 3)):
+            for verb in ("verify", "repair"):
+                run = subprocess.run([program("cadenza"), "repo", verb, *map(str, words)], capture_output=True, text=True)
+                self.assertEqual(run.returncode, status, run.stderr)
+                self.assertNotIn("identifier", run.stderr)
+        self.assertFalse((self.repository / "xo-vm-backups/nobody").exists(), "a mistyped VM gets no folder")
+
+    def test_storage_that_is_not_mounted(self):
+        empty = self.folder / "mount"
+        empty.mkdir()
+        for verb in ("list", "verify", "repair"):
+            run = subprocess.run([program("cadenza"), "repo", verb, empty], capture_output=True, text=True)
+            self.assertEqual((run.returncode, run.stdout), (3, ""), run.stderr)
+            self.assertIn("mounted", run.stderr)
+        self.assertEqual(list(empty.iterdir()), [])
 
 
 if __name__ == "__main__":

@@ -203,6 +203,27 @@ static void harm_manifest(History *history)
     overwrite(history, MANIFEST P1 ".json", 40, "?");
 }
 
+static void manifest_of_another(History *history)
+{
+    shell(history, "cp " MANIFEST P0 ".json " MANIFEST P1 ".json");
+}
+
+static void link_to_nothing(History *history)
+{
+    shell(history, "ln -sf /nonexistent " LINEAGE P2 ".vhd");
+}
+
+static void folder_as_metadata(History *history)
+{
+    shell(history, "rm " VM P1 ".json; mkdir " VM P1 ".json");
+}
+
+static void names_of_bytes(History *history)
+{
+    shell(history, "printf x > $(printf '" LINEAGE "\\377.vhd')");
+    shell(history, "cp " VM P1 ".json $(printf '" VM "\\377.json')");
+}
+
 static void leave_manifest(History *history)
 {
     shell(history, "cp " MANIFEST P1 ".json " MANIFEST "20251122T000000Z.json");
@@ -308,6 +329,14 @@ static const struct damage {
       true },
     { "manifest", false, harm_manifest, FINDING_MANIFEST_DAMAGED, MANIFEST P1, -1, GRADE_NOTE,
       UNCHECKED, true },
+    { "manifest of another", false, manifest_of_another, FINDING_MANIFEST_DAMAGED, MANIFEST P1, -1,
+      GRADE_NOTE, UNCHECKED, true },
+    { "link to nothing", false, link_to_nothing, FINDING_DISK_DAMAGED, P2 ".vhd", -1, GRADE_NOTE, 2,
+      true },
+    { "folder as metadata", false, folder_as_metadata, FINDING_METADATA_DAMAGED, P1 ".json", -1,
+      GRADE_NOTE, 3, true },
+    { "names of bytes", false, names_of_bytes, FINDING_METADATA_DAMAGED, "\377.json", -1,
+      GRADE_NOTE, 3, true },
     { "old manifest", false, leave_manifest, FINDING_MANIFEST_ORPHAN, "20251122T000000Z.json", -1,
       GRADE_NOTE, 3, true },
     { "metadata", false, harm_metadata, FINDING_METADATA_DAMAGED, P1 ".json", -1, GRADE_NOTE, 3,

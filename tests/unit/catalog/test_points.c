@@ -160,6 +160,36 @@ static void test_failed_listing(void **state)
     assert_true(err_is(error, ERR_IO));
 }
 
+/* One file that cannot be read hides no other backup from who looks, and stops who may delete. */
+static void test_one_unreadable(void **state)
+{
+    g_autoptr(Repo) repo = repo_fixture("flat");
+    g_autoptr(GError) error = NULL;
+    json_t *problems, *plain = catalog_views(repo->catalog, VM, "remote", &problems, NULL);
+    json_decref(problems);
+    g_autofree char *path =
+        g_strdup_printf("%s/xo-vm-backups/" VM "/20300101T000000Z.json", repo->folder);
+    assert_int_equal(symlink("20300101T000000Z.json", path), 0); /* ELOOP */
+    json_t *views = catalog_views(repo->catalog, VM, "remote", &problems, &error);
+    assert_non_null(views);
+    assert_same(views, plain);
+    assert_int_equal(json_array_size(problems), 1);
+    assert_non_null(strstr(json_string_value(json_array_get(problems, 0)), "20300101T000000Z"));
+    json_decref(problems);
+    json_decref(views);
+    assert_null(catalog_points(repo->catalog, VM, NULL, &error));
+    assert_true(err_is(error, ERR_IO));
+    g_clear_error(&error);
+    g_autofree char *alone = g_strdup_printf("%s/xo-vm-backups/alone", repo->folder),
+                    *only = g_strconcat(alone, "/20300101T000000Z.json", NULL);
+    assert_int_equal(g_mkdir_with_parents(alone, 0755), 0);
+    assert_int_equal(symlink("20300101T000000Z.json", only), 0);
+    assert_null(catalog_views(repo->catalog, "alone", "remote", &problems, &error));
+    assert_true(err_is(error, ERR_IO));
+    json_decref(problems);
+    json_decref(plain);
+}
+
 /* The index is believed only while every metadata file is as it was. */
 static json_t *indexed_views(Repo *repo)
 {
@@ -266,9 +296,10 @@ static void test_index(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_as_xo),  cmocka_unit_test(test_cache),
-        cmocka_unit_test(test_errors), cmocka_unit_test(test_failed_listing),
-        cmocka_unit_test(test_index),  cmocka_unit_test(test_torn_index)
+        cmocka_unit_test(test_as_xo),          cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_errors),         cmocka_unit_test(test_failed_listing),
+        cmocka_unit_test(test_one_unreadable), cmocka_unit_test(test_index),
+        cmocka_unit_test(test_torn_index)
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
