@@ -76,6 +76,14 @@ static bool climbs(const char *path)
     return g_strv_contains((const char *const *) parts, "..");
 }
 
+/* A value that cannot be read is no value that was not sent: a list without its filter is another
+ * list. */
+static bool is_sound(const char *query)
+{
+    g_autofree char *decoded = http_percent_decode(query, strlen(query), true);
+    return decoded || MUTANT(http_query_lost); /* mutant: http_parser */
+}
+
 /* "/path?query", "http://host/path?query", or "*" for OPTIONS. */
 static int parse_target(HttpHead *head, char *target)
 {
@@ -104,7 +112,7 @@ static int parse_target(HttpHead *head, char *target)
         *query++ = '\0';
     head->query = query ? query : "";
     head->path = http_percent_decode(target, strlen(target), false);
-    return !head->path || climbs(head->path) ? 400 : 0;
+    return !head->path || climbs(head->path) || !is_sound(head->query) ? 400 : 0;
 }
 
 static int parse_version(HttpHead *head, const char *version)
