@@ -4,10 +4,13 @@
 #include "base/error.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <locale.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 const CliVerb cli_verbs[] = {
     { "objects", cli_objects, "[FILTER…]", "list objects: objects type:VM power_state:Running" },
@@ -197,10 +200,26 @@ static bool asks(int argc, char **argv, const char *option)
     return argc > 1 && g_str_equal(argv[1], option);
 }
 
-int main(int argc, char **argv)
+/* Of a pipe. */
+static bool reader_has_gone(void)
 {
-    setlocale(LC_ALL, "");
-    setlocale(LC_NUMERIC, "C");
+    struct pollfd out = { .fd = STDOUT_FILENO };
+    return poll(&out, 1, 0) == 1 && out.revents & POLLERR;
+}
+
+/* An answer that could not be written is no success; a reader that has enough is. */
+static int told(int status)
+{
+    errno = 0;
+    if ((fflush(stdout) == 0 && !ferror(stdout)) || reader_has_gone())
+        return status;
+    fprintf(stderr, "cadenza: standard output: %s\n",
+            errno ? g_strerror(errno) : "not all could be written");
+    return status == CLI_OK ? CLI_REFUSED : status;
+}
+
+static int run(int argc, char **argv)
+{
     if (asks(argc, argv, "repo"))
         return cmd_repo(argc - 1, argv + 1);
     if (asks(argc, argv, "--version")) {
@@ -223,4 +242,11 @@ int main(int argc, char **argv)
     }
     g_ptr_array_add(words, NULL);
     return dispatch(&options, words->pdata[0], (char **) words->pdata + 1);
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_ALL, "");
+    setlocale(LC_NUMERIC, "C");
+    return told(run(argc, argv));
 }

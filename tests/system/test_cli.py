@@ -43,6 +43,21 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(whole[0]["type"], "VM")
         self.assertRegex(self.server.command("--list-commands", "vm.sta").stdout, r"vm\.start .*id=<string>")
 
+    def test_output(self):
+        """What could not be written is no success; a reader that has enough is no failure."""
+        for words in (["xo.getAllObjects"], ["rest", "get", "vms"], ["system.getVersion"], ["--help"]):
+            with open("/dev/full", "w") as full:
+                run = subprocess.run([program("cadenza"), *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+                                     env=self.server.env)
+            self.assertEqual(run.returncode, 1, (words, run.stderr))
+            self.assertIn("No space left on device", run.stderr, words)
+        reader, writer = os.pipe()
+        os.close(reader)
+        with os.fdopen(writer, "w") as gone:
+            run = subprocess.run([program("cadenza"), "system.getVersion"], stdout=gone, stderr=subprocess.PIPE, text=True,
+                                 timeout=60, env=self.server.env)
+        self.assertEqual(run.stderr, "")
+
     def test_profiles(self):
         url, password = self.server.url, self.server.password
         done = self.fresh("--register", "--allowUnauthorized", url, self.server.user, password)
