@@ -75,6 +75,10 @@ char *account_create_token(Accounts *accounts, const char *user_id, json_t *para
 /* {id, user_id, created_at, expiration, description?, client?, last_uses?} of one user, or of all
  * with NULL; expired ones are left out. */
 json_t *account_tokens(Accounts *accounts, const char *user_id, GError **error);
+/* It exists and has not expired. */
+bool account_has_token(Accounts *accounts, const char *token);
+/* Changes when any token does; never 0. */
+guint64 account_token_stamp(Accounts *accounts);
 /* Only the user's own when user_id is given (NOT_FOUND otherwise). */
 bool account_delete_token(Accounts *accounts, const char *token, const char *user_id,
                           GError **error);

@@ -201,6 +201,19 @@ json_t *account_tokens(Accounts *accounts, const char *user_id, GError **error)
     return tokens;
 }
 
+bool account_has_token(Accounts *accounts, const char *id)
+{
+    json_t *token = store_get(accounts->store, "tokens", id, NULL);
+    bool has = token && is_live(token, account_now());
+    json_decref(token);
+    return has;
+}
+
+guint64 account_token_stamp(Accounts *accounts)
+{
+    return store_version(accounts->store, "tokens") + 1;
+}
+
 /* Lock held. */
 static json_t *own_token(Accounts *accounts, const char *id, const char *user_id, GError **error)
 {

@@ -163,7 +163,7 @@ static void socket_text(WebSocket *socket, const char *text, size_t n, void *use
     Connection *connection = user;
     if (session_has_expired(connection->session)) {
         session_sign_out(connection->session);
-        ws_close(socket, 1000, "the authentication token has expired");
+        ws_close(socket, 1000, "the authentication token has expired or was deleted");
         return;
     }
     RpcMessage *message = rpc_parse(text, n);

@@ -181,8 +181,9 @@ static GPtrArray *edition_for(GPtrArray *editions, AccountRights *rights, GHashT
 /* Queues only: nobody waits for a slow client. */
 static void send_to(Listener *listener, GPtrArray *editions, GHashTable *changes)
 {
-    AccountRights *rights = session_rights(listener->session);
-    if (!rights) /* nobody has signed in */
+    bool counts = !session_has_expired(listener->session);
+    AccountRights *rights = counts ? session_rights(listener->session) : NULL;
+    if (!rights) /* nobody is signed in */
         return;
     GPtrArray *messages = edition_for(editions, rights, changes);
     for (unsigned i = 0; i < messages->len; i++)

@@ -8,7 +8,9 @@ struct Session {
     char *peer;
     GMutex mutex; /* guards what follows */
     char *user_id;
+    char *token;           /* NULL: signed in otherwise */
     gint64 expires_ms;     /* of the token; 0: never */
+    guint64 token_stamp;   /* when the token was last seen to be there */
     AccountRights *rights; /* as of the stamp; NULL: not known */
     guint64 stamp;
 };
@@ -36,15 +38,19 @@ void session_unref(Session *session)
     g_mutex_clear(&session->mutex);
     rights_unref(session->rights);
     g_free(session->user_id);
+    g_free(session->token);
     g_free(session->peer);
     g_free(session);
 }
 
-static void set_user(Session *session, const char *user_id, gint64 expires_ms)
+static void set_user(Session *session, const char *user_id, const char *token, gint64 expires_ms)
 {
     g_mutex_lock(&session->mutex);
     g_free(session->user_id);
+    g_free(session->token);
     session->user_id = g_strdup(user_id);
+    session->token = g_strdup(token);
+    session->token_stamp = 0;
     session->expires_ms = expires_ms;
     g_clear_pointer(&session->rights, rights_unref);
     g_mutex_unlock(&session->mutex);
@@ -55,14 +61,14 @@ json_t *session_sign_in_otp(Session *session, const char *name, const char *pass
 {
     json_t *user = account_sign_in(session->accounts, name, password, otp, session->peer, error);
     if (user)
-        set_user(session, json_string_value(json_object_get(user, "id")), 0);
+        set_user(session, json_string_value(json_object_get(user, "id")), NULL, 0);
     return user;
 }
 
 Session *session_new_as(Accounts *accounts, const char *user_id)
 {
     Session *session = session_new(accounts, "job");
-    set_user(session, user_id, 0);
+    set_user(session, user_id, NULL, 0);
     return session;
 }
 
@@ -90,13 +96,13 @@ json_t *session_sign_in_token(Session *session, const char *token, GError **erro
     if (!user)
         return NULL;
     const char *id = json_string_value(json_object_get(user, "id"));
-    set_user(session, id, expiry_of(session, id, token));
+    set_user(session, id, token, expiry_of(session, id, token));
     return user;
 }
 
 void session_sign_out(Session *session)
 {
-    set_user(session, NULL, 0);
+    set_user(session, NULL, NULL, 0);
 }
 
 bool session_is_signed_in(Session *session)
@@ -107,12 +113,34 @@ bool session_is_signed_in(Session *session)
     return is;
 }
 
+/* Somebody has deleted the token by which it signed in. Looked up again after a change of tokens.
+ */
+static bool is_revoked(Session *session)
+{
+    guint64 stamp = account_token_stamp(session->accounts);
+    g_mutex_lock(&session->mutex);
+    bool is_known = !session->token || session->token_stamp == stamp;
+    g_autofree char *token = is_known ? NULL : g_strdup(session->token);
+    g_mutex_unlock(&session->mutex);
+    if (is_known)
+        return false;
+    if (!account_has_token(session->accounts, token))
+        return true;
+    g_mutex_lock(&session->mutex);
+    if (g_strcmp0(session->token, token) == 0)
+        session->token_stamp = stamp;
+    g_mutex_unlock(&session->mutex);
+    return false;
+}
+
 bool session_has_expired(Session *session)
 {
     g_mutex_lock(&session->mutex);
     bool has = session->expires_ms > 0 && session->expires_ms <= g_get_real_time() / 1000;
     g_mutex_unlock(&session->mutex);
-    return has && !MUTANT(session_never_expires); /* mutant: api_session */
+    if (has)
+        return !MUTANT(session_never_expires);               /* mutant: api_session */
+    return is_revoked(session) && !MUTANT(session_outlives); /* mutant: api_session */
 }
 
 json_t *session_user(Session *session)

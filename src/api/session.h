@@ -28,7 +28,7 @@ json_t *session_sign_in_token(Session *session, const char *token, GError **erro
 void session_sign_out(Session *session);
 
 bool session_is_signed_in(Session *session);
-/* The token by which it signed in has expired. */
+/* The token by which it signed in has expired, or somebody has deleted it. */
 bool session_has_expired(Session *session);
 /* The present public record of the user, a new reference; NULL when nobody is signed in, or the
  * user is gone. */

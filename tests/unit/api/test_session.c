@@ -96,6 +96,28 @@ static void test_token_expires(void **state)
     assert_false(session_has_expired(session));
 }
 
+/* A token that somebody deletes ends what was signed in with it; no other session. */
+static void test_revoked(void **state)
+{
+    Fixture *fixture = *state;
+    g_autoptr(Session) session = signed_in(fixture), other = session_new(fixture->accounts, "::1"),
+                       guest = session_new(fixture->accounts, "::1");
+    json_t *params = json_pack("{s:s, s:s}", "email", "guest", "password", "of the guest");
+    g_autofree char *user = account_create_user(fixture->accounts, params, NULL);
+    json_decref(params);
+    g_autofree char *first = account_create_token(fixture->accounts, user, NULL, NULL);
+    g_autofree char *second = account_create_token(fixture->accounts, user, NULL, NULL);
+    json_decref(session_sign_in_token(other, first, NULL));
+    json_decref(session_sign_in(guest, "guest", "of the guest", NULL));
+    assert_true(account_delete_token(fixture->accounts, second, NULL, NULL));
+    assert_false(session_has_expired(other));
+    assert_true(account_delete_token(fixture->accounts, first, NULL, NULL));
+    assert_true(session_has_expired(other));
+    assert_false(session_has_expired(guest));
+    assert_false(session_has_expired(session));
+    assert_true(account_delete_user(fixture->accounts, user, NULL));
+}
+
 /* A failure leaves the session as it was. */
 static void test_failure(void **state)
 {
@@ -111,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_password),
         cmocka_unit_test(test_token_expires),
+        cmocka_unit_test(test_revoked),
         cmocka_unit_test(test_failure),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
