@@ -51,7 +51,7 @@ const Method methods_server[] = {
     { "server.add", add,
       PARAMS(REQ(STR("host")), REQ(STR("username")), REQ(SECRET("password")), OPT(STR("label")),
              DEF("true", BOOL("autoConnect")), OPT(BOOL("allowUnauthorized")),
-             OPT(STR("httpProxy")), FINGERPRINT),
+             OPT(BOOL("readOnly")), OPT(STR("httpProxy")), FINGERPRINT),
       .example = "host=pool.example.org username=root password='the password' autoConnect=false",
       .summary = "Add a server (a pool's master or any of its hosts); it is connected in the "
                  "background." },

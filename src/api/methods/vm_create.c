@@ -219,11 +219,12 @@ static bool complete_platform(VmChange *vm, const ApiObject *template, GError **
 
 /* --- The whole --- */
 
-/* All but its name, which it gets last. */
+/* All but its name, which it gets last, and its tags, to which its set adds. */
 static bool set_all(VmChange *vm, GError **error)
 {
     json_t *params = json_copy(call_params(vm->call));
     json_object_del(params, "name_label");
+    json_object_del(params, "tags");
     bool ok = vm_resources_apply(vm, params, error) && vm_settings_apply(vm, params, error);
     json_decref(params);
     return ok;

@@ -129,7 +129,7 @@ static json_t *clone_vm(ApiCall *call, GError **error)
         OPT(TYPED("hvmBootFirmware", P_STRING | P_NULL)), OPT(STR("virtualizationMode")),          \
         OPT(BOOL("viridian")), OPT(OBJ("blockedOperations")), OPT(OBJ("creation")),                \
         OPT(TYPED("suspendSr", P_STRING | P_NULL)), OPT(ANY("uefiMode"), .choices = "setup|user"), \
-        OPT(OBJ("xenStoreData"), .nullable = true)
+        OPT(OBJ("xenStoreData"), .nullable = true), OPT(ARR("tags", P_STRING))
 
 const Method methods_vm_set[] = {
     { "vm.set", set, PARAMS(REQ(ID("id", "VM,VM-snapshot,VM-template", "administrate")), SETTINGS),

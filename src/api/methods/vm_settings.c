@@ -295,6 +295,7 @@ static const Setting settings[] = {
     { "suspendSr", set_link, "suspend_SR", "SR" },
     { "uefiMode", set_field, "uefi_mode", NULL, "setup|user" },
     { "xenStoreData", set_xenstore, "xenstore_data" },
+    { "tags", set_field, "tags" },
 };
 
 /* Null is no change only for the guest's data, as clients send it. */
