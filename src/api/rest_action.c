@@ -279,6 +279,6 @@ void rest_call_serve(RestRequest *request)
     g_autoptr(GError) error = NULL;
     json_t *params = prepare(request, &call, &error);
     if (!params || !serve(request, call, params, &error))
-        rest_fail(request, error);
+        rest_call_fail(request, call, error);
     json_decref(params);
 }

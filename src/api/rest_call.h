@@ -38,6 +38,8 @@ char *rest_call_name(const RestCall *call, const char *name);
  * route implies; NULL with an error. *call becomes what stands in for it when that was sent. */
 json_t *rest_call_params(RestRequest *request, const RestCall **call, json_t *sent, GError **error);
 
+/* Answers with the error as rest_fail does, in the words of the route; NULL: of the methods. */
+void rest_call_fail(RestRequest *request, const RestCall *call, const GError *error);
 /* Serves such a route; the route's `with` is its RestCall. */
 void rest_call_serve(RestRequest *request);
 

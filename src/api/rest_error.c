@@ -1,7 +1,12 @@
 /* How errors look over REST: the status of each of the API's numbers, and XO's words. What a pool
  * refuses is told as the pool says it. */
 #include "api/call.h"
+#include "api/method.h"
+#include "api/rest_call.h"
 #include "api/rest_request.h"
+#include "base/mutant.h"
+
+#include <string.h>
 
 static const struct {
     ErrCode ours;
@@ -52,7 +57,55 @@ void rest_note_failure(RestRequest *request, const GError *error)
         request->failure = g_error_copy(error);
 }
 
-void rest_fail(RestRequest *request, const GError *error)
+/* --- The client's words --- */
+
+/* A parameter of the method as the route calls it; NULL when it has no other name there. */
+static char *other_name(const RestCall *call, const char *name, size_t n)
+{
+    g_autofree char *ours = g_strndup(name, n);
+    g_autofree char *theirs = rest_call_name(call, ours);
+    if (!*ours || !*theirs || g_str_equal(ours, theirs) ||
+        MUTANT(rest_methods_words)) /* mutant: system:test_rest.Actions.test_words */
+        return NULL;
+    return g_steal_pointer(&theirs);
+}
+
+/* A member of `json` that has the name after `head`, which ends with one of `ends`. */
+static void reword_member(const RestCall *call, json_t *json, const char *member, const char *head,
+                          const char *ends)
+{
+    const char *text = json_string_value(json_object_get(json, member));
+    if (!text || !g_str_has_prefix(text, head))
+        return;
+    const char *name = text + strlen(head), *rest = name + strcspn(name, ends);
+    g_autofree char *other = other_name(call, name, (size_t) (rest - name));
+    if (other)
+        json_object_set_new(json, member, json_sprintf("%s%s%s", head, other, rest));
+}
+
+/* Refusals name what the client has sent, or should. */
+static void reword(const RestCall *call, json_t *json)
+{
+    json_t *violations = json_object_get(json_object_get(json, "data"), "errors"), *one;
+    size_t i;
+    json_array_foreach (violations, i, one) {
+        reword_member(call, json_object_get(one, "params"), "missingProperty", "", "");
+        reword_member(call, one, "message", "must have required property '", "'");
+        reword_member(call, one, "instancePath", "/", "/");
+        reword_member(call, one, "schemaPath", "#/properties/", "/");
+    }
+    const Method *method = method_find(call->method);
+    const char *text = json_string_value(json_object_get(json, "message"));
+    for (const Param *param = method->params; text && param && param->name; param++) {
+        const char *rest = g_str_has_prefix(text, param->name) ? text + strlen(param->name) : "";
+        if (*rest == ':') {
+            reword_member(call, json, "message", "", ":");
+            return;
+        }
+    }
+}
+
+void rest_call_fail(RestRequest *request, const RestCall *call, const GError *error)
 {
     rest_note_failure(request, error);
     if (err_is(error, ERR_XAPI) && err_detail(error) && *err_detail(error)) {
@@ -60,10 +113,20 @@ void rest_fail(RestRequest *request, const GError *error)
         return;
     }
     json_t *json = call_error_json(request->parts, request->session, error);
+    if (call) {
+        json_t *own = json_deep_copy(json);
+        json_decref(json);
+        reword(call, json = own);
+    }
     rest_refuse(request, status_of(error, json),
                 json_string_value(json_object_get(json, "message")),
                 json_incref(json_object_get(json, "data")));
     json_decref(json);
+}
+
+void rest_fail(RestRequest *request, const GError *error)
+{
+    rest_call_fail(request, NULL, error);
 }
 
 void rest_refuse(RestRequest *request, int status, const char *text, json_t *data)

@@ -432,6 +432,30 @@ class Actions(Rest):
         self.assertTrue(wrong["data"]["errors"])
         self.assertEqual(self.ask(f"/vms/{vm['id']}/actions/start", "POST", headers={"X": "1"}, body=[1]).status, 422)
 
+    def test_words(self):
+        """A refusal names what the client has to send, not what the method calls it."""
+        def violation(path, verb, body):
+            return self.refused(422, path, verb, body=body)["data"]["errors"][0]
+        vm = self.vm("Halted")["id"]
+        missing = violation("/vdis", "POST", {"virtual_size": 1 << 20})
+        self.assertEqual((missing["params"], missing["message"]),
+                         ({"missingProperty": "srId"}, "must have required property 'srId'"))
+        wrong = violation(f"/vms/{vm}", "PATCH", {"cpus": "4"})
+        self.assertEqual((wrong["instancePath"], wrong["schemaPath"]), ("/cpus", "#/properties/cpus/type"))
+        self.assertEqual(self.refused(422, f"/vms/{vm}", "PATCH", body={"cpus": 0})["error"], "cpus: expected a number from 1")
+        self.assertEqual(violation(f"/vms/{vm}/actions/migrate", "POST", {})["params"], {"missingProperty": "hostId"})
+        self.assertEqual(violation("/users", "POST", {"name": "", "password": "x"})["instancePath"], "/name")
+        self.assertEqual(violation("/vbds", "POST", {})["params"], {"missingProperty": "VM"})
+
+    def test_changed_tags(self):
+        """PATCH replaces all of them, or none."""
+        vm = self.vm("Halted")["id"]
+        before = self.get(f"/vms/{vm}")["tags"]
+        for tags in (["patched", "twice"], [], before):
+            self.assertEqual(self.ask(f"/vms/{vm}", "PATCH", body={"tags": tags}).status, 204)
+            until(lambda tags=tags: sorted(self.get(f"/vms/{vm}")["tags"]) == sorted(tags), f"tags {tags}")
+        self.refused(422, f"/vms/{vm}", "PATCH", body={"tags": [1]})
+
     def test_snapshot(self):
         vm = self.vm("Running")["id"]
         answer = self.ask(f"/vms/{vm}/actions/snapshot?sync=true", "POST", body={"name_label": "before"})
