@@ -1,4 +1,6 @@
-"""The manual pages are well formed, name only options that there are, and their examples run."""
+"""The manual pages are well formed, name only options that there are, and their examples run; the other pages name only files, options
+and methods that there are."""
+import json
 import os
 import pathlib
 import re
@@ -56,6 +58,30 @@ class Manual(unittest.TestCase):
                 run = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, capture_output=True, text=True,
                                      env=dict(os.environ, PATH=f"{BUILD}/src/cmd:{os.environ['PATH']}"))
                 self.assertEqual(run.returncode, 0, f"{command}: {run.stderr}")
+
+
+class Pages(unittest.TestCase):
+    """README.md and docs, but for what is written by tools/reference."""
+    TEXTS = {page.relative_to(ROOT): page.read_text() for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "docs/decisions").glob("*.md")]}
+
+    def test_files_exist(self):
+        for page, text in self.TEXTS.items():
+            for path in re.findall(r"`((?:src|tests|tools|docs|bench|packaging)/[\w./-]+)`", text):
+                self.assertTrue((ROOT / path).exists(), f"{page} names {path}")
+
+    def test_options_exist(self):
+        """Of our programs, of ./run and of what it calls."""
+        words = [[program(name), *rest] for name, *rest in HELP.values()]
+        words += [["sh", ROOT / "run"], *([sys.executable, ROOT / path, "--help"] for path in ("bench/run.py", "tests/run.py", "tools/reference"))]
+        there = set(re.findall(r"--[a-z][\w-]+", " ".join(subprocess.run(line, capture_output=True, text=True).stdout for line in words)))
+        for page, text in self.TEXTS.items():
+            self.assertEqual(set(re.findall(r"(?<![\w-])--[a-z][\w-]+", text)) - there, set(), page)
+
+    def test_methods_exist(self):
+        described = json.loads(subprocess.run([program("cadenzad"), "describe"], capture_output=True, text=True).stdout)
+        for page, text in self.TEXTS.items():
+            for method in re.findall(r"cadenza ([a-z]\w+\.[a-z]\w+)", text):
+                self.assertIn(method, described["methods"], page)
 
 
 if __name__ == "__main__":
