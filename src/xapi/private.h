@@ -37,7 +37,6 @@ typedef struct {
     GByteArray *slice;  /* gathered for `taken`, so that few records are cut in two */
     char *member, *key; /* the key at depth 1 and 2 that we are in */
     int status;
-    bool complete;
 } Reply;
 
 void reply_begin(Reply *reply);

@@ -33,7 +33,6 @@ void reply_clear(Reply *reply)
     g_clear_pointer(&reply->member, g_free);
     g_clear_pointer(&reply->key, g_free);
     reply->status = 0;
-    reply->complete = false;
 }
 
 static bool is(const char *a, const char *b)
@@ -195,6 +194,5 @@ bool reply_end(Reply *reply, const char *host, const char *method, GError **erro
         err_set(error, ERR_PROTOCOL, "%s: the answer of %s is no JSON-RPC", method, host);
         return false;
     }
-    reply->complete = true;
     return true;
 }
