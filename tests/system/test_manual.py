@@ -1,5 +1,5 @@
-"""The manual pages are well formed, name only options that there are, and their examples run; the other pages name only files, options
-and methods that there are."""
+"""The manual pages are well formed, name only options that there are, and their examples run, as do the commands of
+docs/operations.md; the other pages name only files, options and methods that there are."""
 import json
 import os
 import pathlib
@@ -52,7 +52,9 @@ class Manual(unittest.TestCase):
             point = sorted(repository.glob("xo-vm-backups/*/*.json"))[0]
             lines = re.findall(r"^\.Dl (.*)$", (ROOT / "docs/man/cadenza-repo.1").read_text(), flags=re.M)
             self.assertGreaterEqual(len(lines), 3)
-            for line in lines:
+            daily = re.findall(r"`(cadenza repo [^`]*) DIR`", (ROOT / "docs/operations.md").read_text())
+            self.assertGreaterEqual(len(daily), 4)
+            for line in [*lines, *(f"{command.replace('UUID', point.parent.name)} /backups" for command in daily)]:
                 command = line.replace("\\-", "-").replace("/backups", str(repository))
                 command = command.replace("VM/DATE", f"{point.parent.name}/{point.stem}")
                 run = subprocess.run(["bash", "-o", "pipefail", "-c", command], cwd=folder, capture_output=True, text=True,
