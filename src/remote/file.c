@@ -398,12 +398,12 @@ static Place *file_open(const RemoteUrl *url, GError **error)
         g_prefix_error(error, "%s: ", need);
         return NULL;
     }
-    if (access(url->path, access_mode) != 0 || stat(url->path, &st) != 0) {
-        err_set_errno(error, errno, "%s", need);
-        return NULL;
-    }
-    if (!S_ISDIR(st.st_mode)) {
-        err_set_errno(error, ENOTDIR, "%s", need);
+    int failure = stat(url->path, &st) != 0             ? errno
+                  : !S_ISDIR(st.st_mode)                ? ENOTDIR
+                  : access(url->path, access_mode) != 0 ? errno
+                                                        : 0;
+    if (failure) {
+        err_set_errno(error, failure, "%s", need);
         return NULL;
     }
     FilePlace *place = g_new0(FilePlace, 1);

@@ -289,7 +289,9 @@ class Servers(Box):
         self.assertIn(str(self.server.process.pid), second.stderr)
 
     def test_unusable_remotes(self):
-        for url, said in (("file:///proc/nowhere", "/proc/nowhere"), ("gopher://x", "gopher"), ("file://", "path")):
+        plain = self.folder / "plain"
+        plain.touch()
+        for url, said in (("file:///proc/nowhere", "/proc/nowhere"), (f"file://{plain}", "Not a directory"), ("gopher://x", "gopher"), ("file://", "path")):
             with self.subTest(url=url):
                 remote = None
                 try:
