@@ -17,14 +17,26 @@ enum { MAX_JOURNAL = 2000, TRIM_ONE_IN = 100 };
 /* --- Secrets --- */
 
 /* Parts of the names of what nobody else should read, wherever it is nested. */
-static const char *const secret_parts[] = { "password", "passphrase", "secret", "token" };
-static const char *const secret_names[] = { "otp",           "pw_hash",      "credentials",
-                                            "encryptionkey", "privatekey",   "accesskey",
-                                            "cloudconfig",   "xenstoredata", NULL };
+static const char *const secret_parts[] = { "password", "passphrase", "passwd", "secret", "token" };
+static const char *const secret_names[] = {
+    "otp",           "pwhash",       "credentials", "pass",
+    "encryptionkey", "privatekey",   "accesskey",   "cloudconfig",
+    "networkconfig", "xenstoredata", NULL
+};
+
+/* "cloudConfig", and "cloud_config" all the same. */
+static char *fold(const char *name)
+{
+    GString *folded = g_string_new(NULL);
+    for (const char *c = name; *c; c++)
+        if ((*c != '_' && *c != '-') || MUTANT(audit_one_spelling)) /* mutant: api_audit */
+            g_string_append_c(folded, g_ascii_tolower(*c));
+    return g_string_free(folded, FALSE);
+}
 
 static bool is_secret_name(const char *name)
 {
-    g_autofree char *folded = g_ascii_strdown(name, -1);
+    g_autofree char *folded = fold(name);
     for (unsigned i = 0; i < G_N_ELEMENTS(secret_parts); i++)
         if (strstr(folded, secret_parts[i]))
             return true;

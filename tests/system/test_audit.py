@@ -56,8 +56,16 @@ class Audit(unittest.TestCase):
         dave.send('{"jsonrpc": "2.0", "id": "bare", "method": "token.create"}') # nothing at all is sent
         self.assertIn("result", dave.answer())
         self.assertEqual((len(self.records("token.create")), self.records("token.create")[0]["data"]["params"]), (before + 1, {}))
-        whole = json.dumps(self.records())
-        for secret in ("the words of dave", "guessed", token, self.server.password):
+        first = "the first password of a machine"  # where XO and its clients put it, done or refused
+        made = self.server.call("cloudConfig.create", name="web", template=first)
+        self.server.call("cloudConfig.update", id=made["id"], template=first)
+        for method, params in (("vm.createCloudInitConfigDrive", {"vm": user, "sr": user, "config": first, "networkConfig": first}),
+                               ("vm.create", {"template": user, "name_label": "x", "cloud_config": first, "network_config": first})):
+            with self.assertRaises(Refused):
+                self.server.call(method, **params)
+            self.assertIn("error", self.records(method)[0]["data"])
+        whole = json.dumps([self.records(), self.server.call("log.get", namespace="api")])
+        for secret in (first, "the words of dave", "guessed", token, self.server.password):
             self.assertNotIn(secret, whole)
 
     def test_2_journal(self):

@@ -89,14 +89,16 @@ static json_t *drop(ApiCall *call, GError **error)
     return NULL;
 }
 
-#define TEXTS PARAMS(REQ(STR("name")), REQ(STR("template")))
+/* They hold the first passwords of machines. */
+#define TEXTS PARAMS(REQ(STR("name")), REQ(SECRET("template")))
 
 const Method methods_cloud_config[] = {
     { "cloudConfig.getAll", get_all, NULL, .access = ACCESS_USER, .example = "",
       .summary = "All cloud configurations." },
     { "cloudConfig.create", create, TEXTS, .example = "name=web template='#cloud-config'",
       .summary = "Keep a cloud configuration." },
-    { "cloudConfig.update", update, PARAMS(REQ(STR("id")), OPT(STR("name")), OPT(STR("template"))),
+    { "cloudConfig.update", update,
+      PARAMS(REQ(STR("id")), OPT(STR("name")), OPT(SECRET("template"))),
       .example = "id=$CLOUD_CONFIG name='web servers'",
       .summary = "Change a cloud configuration." },
     { "cloudConfig.delete", drop, PARAMS(REQ(STR("id"))), .example = "id=$CLOUD_CONFIG",

@@ -91,7 +91,7 @@ const Method methods_vm_template[] = {
       .example = "template=$TEMPLATE",
       .summary = "The configuration that the pool proposes for machines of a template." },
     { "vm.createCloudInitConfigDrive", create_drive,
-      PARAMS(REQ(STR("config")), OPT(STR("networkConfig")), REQ(ID("sr", "SR", "operate")),
+      PARAMS(REQ(SECRET("config")), OPT(STR("networkConfig")), REQ(ID("sr", "SR", "operate")),
              REQ(ID("vm", "VM", "administrate"))),
       .access = ACCESS_USER, .long_running = true,
       .example = "vm=$VM sr=$SR config='#cloud-config'",

@@ -28,6 +28,12 @@ static void test_redact(void **state)
                     "{\"email\":\"a\",\"password\":" HIDDEN ",\"otp\":" HIDDEN "}");
     assert_redacted(NULL, "{\"newPassword\":\"b\",\"chapPassword\":null,\"tokens\":[\"x\"]}",
                     "{\"newPassword\":" HIDDEN ",\"chapPassword\":null,\"tokens\":" HIDDEN "}");
+    assert_redacted(NULL,
+                    "{\"cloudConfig\":\"a\",\"cloud_config\":\"b\",\"network_config\":\"c\","
+                    "\"xenstore_data\":{\"d\":\"e\"},\"pw_hash\":\"f\",\"bypass\":true}",
+                    "{\"cloudConfig\":" HIDDEN ",\"cloud_config\":" HIDDEN
+                    ",\"network_config\":" HIDDEN ",\"xenstore_data\":" HIDDEN
+                    ",\"pw_hash\":" HIDDEN ",\"bypass\":true}");
     assert_redacted(NULL, "{\"a\":[{\"b\":{\"clientSecret\":{\"c\":1}}}]}",
                     "{\"a\":[{\"b\":{\"clientSecret\":" HIDDEN "}}]}");
     assert_redacted(PARAMS(REQ(SECRET("id")), OPT(STR("name"))), "{\"id\":\"x\",\"name\":\"y\"}",
