@@ -67,7 +67,8 @@ json_t *rest_call_params(RestRequest *request, const RestCall **chosen, json_t *
     if (fixed)
         json_object_update(params, fixed);
     json_decref(fixed);
-    if (!call->prepare || call->prepare(request, params, error))
+    if ((!call->check || call->check(request, params, error)) &&
+        (!call->prepare || call->prepare(request, params, error)))
         return params;
     json_decref(params);
     return NULL;

@@ -19,7 +19,9 @@ struct RestCall {
     const char *fixed; /* a JSON object of parameters that the route implies */
     const char *wraps; /* "enabled": the answer is {"enabled": result} */
     const char *makes; /* the collection of what the result names: 201 with {id} and its address */
-    /* What no renaming can do; false with an error. May be NULL. */
+    /* What only REST asks of the method's parameters; false with an error. May be NULL. */
+    bool (*check)(RestRequest *request, json_t *params, GError **error);
+    /* The same, and completes them: what the method requires may be missing. */
     bool (*prepare)(RestRequest *request, json_t *params, GError **error);
     const char *summary; /* NULL: the method's */
     const char *example; /* as of a RestRoute; NULL: the method's, in the words of REST */

@@ -4,6 +4,7 @@
 #include "api/method.h"
 #include "api/rest_call.h"
 #include "api/rest_collection.h"
+#include "base/error.h"
 
 #include <string.h>
 
@@ -101,6 +102,24 @@ static bool add_host(RestRequest *request, json_t *params, GError **error)
     return ok;
 }
 
+/* XO's JSON-RPC has no number for a name that is taken; REST has a status. */
+static bool check_name(RestRequest *request, json_t *params, GError **error)
+{
+    const char *name = json_string_value(json_object_get(params, "email"));
+    json_t *users = name && request->is_admin ? account_users(request->parts->accounts, NULL)
+                                              : NULL,
+           *user;
+    bool is_free = true;
+    size_t i;
+    json_array_foreach (users, i, user)
+        if (g_ascii_strcasecmp(json_string_value(json_object_get(user, "email")), name) == 0)
+            is_free = false;
+    json_decref(users);
+    if (!is_free)
+        err_set(error, ERR_EXISTS, "the user %s already exists", name);
+    return is_free;
+}
+
 /* A schedule knows its job. */
 static bool add_job(RestRequest *request, json_t *params, GError **error)
 {
@@ -155,7 +174,7 @@ static const RestCall calls[] = {
     { ACTION("vms", "snapshot"), "vm.snapshot", .renames = "name_label:name",
       .makes = "vm-snapshots" },
     { ACTION("vms", "revert_snapshot"), "vm.revert", .renames = "id: snapshotId:snapshot",
-      .prepare = check_snapshot, .example = "$VM snapshotId=$SNAPSHOT" },
+      .check = check_snapshot, .example = "$VM snapshotId=$SNAPSHOT" },
     { ACTION("vms", "clone"), "vm.clone", .renames = "name_label:name fast:!full_copy",
       .makes = "vms", .prepare = complete_clone, .when = "srId", .instead = &clone_to,
       .example = "$VM name_label='a copy'" },
@@ -251,7 +270,7 @@ static const RestCall calls[] = {
     { ACTION("servers", "connect"), "server.enable" },
     { ACTION("servers", "disconnect"), "server.disable" },
     { "POST", "users", "user.create", .renames = "name:email", .makes = "users",
-      .example = "name=bob password='of his choice'" },
+      .check = check_name, .example = "name=bob password='of his choice'" },
     { "PATCH", "users/{id}", "user.set", .renames = "name:email" },
     { "DELETE", "users/{id}", "user.delete" },
     { "POST", "groups", "group.create", .makes = "groups" },

@@ -506,6 +506,7 @@ class Actions(Rest):
         """Users, groups, repositories: made, changed, looked at, deleted."""
         made = self.ask("/users", "POST", body={"name": "made@example.org", "password": "a password"})
         self.assertEqual(made.status, 201, made.text)
+        self.assertIn("already exists", self.refused(409, "/users", "POST", body={"name": "Made@example.org", "password": "x"})["error"])
         user = made.headers["Location"]
         self.assertEqual(self.get(user)["name"], "made@example.org")
         self.assertEqual(self.ask(user, "PATCH", body={"name": "other@example.org"}).status, 204)
