@@ -46,8 +46,6 @@ CATALOGUE = {
     4: "MAP_DUPLICATE_KEY OTHER_OPERATION_IN_PROGRESS VM_MIGRATE_FAILED",
 }
 N_PARAMETERS = {code: n for n, codes in CATALOGUE.items() for code in codes.split()}
-# Here the catalogue declares fewer than XAPI sends: the user and the cause, and the operation.
-MORE_THAN_DECLARED = {"SESSION_AUTHENTICATION_FAILED", "VM_IS_TEMPLATE", "VM_IS_SNAPSHOT"}
 # Refusals of transfers, which another file drives.
 ELSEWHERE = {
     "VDI_IO_ERROR": "test_sim_data", "IMPORT_ERROR": "the handler /import", "IMPORT_ERROR_ATTACHED_DISKS_NOT_FOUND": "the handler /import",
