@@ -226,6 +226,30 @@ static bool restore_disks(Restore *restore, GError **error)
            fill_all(restore, error) && restore_create_vifs(restore, error);
 }
 
+static bool is_deleted(const Restore *restore, const char *path)
+{
+    g_autoptr(GError) failure = NULL;
+    json_t *point = catalog_point(restore->source->catalog, path, &failure);
+    json_decref(point);
+    return err_is(failure, ERR_NOT_FOUND);
+}
+
+/* When a backup was deleted under us a merge may have written into its disks: then only blocks that
+ * a manifest vouches for are what was backed up. */
+static bool is_as_backed_up(const Restore *restore, const char *path, GError **error)
+{
+    bool vouched = true;
+    for (guint i = 0; i < restore->disks->len; i++) {
+        const RestoreDisk *disk = restore->disks->pdata[i];
+        CatalogVerified verified = catalog_disk_verified(disk->disk);
+        vouched = vouched && verified.n_verified >= verified.n_blocks;
+    }
+    if (vouched || !is_deleted(restore, path))
+        return true;
+    err_set(error, ERR_CORRUPT, "not all of its blocks have a manifest");
+    return false;
+}
+
 static char *run_restore(Restore *restore, const char *path, GError **error)
 {
     if (!load_point(restore, path, error))
@@ -236,7 +260,9 @@ static char *run_restore(Restore *restore, const char *path, GError **error)
         g_prefix_error(error, "SR %s: ", restore->sr_uuid);
         return NULL;
     }
-    bool ok = restore->full ? restore_archive(restore, error) : restore_disks(restore, error);
+    bool ok = restore->full
+                  ? restore_archive(restore, error)
+                  : restore_disks(restore, error) && is_as_backed_up(restore, path, error);
     return ok ? restore_finish_vm(restore, error) : NULL;
 }
 
@@ -286,6 +312,19 @@ static void name_repository(const Restore *restore, GError **why)
         g_prefix_error(why, "the repository %s: ", restore->source->name);
 }
 
+/* What looks like damage then is none: the backup is gone. */
+static void name_deletion(const Restore *restore, const char *path, GError **why)
+{
+    if (!*why || !restore->point || err_is(*why, ERR_CANCELLED) || err_is(*why, ERR_TIMEOUT) ||
+        !is_deleted(restore, path))
+        return;
+    GError *told = NULL;
+    err_set(&told, ERR_NOT_FOUND, "the backup %s was deleted while it was being restored: %s", path,
+            (*why)->message);
+    g_error_free(*why);
+    *why = told;
+}
+
 json_t *work_restore(const WorkContext *context, const WorkPool *pool, const WorkTarget *source,
                      const char *point_path, const char *sr_uuid, json_t *settings, Task *task,
                      GError **error)
@@ -302,6 +341,7 @@ json_t *work_restore(const WorkContext *context, const WorkPool *pool, const Wor
     g_autofree char *vm = run_restore(&restore, point_path, &why);
     watch_free(restore.watch);
     name_repository(&restore, &why);
+    name_deletion(&restore, point_path, &why);
     if (vm) {
         result = json_pack("{ss sI}", "id", vm, "size", (json_int_t) restore.size_bytes);
         task_end(restore.transfer, json_copy(result));

@@ -9,11 +9,12 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import unittest
 import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Refused, Server, Sim, program  # noqa: E402
+from box import Refused, Server, Sim, program, until  # noqa: E402
 
 N_CUTS = 50
 
@@ -170,6 +171,37 @@ class Files(Box):
         self.assertEqual(verified.returncode, 3, verified.stdout)
         self.assertRegex(verified.stdout, "UNREADABLE .*/loop")
         self.assert_restorable(points)
+
+    def test_deleted_meanwhile(self):
+        """Retention deletes what is being restored, and merges into its disk: no machine of two dates, no word of damage."""
+        for has_manifests in (True, False):
+            with self.subTest(has_manifests=has_manifests):
+                for seed in range(2):
+                    self.write_all(seed)
+                    self.assertEqual(self.run_job()["status"], "success")
+                if not has_manifests:
+                    shutil.rmtree(self.repository / ".cadenza/manifests")
+                point, before, said = self.points()[0], self.pool_uuids("VDI"), []
+                self.sim.fault(kind="stall", path="/import_raw_vdi", at=0, count=20)
+                thread = threading.Thread(target=lambda: said.append(self.refused_in_words(point)))
+                thread.start()
+                until(lambda: self.pool_uuids("VDI") - before, "the disk of the restore")
+                self.write_all(9)
+                self.assertEqual(self.run_job()["status"], "success")
+                self.assertNotIn(point["id"], [each["id"] for each in self.points()])
+                self.sim.control("/sim/faults/clear", {})
+                thread.join()
+                self.assertIn("deleted while it was being restored", said[0])
+                self.assert_restorable(self.points()[-1:])
+
+    def write_all(self, seed):
+        self.sim.control("/sim/write", {"vm": self.vm["id"], "blocks": list(range(8)), "seed": seed})
+
+    def refused_in_words(self, point):
+        try:
+            return f"it became a machine: {self.restore(point)}"
+        except Refused as refused:
+            return str(refused)
 
     def test_truncated_disk(self):
         points = self.points()
