@@ -59,9 +59,20 @@ static void add(RpcMessage *message, json_t *json)
         g_ptr_array_add(message->requests, request);
 }
 
+/* A whole number beyond 64 bits is a number, as it is to JavaScript: what it is for refuses it. */
+static json_t *load(const char *text, size_t n)
+{
+    json_error_t problem;
+    json_t *json = json_loadb(text, n, JSON_ALLOW_NUL, &problem);
+    if (json || json_error_code(&problem) != json_error_numeric_overflow ||
+        MUTANT(rpc_int64_only)) /* mutant: api_jsonrpc */
+        return json;
+    return json_loadb(text, n, JSON_ALLOW_NUL | JSON_DECODE_INT_AS_REAL, NULL);
+}
+
 RpcMessage *rpc_parse(const char *text, size_t n)
 {
-    json_t *json = json_loadb(text, n, JSON_ALLOW_NUL, NULL);
+    json_t *json = load(text, n);
     RpcMessage *message = g_new0(RpcMessage, 1);
     message->requests = g_ptr_array_new_with_free_func(request_free);
     message->is_batch = json_is_array(json);

@@ -73,6 +73,15 @@ class Hazards(Pool):
             self.assertRegex(text, rf'"{key}": ?\d+[,}}]')
             self.assertNotRegex(text, rf'"{key}": ?\d+[.eE]')
 
+    def test_02_integers_beyond(self):
+        """A number too large for anything is refused by name; the client does not wait for ever."""
+        socket = self.socket()
+        for number in ("1e30", "123456789012345678901234567890", "-123456789012345678901234567890"):
+            socket.send('{"jsonrpc": "2.0", "id": 1, "method": "disk.create", "params": {"name": "x", "sr": "%s", "size": %s}}'
+                        % (self.server.objects(type="SR")[0]["id"], number))
+            error = socket.answer()["error"]
+            self.assertEqual((error["code"], error["message"].split(":")[0]), (10, "size"), error)
+
     def test_03_results(self):
         """Nothing to say is true; what is made is told as text, but for two."""
         vm = self.halted()

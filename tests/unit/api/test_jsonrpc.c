@@ -44,6 +44,8 @@ static const struct {
       "{\"id\":7.1,\"jsonrpc\":\"2.0\",\"result\":\"0.1\"}" },
     { "{\"jsonrpc\":\"2.0\",\"id\":1e3,\"method\":\"m\"}",
       "{\"id\":1000,\"jsonrpc\":\"2.0\",\"result\":\"0.1\"}" },
+    { "{\"jsonrpc\":\"2.0\",\"id\":8,\"method\":\"m\",\"params\":{\"n\":123456789012345678901}}",
+      "{\"id\":8,\"jsonrpc\":\"2.0\",\"result\":\"0.1\"}" },
     { "{\"id\":4,\"method\":\"m\",\"params\":[]}",
       "{\"id\":4,\"jsonrpc\":\"2.0\",\"result\":\"0.1\"}" },
     { "[{\"jsonrpc\":\"2.0\",\"id\":2,\"method\":\"m\"},{\"jsonrpc\":\"2.0\",\"method\":\"m\"}]",
