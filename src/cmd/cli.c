@@ -57,7 +57,7 @@ static const char help_tail[] =
     "  --otp CODE           the second factor of a sign-in with a password\n"
     "  --expiresIn TIME     how long a login lasts, such as \"30 days\"\n"
     "  --fingerprint HEX    trust exactly this certificate (SHA-256)\n"
-    "  --insecure           trust any certificate\n"
+    "  --insecure           trust any certificate; login keeps that for the server\n"
     "  --passphrase-file F  the passphrase that seals a configuration (CADENZA_PASSPHRASE)\n"
     "  --json               for programs: compact JSON, errors as JSON on stderr\n"
     "  --help, --version\n"

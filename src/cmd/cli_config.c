@@ -1,4 +1,5 @@
-/* {"default": url, "profiles": {name: url}, "servers": {url: {"token", "fingerprint"?}}} */
+/* {"default": url, "profiles": {name: url},
+ *  "servers": {url: {"token", "fingerprint"?, "allowUnauthorized"?}}} */
 #include "cmd/cli.h"
 #include "base/error.h"
 
@@ -49,6 +50,8 @@ static void take_stored(CliOptions *options, json_t *stored)
     options->fingerprint = copy_text(stored, "fingerprint");
     if (options->fingerprint)
         options->trust = HTTP_TRUST_FINGERPRINT;
+    else if (json_is_true(json_object_get(stored, "allowUnauthorized")))
+        options->trust = HTTP_TRUST_ANY;
 }
 
 bool cli_config_complete(CliOptions *options, GError **error)
@@ -114,9 +117,11 @@ bool cli_config_save(const CliOptions *options, GError **error)
         json_object_set_new(part(config, "profiles"), options->profile, json_string(options->url));
     else
         json_object_set_new(config, "default", json_string(options->url));
-    json_object_set_new(
-        part(config, "servers"), options->url,
-        json_pack("{s:s, s:s*}", "token", options->token, "fingerprint", options->fingerprint));
+    json_t *kept =
+        json_pack("{s:s, s:s*}", "token", options->token, "fingerprint", options->fingerprint);
+    if (options->trust == HTTP_TRUST_ANY)
+        json_object_set_new(kept, "allowUnauthorized", json_true());
+    json_object_set_new(part(config, "servers"), options->url, kept);
     return store(config, error);
 }
 

@@ -10,7 +10,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
-from box import Server, Sim, program  # noqa: E402
+from box import Program, Server, Sim, program  # noqa: E402
 
 
 class CommandLine(unittest.TestCase):
@@ -76,6 +76,28 @@ class CommandLine(unittest.TestCase):
         self.assertEqual((nowhere.returncode, "no profile lab" in nowhere.stderr), (2, True), nowhere.stderr)
         self.assertEqual(self.fresh("logout").returncode, 0)
         self.assertEqual(self.fresh("objects").returncode, 2)
+
+    def test_certificate(self):
+        """What was said about the certificate at signing in holds from then on, as for xo-cli."""
+        folder = pathlib.Path(tempfile.mkdtemp(prefix="cadenza-cli-"))
+        self.addCleanup(shutil.rmtree, folder)
+        server = Program("cadenzad", "--data", folder / "data", "--listen", "127.0.0.1:0", log=folder / "server.log")
+        self.addCleanup(server.stop)
+        url, password = server.ready["url"], (folder / "data/initial-password").read_text().split()[-1]
+        home = {"XDG_CONFIG_HOME": str(folder)}
+
+        def command(*words):
+            return subprocess.run([program("cadenza"), *words], capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL,
+                                  env={**{key: value for key, value in os.environ.items() if not key.startswith("CADENZA_")}, **home})
+        refused = command("--register", url, "admin@admin.net", password)
+        self.assertEqual(refused.returncode, 3)
+        fingerprint = refused.stderr.split("--fingerprint ")[1].split()[0]
+        for trust in (["--allowUnauthorized"], ["--fingerprint", fingerprint]):
+            done = command("--register", *trust, url, "admin@admin.net", password)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            for words in (["system.getVersion"], ["rest", "get", "vms"], ["objects"]):
+                done = command(*words)
+                self.assertEqual(done.returncode, 0, (trust, words, done.stderr))
 
     def test_files(self):
         with tempfile.TemporaryDirectory() as folder:
