@@ -45,8 +45,10 @@ static void rename_one(json_t *params, const char *rule)
     json_t *value = json_incref(json_object_get(params, names[0]));
     const char *to = names[1];
     json_object_del(params, names[0]);
-    if (value && to[0] == '!')
+    if (value && to[0] == '!' && json_is_boolean(value))
         json_object_set_new(params, to + 1, json_boolean(!json_is_true(value)));
+    else if (value && to[0] == '!') /* for the method to refuse */
+        json_object_set(params, to + 1, value);
     else if (value && to[0])
         json_object_set(params, to, value);
     json_decref(value);

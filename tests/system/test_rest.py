@@ -446,6 +446,8 @@ class Actions(Rest):
         self.assertEqual(violation(f"/vms/{vm}/actions/migrate", "POST", {})["params"], {"missingProperty": "hostId"})
         self.assertEqual(violation("/users", "POST", {"name": "", "password": "x"})["instancePath"], "/name")
         self.assertEqual(violation("/vbds", "POST", {})["params"], {"missingProperty": "VM"})
+        wrong = violation(f"/vms/{vm}/actions/clone", "POST", {"fast": "true"})
+        self.assertEqual((wrong["instancePath"], wrong["message"]), ("/fast", "must be boolean"))
 
     def test_changed_tags(self):
         """PATCH replaces all of them, or none."""
