@@ -94,12 +94,14 @@ def python_tests(folder, build, full, n_lanes=2, **env):
     """unittest files; each test method is a case. Skips carry their reason. Large files begin first: one
     that began last would run alone."""
     def run(path):
+        started = time.monotonic()
         with tempfile.NamedTemporaryFile("r", suffix=".jsonl") as report:
             done = run_within(1500, ["/usr/bin/python3", ROOT / "tests/cases.py", path.stem, report.name], cwd=path.parent,
                               env=environment(build, CADENZA_FULL="1" if full else "", PYTHONPATH=str(path.parent), **env))
-            return path.stem, done, [json.loads(line) for line in report]
+            return path.stem, done, [json.loads(line) for line in report], time.monotonic() - started
     paths = sorted((ROOT / "tests" / folder).glob("test_*.py"), key=lambda path: -path.stat().st_size)
-    for stem, done, cases in side_by_side(run, paths, n_lanes):
+    for stem, done, cases, seconds in side_by_side(run, paths, n_lanes):
+        yield stem, "note", f"{seconds:.1f} s"
         for case in cases:
             yield f"{stem}.{case['name']}", case["outcome"], case["detail"]
         if not cases or (done.returncode and all(case["outcome"] != "failed" for case in cases)):
