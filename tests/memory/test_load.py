@@ -19,7 +19,8 @@ from box import Server, Sim  # noqa: E402
 from websocket import WebSocket  # noqa: E402
 
 FULL = bool(os.environ.get("CADENZA_FULL"))
-SECONDS, WARM_UP_S, GROWTH = (300, 30, 1.05) if FULL else (10, 8, 1.1)  # caches, threads and heap fill for half a minute
+# Records that stay come to lie among texts that go, until as many pages of the heap are freed as are begun: for two minutes.
+SECONDS, WARM_UP_S, GROWTH = (300, 120, 1.05) if FULL else (10, 8, 1.1)
 N_CALLERS, N_REST, N_LISTENERS, N_STREAMS = 40, 40, 12, 8
 N_VMS, CHANGES_PER_S, DEADLINE_S = 200, 40, 60
 EDGES_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000]
