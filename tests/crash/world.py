@@ -273,6 +273,8 @@ class World:
             assert before.get(date, content) == content, f"{date} has changed"
         self.litter_is_none()
         for place in (self.repository, self.archives):
+            if not (place / "xo-vm-backups").exists():  # nothing has come here yet: verify would say so
+                continue
             verify = repo("verify", *(["--deep"] if HAS_DEEP else []), place)
             assert verify.returncode == 0, verify.stdout + verify.stderr
         return now
